@@ -1,0 +1,26 @@
+//! Mounts a person's cloud drive into a runtime, so that data sets are read by path, models and logs are simply saved, and
+//! what was saved survives the loss of the machine.
+//!
+//! # Layout
+//!
+//! One direction of dependency, from top to bottom:
+//!
+//! ```text
+//!                 main
+//!                 cli                      commands: arguments, output, exit codes
+//!            mount     fuse                life of a mount      kernel adapter
+//!                  fs                      what a file system means
+//!      tree     content    writeback       metadata   reading   writing
+//!      state    cache      remote  auth    state.db   blocks    the drive   tokens
+//!      error  config  metrics  clock  sys  words, settings, numbers, time, system calls
+//!
+//!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
+//! ```
+
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod clock;
+pub mod error;
+pub mod metrics;
+pub mod remote;

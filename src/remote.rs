@@ -1,0 +1,426 @@
+//! What a cloud drive can do, in the words of ids and revisions.
+//!
+//! [`Remote`] is the contract between the house and any drive. It knows no paths, no inodes, no cache; it promises:
+//!
+//! - **Identity.** Everything is addressed by [`FileId`], which never changes in the life of an item. New items are created
+//!   under ids that the caller reserved before, so that a create repeated after a lost answer cannot make a second item.
+//! - **Revisions.** Content is replaced as a whole; each content has a [`RevisionId`]. [`Remote::read`] gives bytes of the
+//!   revision asked for or fails with [`Kind::Stale`], never bytes of another.
+//! - **Order.** [`Item::version`] grows with every change of an item, so that of two descriptions the newer is known.
+//! - **Retries.** Temporary failures are retried inside, with backoff, up to the time that the implementation was configured
+//!   with. What comes out as an error is worth reporting. The exception is [`Remote::send`], whose caller resumes.
+//! - **Nothing blocks.** All methods are async; dropping a future cancels the request.
+//!
+//! [`drive`] is Google Drive v3 (and whatever speaks it). Other stores can sit beside it.
+
+pub mod drive;
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+
+use crate::clock::Timestamp;
+use crate::error::Kind;
+
+/// Identity of an item on the drive. Opaque.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub String);
+
+/// Identity of one content of one file. Opaque; equal ids mean equal bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RevisionId(pub String);
+
+/// A place in the feed of changes. Opaque; does not expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(pub String);
+
+/// A place within a listing. Opaque; good for hours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageToken(pub String);
+
+/// MD5 of a whole content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Md5(pub [u8; 16]);
+
+/// The address of an upload under way. Whoever knows it can write to the file: a secret, so `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UploadSession(pub String);
+
+/// An item as the drive describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its identity.
+    pub id: FileId,
+    /// Its name: any text at all. Not unique among siblings, maybe empty, maybe with slashes.
+    pub name: String,
+    /// The folder it is in; `None` for the root and for what was shared without its folder.
+    pub parent: Option<FileId>,
+    /// What it is, with its content.
+    pub kind: ItemKind,
+    /// Grows with every change of this item, of content or of metadata.
+    pub version: u64,
+    /// Last modification, to the millisecond.
+    pub modified: Timestamp,
+    /// Creation, to the millisecond.
+    pub created: Timestamp,
+    /// In the trash (itself, or a folder above it).
+    pub trashed: bool,
+    /// What POSIX knows of a file and a drive does not.
+    pub posix: Posix,
+}
+
+/// The kinds of item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemKind {
+    /// Holds other items.
+    Folder,
+    /// Has content.
+    File(Blob),
+    /// A symbolic link; its content is the target's path.
+    Symlink(Blob),
+    /// An item without bytes of its own: a document of an online editor, a shortcut.
+    Document {
+        /// Its media type, e.g. `application/vnd.google-apps.document`.
+        media_type: String,
+        /// Where a person can open it.
+        link: Option<String>,
+    },
+}
+
+/// One content of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blob {
+    /// Length in bytes.
+    pub size: u64,
+    /// Checksum of all bytes, where the drive knows it.
+    pub md5: Option<Md5>,
+    /// Its identity.
+    pub revision: RevisionId,
+}
+
+/// Attributes that the drive keeps for us without understanding them. `None`: never set, the mount's default holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Posix {
+    /// Permission bits, `0..=0o7777`.
+    pub mode: Option<u32>,
+    /// User and group.
+    pub owner: Option<(u32, u32)>,
+    /// Target of a symbolic link, if it was short enough to be kept beside the content.
+    pub target: Option<String>,
+}
+
+/// What a new item shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewItem {
+    /// An id from [`Remote::reserve_ids`], not used before.
+    pub id: FileId,
+    /// The folder it goes into; must exist on the drive.
+    pub parent: FileId,
+    /// Its name.
+    pub name: String,
+    /// Folder, file or symbolic link.
+    pub kind: NewKind,
+    /// Its modification time.
+    pub modified: Timestamp,
+    /// Its POSIX attributes.
+    pub posix: Posix,
+}
+
+/// The kinds of item that we create.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewKind {
+    /// Holds other items.
+    Folder,
+    /// Has content.
+    File,
+    /// A symbolic link; the content uploaded is the target's path.
+    Symlink,
+}
+
+/// A change of metadata; `None` leaves a part as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// A new name.
+    pub name: Option<String>,
+    /// From which folder to which.
+    pub parent: Option<Move>,
+    /// The modification time. A patch without one keeps the old time only if the drive does; so give it always.
+    pub modified: Option<Timestamp>,
+    /// All POSIX attributes anew (a `None` inside clears that attribute).
+    pub posix: Option<Posix>,
+}
+
+/// From which folder to which an item goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The folder it is in now.
+    pub from: FileId,
+    /// The folder it shall be in; must exist on the drive.
+    pub to: FileId,
+}
+
+/// Where uploaded content goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Into a new item.
+    Create(NewItem),
+    /// Into an existing file, as its next revision, with a change of metadata in the same step.
+    Update {
+        /// The file.
+        id: FileId,
+        /// What else changes.
+        patch: Patch,
+    },
+}
+
+impl Write {
+    /// The id of the item that is written.
+    pub fn id(&self) -> &FileId {
+        match self {
+            Self::Create(new) => &new.id,
+            Self::Update { id, .. } => id,
+        }
+    }
+}
+
+/// How far an upload is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The drive holds this many bytes from the start; the next byte to send is at this offset.
+    Stored(u64),
+    /// All bytes arrived and are the file's content now.
+    Done(Box<Item>),
+}
+
+/// A piece of content to send: its length, and its bytes in any partition.
+pub struct Body {
+    /// Bytes that `stream` yields in all.
+    pub length: u64,
+    /// The bytes, in order.
+    pub stream: BoxStream<'static, std::io::Result<Bytes>>,
+}
+
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Items, maybe none even if more pages follow.
+    pub items: Vec<Item>,
+    /// The next page; `None` only at the end of the listing.
+    pub next: Option<PageToken>,
+}
+
+/// One page of the feed of changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// Oldest first; one entry an item at most.
+    pub changes: Vec<Change>,
+    /// Where to go on, once this page is applied.
+    pub next: Cursor,
+    /// Whether more is waiting right now.
+    pub more: bool,
+}
+
+/// That an item changed, and what it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Its current state, which may be `trashed`.
+    Present(Item),
+    /// Deleted for good, or not ours to see any more.
+    Removed(FileId),
+}
+
+/// The account behind a remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Identity of the account, the same for ever; a cache belongs to exactly one.
+    pub account: String,
+    /// How people call it: a mail address.
+    pub email: String,
+    /// Storage of the account.
+    pub quota: Quota,
+}
+
+/// Storage of an account, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// All that there is; `None`: no limit.
+    pub limit: Option<u64>,
+    /// What is used.
+    pub used: u64,
+}
+
+/// One content, with what is needed to read exactly it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub id: FileId,
+    /// Which of its contents.
+    pub blob: Blob,
+}
+
+/// A cloud drive. See the head of this module for what every implementation promises.
+pub trait Remote: Send + Sync + fmt::Debug + 'static {
+    /// The account, its quota. Costs a request.
+    fn about(&self) -> BoxFuture<'_, Result<About>>;
+
+    /// The folder at the top.
+    fn root(&self) -> BoxFuture<'_, Result<FileId>>;
+
+    /// One item, trashed or not. [`Kind::NotFound`] if there is none or it is not ours to see.
+    fn get<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>>;
+
+    /// One page of the children of a folder, the trashed left out, in no order. An empty listing does not prove that the
+    /// folder exists. [`Kind::Invalid`] if the page token has gone stale: begin again.
+    fn list<'a>(&'a self, folder: &'a FileId, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>>;
+
+    /// The end of the feed of changes as it is now. Take it before the first listing and nothing is missed.
+    fn cursor(&self) -> BoxFuture<'_, Result<Cursor>>;
+
+    /// What changed since `cursor`, our own changes included. [`Kind::Invalid`] if the drive no longer knows the cursor.
+    fn changes<'a>(&'a self, cursor: &'a Cursor) -> BoxFuture<'a, Result<Changes>>;
+
+    /// `count` (1 to 1000) fresh ids for [`NewItem::id`].
+    fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>>;
+
+    /// Creates a folder. If an earlier try with this id got through, its result is the answer.
+    fn create_folder<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>>;
+
+    /// Changes metadata.
+    fn update<'a>(&'a self, id: &'a FileId, patch: &'a Patch) -> BoxFuture<'a, Result<Item>>;
+
+    /// Moves an item, with all that is in it, to the trash. Fine if it is there already.
+    fn trash<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>>;
+
+    /// Deletes an item, with all that is in it, for good. Fine if it is gone already.
+    fn delete<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<()>>;
+
+    /// Uploads a small content (at most [`Remote::small`] bytes) in one request; the item comes into being whole or not at
+    /// all. If an earlier create with this id got through with the same bytes, its result is the answer;
+    /// [`Kind::Exists`] if it has other bytes.
+    fn put<'a>(&'a self, write: &'a Write, content: Bytes) -> BoxFuture<'a, Result<Item>>;
+
+    /// The largest content for [`Remote::put`], in bytes.
+    fn small(&self) -> u64;
+
+    /// Begins an upload of any size; nothing is visible on the drive until the last byte has arrived. `total` is the size
+    /// if it is known already. A session lives for days.
+    fn begin<'a>(&'a self, write: &'a Write, total: Option<u64>) -> BoxFuture<'a, Result<UploadSession>>;
+
+    /// Sends bytes from `offset` on (which must be what the drive has, see [`Remote::progress`]). `total` makes this the last
+    /// piece if it reaches it; other pieces must be multiples of 256 KiB long. The drive may take less than was sent: go on
+    /// where the answer says. Not retried inside: after an error ask for the progress and go on there.
+    /// [`Kind::NotFound`]: the session is gone, begin again.
+    fn send<'a>(
+        &'a self,
+        session: &'a UploadSession,
+        offset: u64,
+        total: Option<u64>,
+        body: Body,
+    ) -> BoxFuture<'a, Result<Progress>>;
+
+    /// How far an upload is. [`Kind::NotFound`]: the session is gone, begin again.
+    fn progress<'a>(&'a self, session: &'a UploadSession, total: Option<u64>) -> BoxFuture<'a, Result<Progress>>;
+
+    /// The bytes of `range` (not empty, within the size) of exactly this content, in order, resumed inside after a broken
+    /// connection. [`Kind::Stale`], at once or between two pieces, if the drive no longer has this content as the current
+    /// one of the file.
+    fn read<'a>(&'a self, source: &'a Source, range: Range<u64>) -> BoxFuture<'a, Result<ByteStream>>;
+}
+
+/// Bytes as they arrive.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// Result of a call to a remote.
+pub type Result<T> = std::result::Result<T, RemoteError>;
+
+/// A call to the drive that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({call})")]
+pub struct RemoteError {
+    /// What it means.
+    pub kind: Kind,
+    /// Which call: `files.list`, `upload`, `token`.
+    pub call: &'static str,
+    /// Status of the HTTP answer, if there was one.
+    pub status: Option<u16>,
+    /// The drive's own word for it, e.g. `userRateLimitExceeded`.
+    pub reason: Option<String>,
+    /// One sentence for a person. Never holds a secret.
+    pub message: String,
+    /// The drive asked to wait this long.
+    pub retry_after: Option<Duration>,
+}
+
+impl RemoteError {
+    /// An error that did not come as an HTTP answer.
+    pub fn new(kind: Kind, call: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, call, status: None, reason: None, message: message.into(), retry_after: None }
+    }
+}
+
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for UploadSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UploadSession(…)")
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+impl Md5 {
+    /// Parses 32 hexadecimal digits.
+    pub fn parse(hex: &str) -> Option<Self> {
+        let mut digest = [0; 16];
+        if hex.len() != 32 || !hex.is_ascii() {
+            return None;
+        }
+        for (index, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
+        }
+        Some(Self(digest))
+    }
+}
+
+impl fmt::Display for Md5 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Md5 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Md5({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn md5_survives_text() {
+        let hex = "d41d8cd98f00b204e9800998ecf8427e";
+        assert_eq!(Md5::parse(hex).expect("parses").to_string(), hex);
+        for bad in ["", "d41d", "g41d8cd98f00b204e9800998ecf8427e", "€41d8cd98f00b204e9800998ecf8427"] {
+            assert_eq!(Md5::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_upload_session_is_not_shown() {
+        assert!(!format!("{:?}", UploadSession("http://host/?upload_id=secret".into())).contains("secret"));
+    }
+}

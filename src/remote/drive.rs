@@ -1,0 +1,1 @@
+//! Google Drive v3, and whatever speaks it.
