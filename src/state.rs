@@ -1,0 +1,270 @@
+//! `state.db`: the one SQLite database of a mount, which holds the tree and the journal.
+//!
+//! Both live in one file so that a change made here and the intent to send it to the drive become durable in *one*
+//! transaction. This module owns the file, its format version and its connections; the tables belong to [`crate::tree`] and
+//! [`crate::writeback`], which pass their SQL in.
+//!
+//! - One writer, many readers (WAL): readers never wait for the writer.
+//! - [`State::write`] survives the death of the process the moment it returns (about 10 µs); [`State::write_synced`]
+//!   survives the loss of power too (about 150 µs and what the disk takes).
+//! - A database of a newer format, or of another account, is refused and left alone.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+
+use crate::clock;
+use crate::error::Kind;
+
+/// Version of the tables. Raise it with every change of the schema, and teach [`State::open`] the way from the old one.
+const FORMAT: i64 = 1;
+
+/// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
+const READERS: usize = 4;
+
+const SCHEMA: &str = include_str!("state/schema.sql");
+
+/// The database of one mount.
+#[derive(Debug)]
+pub struct State {
+    writer: Mutex<Connection>,
+    readers: [Mutex<Connection>; READERS],
+    turn: AtomicUsize,
+}
+
+/// Why the database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file cannot be opened or made.
+    #[error("{path}: {source}", path = path.display())]
+    Open {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// A statement failed.
+    #[error("state database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The file was written by a later version of this program.
+    #[error(
+        "{path} has format {found}, this drivemount knows formats up to {FORMAT}: use the newer drivemount that wrote it, or \
+         give this one another --cache-dir",
+        path = path.display()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+}
+
+impl StateError {
+    /// What it is to programs.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Open { source, .. } | Self::Sqlite(source) => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => Kind::DiskFull,
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Kind::Corrupt,
+                Some(rusqlite::ErrorCode::ReadOnly) => Kind::ReadOnly,
+                _ => Kind::Local(libc::EIO),
+            },
+            Self::Newer { .. } => Kind::Unsupported,
+        }
+    }
+}
+
+/// Result of a call to the database.
+pub type Result<T> = std::result::Result<T, StateError>;
+
+impl State {
+    /// Opens the database, or makes it. Blocks for milliseconds.
+    pub fn open(path: &Path) -> Result<Self> {
+        let wrap = |source| StateError::Open { path: path.to_owned(), source };
+        let mut writer = connect(path).map_err(wrap)?;
+        let found: i64 = writer.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(wrap)?;
+        if found > FORMAT {
+            return Err(StateError::Newer { path: path.to_owned(), found });
+        }
+        if found == 0 {
+            create(&mut writer).map_err(wrap)?;
+        }
+        let reader = || connect(path).map(Mutex::new).map_err(wrap);
+        Ok(Self {
+            writer: Mutex::new(writer),
+            readers: [reader()?, reader()?, reader()?, reader()?],
+            turn: AtomicUsize::new(0),
+        })
+    }
+
+    /// Reads; sees everything that was written before the call.
+    pub fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        Ok(work(&self.reader())?)
+    }
+
+    /// Reads with several statements that must see the same state.
+    pub fn snapshot<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let mut reader = self.reader();
+        let tx = reader.transaction()?;
+        Ok(work(&tx)?)
+    }
+
+    /// Writes in one transaction: all of it or, after an error, nothing. Survives the death of the process.
+    pub fn write<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        transact(&mut self.writer.lock(), work)
+    }
+
+    /// As [`State::write`], and survives the loss of power, as do all writes before it.
+    pub fn write_synced<T, E: From<rusqlite::Error>>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let mut writer = self.writer.lock();
+        // With FULL the commit syncs the log file, and with it all that was appended to it before.
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        let result = transact(&mut writer, |tx| {
+            let value = work(tx)?;
+            // A commit without a change writes nothing, and so would sync nothing of what was committed before.
+            set_fact(tx, "synced", &clock::now().nanos().to_string())?;
+            Ok(value)
+        });
+        writer.pragma_update(None, "synchronous", "NORMAL")?;
+        result
+    }
+
+    /// Moves what the log holds into the database file, so that the log stays short. Blocks on the disk: not for a thread that
+    /// serves requests. Does not hold up writers.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.read(|reader| reader.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
+    }
+
+    /// A fact by its name.
+    pub fn fact(&self, name: &str) -> Result<Option<String>> {
+        self.read(|reader| fact(reader, name))
+    }
+
+    /// Sets a fact.
+    pub fn set_fact(&self, name: &str, value: &str) -> Result<()> {
+        self.write(|tx| Ok(set_fact(tx, name, value)?))
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        // Any free one; if all are busy, wait for the one whose turn it is.
+        self.readers.iter().find_map(Mutex::try_lock).unwrap_or_else(|| {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % READERS;
+            self.readers[turn].lock()
+        })
+    }
+}
+
+fn transact<T, E: From<rusqlite::Error>>(
+    writer: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
+    let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&tx)?;
+    tx.commit()?;
+    Ok(value)
+}
+
+/// A fact by its name, within a transaction.
+pub fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    let mut statement = connection.prepare_cached("SELECT value FROM fact WHERE name = ?1")?;
+    statement.query_row([name], |row| row.get(0)).optional()
+}
+
+/// Sets a fact, within a transaction.
+pub fn set_fact(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO fact (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )?;
+    statement.execute([name, value]).map(|_| ())
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", "OFF")?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // Checkpoints sync the disk; a commit on the way of a request must not. See `State::checkpoint`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // The pages of the file are in the page cache of the kernel anyway: map them rather than copy them.
+    connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
+    connection.pragma_update(None, "cache_size", -4096)?;
+    Ok(connection)
+}
+
+fn create(writer: &mut Connection) -> rusqlite::Result<()> {
+    let tx = writer.transaction()?;
+    tx.execute_batch(SCHEMA)?;
+    tx.pragma_update(None, "user_version", FORMAT)?;
+    tx.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &tempfile::TempDir) -> Result<State> {
+        State::open(&dir.path().join("state.db"))
+    }
+
+    #[test]
+    fn facts_survive_a_new_start() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        open(&dir).expect("opens").set_fact("account", "me").expect("writes");
+        let state = open(&dir).expect("opens again");
+        assert_eq!(state.fact("account").expect("reads"), Some("me".to_owned()));
+        assert_eq!(state.fact("other").expect("reads"), None);
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = open(&dir).expect("opens");
+        let failed: Result<()> = state.write(|tx| {
+            set_fact(tx, "a", "1")?;
+            Err(rusqlite::Error::QueryReturnedNoRows.into())
+        });
+        assert!(failed.is_err());
+        assert_eq!(state.fact("a").expect("reads"), None);
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        drop(open(&dir).expect("opens"));
+        let path = dir.path().join("state.db");
+        let newer = Connection::open(&path).expect("opens plainly");
+        newer.pragma_update(None, "user_version", FORMAT + 1).expect("raises the version");
+        drop(newer);
+        let error = open(&dir).expect_err("refuses");
+        assert!(matches!(error, StateError::Newer { found, .. } if found == FORMAT + 1));
+        assert!(error.to_string().contains("--cache-dir"), "{error}");
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn readers_do_not_wait_for_a_writer() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = open(&dir).expect("opens");
+        let wrote: Result<()> = state.write(|tx| {
+            set_fact(tx, "a", "1")?;
+            assert_eq!(state.fact("a")?, None, "not committed, so not seen");
+            Ok(())
+        });
+        wrote.expect("commits");
+        assert_eq!(state.fact("a").expect("reads"), Some("1".to_owned()));
+        state.checkpoint().expect("checkpoints");
+    }
+}

@@ -1,0 +1,121 @@
+//! System calls that the standard library does not offer: the only `unsafe` code of the house.
+//!
+//! Each function is a safe wrapper around one call; each `unsafe` block says why it is sound.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+fn off(value: u64) -> io::Result<libc::off_t> {
+    libc::off_t::try_from(value).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+/// Gives the disk space of `range` back; the bytes read as zeros afterwards, the length stays.
+pub fn punch_hole(file: &File, range: Range<u64>) -> io::Result<()> {
+    let (start, length) = (off(range.start)?, off(range.end.saturating_sub(range.start))?);
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    check(unsafe {
+        libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, start, length)
+    })
+}
+
+/// Detaches a mount from the tree at once; it ends when its last user does.
+pub fn unmount_lazily(mountpoint: &Path) -> io::Result<()> {
+    let path = c_string(mountpoint.as_os_str())?;
+    // SAFETY: `path` is a valid C string that outlives the call.
+    check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) })
+}
+
+/// Makes this process the leader of a new session, away from the terminal that started it.
+pub fn leave_terminal() -> io::Result<()> {
+    // SAFETY: no arguments, touches nothing but the process's own session.
+    if unsafe { libc::setsid() } == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The effective user and group of this process.
+pub fn user_and_group() -> (u32, u32) {
+    // SAFETY: neither call takes arguments or can fail.
+    unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
+/// Sends SIGTERM to a process.
+pub fn terminate(pid: u32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: plain integers.
+    check(unsafe { libc::kill(pid, libc::SIGTERM) })
+}
+
+/// Reads an extended attribute, up to 64 KiB.
+pub fn get_xattr(path: &Path, name: &str) -> io::Result<Vec<u8>> {
+    let (path, name) = (c_string(path.as_os_str())?, c_string(OsStr::new(name))?);
+    let mut value = vec![0_u8; 65536];
+    // SAFETY: both strings are valid C strings; the buffer is as long as is said.
+    let length = unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len()) };
+    value.truncate(usize::try_from(length).map_err(|_| io::Error::last_os_error())?);
+    Ok(value)
+}
+
+/// Free and total bytes of the file system that holds `path`, as an unprivileged user can use them.
+pub fn disk_space(path: &Path) -> io::Result<(u64, u64)> {
+    let path = c_string(path.as_os_str())?;
+    let mut space = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: `path` is a valid C string; `space` is large enough and, being all integers, valid when zeroed.
+    let space = unsafe {
+        check(libc::statvfs(path.as_ptr(), space.as_mut_ptr()))?;
+        space.assume_init()
+    };
+    Ok((space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize))
+}
+
+/// Raises the limit of open files of this process as far as its hard limit allows; says what it is now.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid, initialised structure for both calls.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
+        limit.rlim_cur = limit.rlim_max;
+        check(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))?;
+    }
+    Ok(limit.rlim_cur)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileExt, MetadataExt};
+
+    use super::*;
+
+    #[test]
+    fn a_punched_hole_reads_zeros_and_frees_its_blocks() {
+        let file = tempfile::tempfile().expect("temporary file");
+        file.write_all_at(&[7; 1 << 20], 0).expect("writes");
+        let before = file.metadata().expect("stat").blocks();
+        punch_hole(&file, 0..1 << 19).expect("punches");
+        let after = file.metadata().expect("stat");
+        assert!(after.blocks() < before, "{before} blocks before, {} after", after.blocks());
+        assert_eq!(after.len(), 1 << 20);
+        let mut byte = [1];
+        file.read_exact_at(&mut byte, 5).expect("reads");
+        assert_eq!(byte, [0]);
+    }
+
+    #[test]
+    fn the_disk_has_space_and_a_missing_attribute_is_an_error() {
+        let (free, total) = disk_space(Path::new("/")).expect("statvfs");
+        assert!(total > 0 && free <= total);
+        let error = get_xattr(Path::new("/"), "user.drivemount.none").expect_err("no such attribute");
+        assert!(error.raw_os_error().is_some());
+    }
+}
