@@ -1,0 +1,395 @@
+//! The cache: blocks of revisions on the local disk.
+//!
+//! It knows revisions and blocks, not inodes and not the drive, and promises:
+//!
+//! - **One sparse file a revision**, in which present blocks stand at their own offsets, plus a map of what is present with a
+//!   checksum each. A block is verified when it is first used after a start; a damaged one is dropped and counts as absent,
+//!   never served.
+//! - **A hard cap.** Room is made *before* bytes land, by punching holes where the least useful blocks are, in open files too.
+//! - **Only clean bytes.** Everything here can be fetched again, so everything here may be evicted. Unsent bytes live in
+//!   [`crate::writeback`] and cannot be evicted by type: this module does not know them. It only leaves them room
+//!   ([`Cache::leave_room`]).
+//! - **Nothing is lost by a kill.** The maps are written behind the data at most a second late; what a crash forgets is fetched
+//!   again.
+
+mod entry;
+mod index;
+mod lru;
+
+use std::collections::HashMap;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+pub use self::entry::Entry;
+use self::entry::{Map, Read};
+use self::index::Index;
+use self::lru::{BlockKey, Lru};
+use crate::error::Kind;
+use crate::remote::Source;
+
+/// Bytes of a block. Small enough that a random read fetches little more than it asked for; a multiple of what file systems
+/// can punch.
+pub const BLOCK: u64 = 256 * 1024;
+
+/// What the cache never goes below, however much room is to be left to others: one window of a sequential reader.
+const LEAST: u64 = 64 * 1024 * 1024;
+
+/// Number of a block within its revision.
+pub type BlockIndex = u32;
+
+/// Why the cache failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CacheError {
+    /// A file of the cache could not be used.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: Arc<io::Error>,
+    },
+    /// The index failed.
+    #[error("index of the cache: {0}")]
+    Index(Arc<rusqlite::Error>),
+    /// The index was written by a later version of this program.
+    #[error("{path} is of a newer drivemount: use that one, or give this one another --cache-dir", path = path.display())]
+    Newer {
+        /// The index.
+        path: PathBuf,
+    },
+}
+
+impl CacheError {
+    /// What it is to programs.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::File { source, .. } => Kind::of_io(source),
+            Self::Index(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Kind::DiskFull,
+            Self::Index(_) => Kind::Local(libc::EIO),
+            Self::Newer { .. } => Kind::Unsupported,
+        }
+    }
+
+    fn file(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.to_owned(), source: Arc::new(source) }
+    }
+}
+
+impl From<rusqlite::Error> for CacheError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Index(Arc::new(error))
+    }
+}
+
+/// Result of a call to the cache.
+pub type Result<T> = std::result::Result<T, CacheError>;
+
+/// The cache of one account.
+///
+/// Locks: `table`, `lru`, `index` and the lock of an entry are each taken alone, never one under another, but for the start.
+/// Under `table` and `lru` there is no I/O.
+#[derive(Debug)]
+pub struct Cache {
+    dir: PathBuf,
+    cap: u64,
+    /// Bytes to leave to unsent data, out of the cap.
+    room: AtomicU64,
+    index: Mutex<Index>,
+    lru: Mutex<Lru>,
+    table: Mutex<Table>,
+}
+
+/// Which files there are.
+///
+/// Invariant: `numbers` and `files` are inverse to each other.
+#[derive(Debug, Default)]
+struct Table {
+    numbers: HashMap<Key, u32>,
+    files: HashMap<u32, Known>,
+    /// Entries whose map is to be written.
+    dirty: HashMap<u32, Arc<Entry>>,
+    next_number: u32,
+}
+
+#[derive(Debug)]
+struct Known {
+    key: Key,
+    size: u64,
+    /// The entry, while somebody uses it.
+    entry: Weak<Entry>,
+}
+
+/// What tells one revision from all others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    id: String,
+    revision: String,
+}
+
+impl Key {
+    fn of(source: &Source) -> Self {
+        Self { id: source.id.0.clone(), revision: source.blob.revision.0.clone() }
+    }
+}
+
+impl Cache {
+    /// Opens the cache in `dir` (made if absent), with at most `cap` bytes of blocks. A damaged index is begun anew.
+    pub fn open(dir: &Path, cap: u64) -> Result<Self> {
+        std::fs::create_dir_all(dir).map_err(|error| CacheError::file(dir, error))?;
+        let index = Index::open(dir)?;
+        let (mut table, mut lru) = (Table::default(), Lru::default());
+        for file in index.files()? {
+            for block in index.present(file.number)? {
+                lru.insert(BlockKey { file: file.number, block }, block_length(block, file.size));
+            }
+            let key = Key { id: file.id, revision: file.revision };
+            table.next_number = table.next_number.max(file.number + 1);
+            table.numbers.insert(key.clone(), file.number);
+            table.files.insert(file.number, Known { key, size: file.size, entry: Weak::new() });
+        }
+        index.sweep(|number| table.files.contains_key(&number))?;
+        let cache = Self {
+            dir: dir.to_owned(),
+            cap: cap.max(LEAST),
+            room: AtomicU64::new(0),
+            index: Mutex::new(index),
+            lru: Mutex::new(lru),
+            table: Mutex::new(table),
+        };
+        drop(cache.make_room(0)?);
+        Ok(cache)
+    }
+
+    /// The entry of a revision, made if there is none. Touches no disk.
+    pub fn entry(&self, source: &Source) -> Arc<Entry> {
+        let key = Key::of(source);
+        let mut table = self.table.lock();
+        if let Some(number) = table.numbers.get(&key).copied() {
+            return self.use_file(&mut table, number).expect("numbers and files are inverse");
+        }
+        let number = table.next_number;
+        table.next_number += 1;
+        let size = source.blob.size;
+        let entry = Arc::new(Entry::new(number, size, index::file_path(&self.dir, number), Map::new()));
+        table.numbers.insert(key.clone(), number);
+        table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry) });
+        entry
+    }
+
+    fn use_file(&self, table: &mut Table, number: u32) -> Option<Arc<Entry>> {
+        let known = table.files.get_mut(&number)?;
+        Some(known.entry.upgrade().unwrap_or_else(|| {
+            let entry = Arc::new(Entry::stored(number, known.size, index::file_path(&self.dir, number)));
+            known.entry = Arc::downgrade(&entry);
+            entry
+        }))
+    }
+
+    /// `length` bytes from `offset` on (not empty, within the size), if all of them are present.
+    pub fn read(&self, entry: &Arc<Entry>, offset: u64, length: usize) -> Result<Option<Vec<u8>>> {
+        self.load(entry)?;
+        let blocks = blocks_of(offset..offset + length as u64);
+        match entry.read(offset, length, blocks.clone())? {
+            Read::Bytes(bytes) => {
+                if entry.touched(&blocks) {
+                    let mut lru = self.lru.lock();
+                    blocks.for_each(|block| lru.touch(BlockKey { file: entry.number(), block }));
+                }
+                Ok(Some(bytes))
+            }
+            Read::Absent => Ok(None),
+            Read::Damaged(block) => {
+                tracing::warn!(file = %entry.path().display(), block, "a block of the cache was damaged and is fetched again");
+                self.lru.lock().remove(BlockKey { file: entry.number(), block });
+                self.note_dirty(entry);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Which of `blocks` are not present, as consecutive runs.
+    pub fn absent(&self, entry: &Arc<Entry>, blocks: Range<BlockIndex>) -> Result<Vec<Range<BlockIndex>>> {
+        self.load(entry)?;
+        Ok(entry.absent(blocks))
+    }
+
+    /// Stores a whole block. Makes room for it first.
+    pub fn store(&self, entry: &Arc<Entry>, block: BlockIndex, bytes: &[u8]) -> Result<()> {
+        assert_eq!(bytes.len(), block_length(block, entry.size()) as usize, "a block is stored whole");
+        self.load(entry)?;
+        let room = self.make_room(bytes.len() as u64)?;
+        entry.store(block, bytes)?;
+        room.fill([BlockKey { file: entry.number(), block }], entry.size());
+        self.note_dirty(entry);
+        Ok(())
+    }
+
+    /// Takes a whole content over as a revision: the file at `path` is moved, not copied. A file larger than the cache is not
+    /// taken and left where it is (`false`).
+    pub fn adopt(&self, source: &Source, path: &Path) -> Result<bool> {
+        let size = source.blob.size;
+        if size > self.limit() {
+            return Ok(false);
+        }
+        let map = Map::of_file(path, size).map_err(|error| CacheError::file(path, error))?;
+        let room = self.make_room(size)?;
+        self.forget(source)?;
+        let number = {
+            let mut table = self.table.lock();
+            table.next_number += 1;
+            table.next_number - 1
+        };
+        let to = index::file_path(&self.dir, number);
+        let folder = to.parent().unwrap_or(&self.dir);
+        std::fs::create_dir_all(folder).map_err(|error| CacheError::file(folder, error))?;
+        std::fs::rename(path, &to).map_err(|error| CacheError::file(&to, error))?;
+        let present = map.present();
+        let entry = Arc::new(Entry::new(number, size, to, map));
+        {
+            let mut table = self.table.lock();
+            let key = Key::of(source);
+            if let Some(other) = table.numbers.insert(key.clone(), number) {
+                table.files.remove(&other);
+            }
+            table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry) });
+        }
+        room.fill(present.into_iter().map(|block| BlockKey { file: number, block }), size);
+        self.note_dirty(&entry);
+        Ok(true)
+    }
+
+    /// Drops a revision that nobody will ask for again. Whoever reads it now goes on; the space returns when they end.
+    pub fn forget(&self, source: &Source) -> Result<()> {
+        let mut table = self.table.lock();
+        let Some(number) = table.numbers.remove(&Key::of(source)) else { return Ok(()) };
+        let known = table.files.remove(&number);
+        table.dirty.remove(&number);
+        drop(table);
+        let blocks =
+            (0..block_count(known.map_or(0, |known| known.size))).map(|block| BlockKey { file: number, block });
+        self.lru.lock().remove_all(blocks);
+        self.index.lock().remove(number)?;
+        let path = index::file_path(&self.dir, number);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CacheError::file(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells how many bytes of the cap unsent data takes now.
+    pub fn leave_room(&self, bytes: u64) {
+        self.room.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that blocks take now.
+    pub fn used(&self) -> u64 {
+        self.lru.lock().bytes()
+    }
+
+    /// Bytes that the cache may take, unsent data included.
+    pub fn cap(&self) -> u64 {
+        self.cap
+    }
+
+    /// Writes the maps of all entries that changed. Blocks on the disk.
+    pub fn persist(&self) -> Result<()> {
+        let (dirty, keys): (Vec<_>, Vec<_>) = {
+            let mut table = self.table.lock();
+            let dirty = std::mem::take(&mut table.dirty);
+            dirty.into_iter().filter_map(|(number, entry)| Some((entry, table.files.get(&number)?.key.clone()))).unzip()
+        };
+        let records = dirty.iter().zip(&keys).map(|(entry, key)| index::Record {
+            number: entry.number(),
+            id: &key.id,
+            revision: &key.revision,
+            size: entry.size(),
+            segments: entry.take_changed(),
+        });
+        let records: Vec<_> = records.collect();
+        if records.is_empty() { Ok(()) } else { Ok(self.index.lock().write(&records)?) }
+    }
+
+    fn limit(&self) -> u64 {
+        self.cap.saturating_sub(self.room.load(Ordering::Relaxed)).max(LEAST)
+    }
+
+    /// Sets `bytes` aside within the cap, by evicting what is least useful. More than the cap is only set aside if there is
+    /// nothing left to evict.
+    fn make_room(&self, bytes: u64) -> Result<Room<'_>> {
+        loop {
+            let victim = {
+                let mut lru = self.lru.lock();
+                let fits = lru.bytes() + lru.reserved + bytes <= self.limit();
+                let victim = if fits { None } else { lru.pop() };
+                let Some(victim) = victim else {
+                    lru.reserved += bytes;
+                    return Ok(Room { lru: &self.lru, bytes });
+                };
+                victim
+            };
+            let entry = self.use_file(&mut self.table.lock(), victim.file);
+            if let Some(entry) = entry {
+                self.load(&entry)?;
+                entry.evict(victim.block)?;
+                self.note_dirty(&entry);
+            }
+        }
+    }
+
+    /// Makes sure that the map of an entry is in memory.
+    fn load(&self, entry: &Entry) -> Result<()> {
+        entry.load(|| Ok(self.index.lock().map(entry.number())?))
+    }
+
+    fn note_dirty(&self, entry: &Arc<Entry>) {
+        self.table.lock().dirty.insert(entry.number(), Arc::clone(entry));
+    }
+}
+
+/// Bytes set aside for blocks that are about to be stored; given back when dropped.
+#[derive(Debug)]
+struct Room<'a> {
+    lru: &'a Mutex<Lru>,
+    bytes: u64,
+}
+
+impl Room<'_> {
+    /// The blocks were stored.
+    fn fill(self, blocks: impl IntoIterator<Item = BlockKey>, size: u64) {
+        let mut lru = self.lru.lock();
+        for key in blocks {
+            lru.insert(key, block_length(key.block, size));
+        }
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.lru.lock().reserved -= self.bytes;
+    }
+}
+
+/// The blocks that a range of bytes (not empty) touches.
+pub fn blocks_of(bytes: Range<u64>) -> Range<BlockIndex> {
+    let number = |offset: u64| BlockIndex::try_from(offset / BLOCK).unwrap_or(BlockIndex::MAX);
+    number(bytes.start)..number(bytes.end.saturating_sub(1)) + 1
+}
+
+/// How many blocks a revision of `size` bytes has.
+pub fn block_count(size: u64) -> BlockIndex {
+    BlockIndex::try_from(size.div_ceil(BLOCK)).unwrap_or(BlockIndex::MAX)
+}
+
+/// Length of a block of a revision of `size` bytes: the last one may be shorter.
+pub fn block_length(block: BlockIndex, size: u64) -> u32 {
+    let start = u64::from(block) * BLOCK;
+    u32::try_from(size.saturating_sub(start).min(BLOCK)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,283 @@
+//! One revision in the cache: a sparse file and the map of its blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{BLOCK, BlockIndex, CacheError, Result, block_count, block_length};
+use crate::sys;
+
+/// Blocks whose checksums are stored together.
+pub(super) const SEGMENT: u32 = 1024;
+
+/// A revision in the cache. Holds one open file from its first use on.
+#[derive(Debug)]
+pub struct Entry {
+    number: u32,
+    size: u64,
+    path: PathBuf,
+    file: OnceLock<File>,
+    /// `None` until the map was read from the index.
+    map: Mutex<Option<Map>>,
+    /// The block that was read last, so that reading one block in many small pieces counts as one use.
+    last: AtomicU32,
+}
+
+/// Which blocks are present.
+#[derive(Debug, Default)]
+pub(super) struct Map {
+    segments: BTreeMap<u32, Segment>,
+    /// Segments that differ from the index.
+    changed: BTreeSet<u32>,
+    /// How many blocks were evicted: a read during which this moves may have seen a hole.
+    evictions: u64,
+}
+
+/// Checksums of up to [`SEGMENT`] blocks, by their place.
+pub(super) type Segment = BTreeMap<u16, Block>;
+
+/// A block that is present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) crc: u32,
+    /// Written, or compared with its checksum, since the start of the process.
+    pub(super) verified: bool,
+}
+
+/// What came of a read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Bytes(Vec<u8>),
+    Absent,
+    Damaged(BlockIndex),
+}
+
+pub(super) fn checksum(bytes: &[u8]) -> u32 {
+    // CRC-32C fits 32 bits by its definition.
+    u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes)).unwrap_or(0)
+}
+
+fn place(block: BlockIndex) -> (u32, u16) {
+    (block / SEGMENT, u16::try_from(block % SEGMENT).unwrap_or(u16::MAX))
+}
+
+impl Map {
+    /// Nothing present.
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// As stored.
+    pub(super) fn of_segments(segments: BTreeMap<u32, Segment>) -> Self {
+        Self { segments, ..Self::default() }
+    }
+
+    /// Everything present, as it stands in a file.
+    pub(super) fn of_file(path: &Path, size: u64) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let mut map = Self::new();
+        let mut buffer = vec![0; usize::try_from(BLOCK).unwrap_or(0)];
+        for block in 0..block_count(size) {
+            let bytes = &mut buffer[..block_length(block, size) as usize];
+            file.read_exact_at(bytes, u64::from(block) * BLOCK)?;
+            map.set(block, Some(Block { crc: checksum(bytes), verified: true }));
+        }
+        Ok(map)
+    }
+
+    /// The blocks that are present, ascending.
+    pub(super) fn present(&self) -> Vec<BlockIndex> {
+        let blocks = |(&segment, blocks): (&u32, &Segment)| {
+            blocks.keys().map(|&place| segment * SEGMENT + BlockIndex::from(place)).collect::<Vec<_>>()
+        };
+        self.segments.iter().flat_map(blocks).collect()
+    }
+
+    fn get(&self, block: BlockIndex) -> Option<Block> {
+        let (segment, place) = place(block);
+        self.segments.get(&segment)?.get(&place).copied()
+    }
+
+    fn set(&mut self, block: BlockIndex, to: Option<Block>) {
+        let (segment, place) = place(block);
+        let blocks = self.segments.entry(segment).or_default();
+        match to {
+            Some(block) => blocks.insert(place, block),
+            None => blocks.remove(&place),
+        };
+        self.changed.insert(segment);
+    }
+}
+
+impl Entry {
+    /// A new entry, with its map.
+    pub(super) fn new(number: u32, size: u64, path: PathBuf, map: Map) -> Self {
+        Self { map: Mutex::new(Some(map)), ..Self::stored(number, size, path) }
+    }
+
+    /// An entry whose map is still in the index.
+    pub(super) fn stored(number: u32, size: u64, path: PathBuf) -> Self {
+        let last = AtomicU32::new(BlockIndex::MAX);
+        Self { number, size, path, file: OnceLock::new(), map: Mutex::new(None), last }
+    }
+
+    /// The number of its file.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Bytes of the whole revision, present or not.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the map, if it was not yet. Only the first user of the entry waits for the disk here.
+    pub(super) fn load(&self, read: impl FnOnce() -> Result<Map>) -> Result<()> {
+        let mut map = self.map.lock();
+        if map.is_none() {
+            let stored = read()?;
+            // Somebody removed the file: nothing of it is present, whatever the map says.
+            let there = self.path.exists();
+            *map =
+                Some(if there { stored } else { Map { changed: stored.segments.into_keys().collect(), ..Map::new() } });
+        }
+        Ok(())
+    }
+
+    fn with_map<T>(&self, work: impl FnOnce(&mut Map) -> T) -> T {
+        work(self.map.lock().get_or_insert_default())
+    }
+
+    fn file(&self) -> Result<&File> {
+        if let Some(file) = self.file.get() {
+            return Ok(file);
+        }
+        let open = || {
+            if let Some(folder) = self.path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            File::options().read(true).write(true).create(true).truncate(false).open(&self.path)
+        };
+        let file = open().map_err(|error| CacheError::file(&self.path, error))?;
+        // If two came here at once, both opened the same file: either will do.
+        Ok(self.file.get_or_init(|| file))
+    }
+
+    pub(super) fn absent(&self, blocks: Range<BlockIndex>) -> Vec<Range<BlockIndex>> {
+        let mut runs: Vec<Range<BlockIndex>> = Vec::new();
+        self.with_map(|map| {
+            for block in blocks.filter(|&block| map.get(block).is_none()) {
+                match runs.last_mut() {
+                    Some(run) if run.end == block => run.end += 1,
+                    _ => runs.push(block..block + 1),
+                }
+            }
+        });
+        runs
+    }
+
+    pub(super) fn read(&self, offset: u64, length: usize, blocks: Range<BlockIndex>) -> Result<Read> {
+        loop {
+            let mut unverified = Vec::new();
+            let present = self.with_map(|map| {
+                for block in blocks.clone() {
+                    if !map.get(block)?.verified {
+                        unverified.push(block);
+                    }
+                }
+                Some(map.evictions)
+            });
+            let Some(evictions) = present else { return Ok(Read::Absent) };
+            for block in unverified {
+                if !self.verify(block)? {
+                    return Ok(Read::Damaged(block));
+                }
+            }
+            let mut bytes = vec![0; length];
+            let read = self.file()?.read_exact_at(&mut bytes, offset);
+            if self.with_map(|map| map.evictions != evictions) {
+                continue;
+            }
+            return match read {
+                Ok(()) => Ok(Read::Bytes(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    // Somebody cut the file.
+                    self.with_map(|map| blocks.clone().for_each(|block| map.set(block, None)));
+                    Ok(Read::Damaged(blocks.start))
+                }
+                Err(error) => Err(CacheError::file(&self.path, error)),
+            };
+        }
+    }
+
+    /// Compares a block with its checksum; drops it if they differ.
+    fn verify(&self, block: BlockIndex) -> Result<bool> {
+        let mut bytes = vec![0; block_length(block, self.size) as usize];
+        let read = self.file()?.read_exact_at(&mut bytes, u64::from(block) * BLOCK);
+        Ok(self.with_map(|map| match map.get(block) {
+            Some(stored) if read.is_ok() && stored.crc == checksum(&bytes) => {
+                // Not `changed`: whether it is verified is not stored.
+                let (segment, place) = place(block);
+                map.segments.entry(segment).or_default().insert(place, Block { verified: true, ..stored });
+                true
+            }
+            Some(_) => {
+                map.set(block, None);
+                false
+            }
+            // Evicted meanwhile; the caller notices.
+            None => true,
+        }))
+    }
+
+    pub(super) fn store(&self, block: BlockIndex, bytes: &[u8]) -> Result<()> {
+        let crc = checksum(bytes);
+        let written = self.file()?.write_all_at(bytes, u64::from(block) * BLOCK);
+        written.map_err(|error| CacheError::file(&self.path, error))?;
+        self.with_map(|map| map.set(block, Some(Block { crc, verified: true })));
+        Ok(())
+    }
+
+    /// Gives the space of a block back.
+    pub(super) fn evict(&self, block: BlockIndex) -> Result<()> {
+        let file = self.file()?;
+        // The hole is punched under the lock of the map: who finds the block absent finds it punched too, so that a fetch that
+        // follows cannot lose its bytes to a late hole.
+        self.with_map(|map| {
+            map.set(block, None);
+            map.evictions += 1;
+            let start = u64::from(block) * BLOCK;
+            sys::punch_hole(file, start..start + BLOCK)
+        })
+        .map_err(|error| CacheError::file(&self.path, error))
+    }
+
+    /// Whether a read of these blocks is a new use of them, rather than the next piece of the same.
+    pub(super) fn touched(&self, blocks: &Range<BlockIndex>) -> bool {
+        let last = blocks.end.saturating_sub(1);
+        self.last.swap(last, Ordering::Relaxed) != last
+    }
+
+    /// The segments that differ from the index, which is about to be written.
+    pub(super) fn take_changed(&self) -> Vec<(u32, Segment)> {
+        self.with_map(|map| {
+            let changed = std::mem::take(&mut map.changed);
+            changed
+                .into_iter()
+                .map(|segment| (segment, map.segments.get(&segment).cloned().unwrap_or_default()))
+                .collect()
+        })
+    }
+}

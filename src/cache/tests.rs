@@ -1,0 +1,211 @@
+//! The promises of the cache, kept one by one.
+
+use std::os::unix::fs::{FileExt, MetadataExt};
+
+use super::*;
+use crate::remote::{Blob, FileId, RevisionId};
+
+const MIB: u64 = 1024 * 1024;
+
+fn source(name: &str, size: u64) -> Source {
+    Source { id: FileId(name.to_owned()), blob: Blob { size, md5: None, revision: RevisionId(format!("{name}-1")) } }
+}
+
+fn content(block: BlockIndex, size: u64) -> Vec<u8> {
+    vec![u8::try_from(block % 251).unwrap() + 1; block_length(block, size) as usize]
+}
+
+fn fill(cache: &Cache, entry: &Arc<Entry>, blocks: Range<BlockIndex>) {
+    for block in blocks {
+        cache.store(entry, block, &content(block, entry.size())).expect("stores");
+    }
+}
+
+fn open(dir: &tempfile::TempDir) -> Cache {
+    Cache::open(dir.path(), LEAST).expect("opens")
+}
+
+fn disk_usage(dir: &Path) -> u64 {
+    let mut bytes = 0;
+    for item in std::fs::read_dir(dir).expect("lists").map(|item| item.expect("lists").path()) {
+        if item.is_dir() {
+            bytes += disk_usage(&item);
+        } else if !item.file_name().is_some_and(|name| name.to_string_lossy().starts_with("index")) {
+            bytes += std::fs::metadata(&item).expect("stat").blocks() * 512;
+        }
+    }
+    bytes
+}
+
+#[test]
+fn what_is_stored_is_read_and_the_rest_is_absent() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    let size = 3 * BLOCK + 10;
+    let entry = cache.entry(&source("a", size));
+    fill(&cache, &entry, 1..2);
+    fill(&cache, &entry, 3..4);
+    assert_eq!(cache.absent(&entry, 0..4).expect("asks"), [0..1, 2..3]);
+    assert_eq!(cache.read(&entry, BLOCK + 5, 10).expect("reads"), Some(vec![2; 10]));
+    assert_eq!(cache.read(&entry, 3 * BLOCK, 10).expect("reads"), Some(vec![4; 10]));
+    assert_eq!(cache.read(&entry, 2 * BLOCK - 1, 2).expect("reads"), None, "half of it is absent");
+    fill(&cache, &entry, 2..3);
+    assert_eq!(cache.read(&entry, 2 * BLOCK - 1, 2).expect("reads"), Some(vec![2, 3]));
+}
+
+#[test]
+fn the_cap_holds_within_one_open_file() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    let entry = cache.entry(&source("big", 4 * LEAST));
+    for block in 0..block_count(4 * LEAST) {
+        fill(&cache, &entry, block..block + 1);
+        assert!(cache.used() <= LEAST);
+    }
+    assert!(disk_usage(dir.path()) <= LEAST + BLOCK, "{} bytes on disk", disk_usage(dir.path()));
+    assert_eq!(cache.read(&entry, 0, 10).expect("reads"), None, "the first blocks went");
+    let last = block_count(4 * LEAST) - 1;
+    assert!(cache.read(&entry, u64::from(last) * BLOCK, 10).expect("reads").is_some(), "the last are there");
+}
+
+#[test]
+fn room_for_unsent_bytes_is_taken_from_the_blocks() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = Cache::open(dir.path(), 4 * LEAST).expect("opens");
+    let entry = cache.entry(&source("a", 4 * LEAST));
+    fill(&cache, &entry, 0..block_count(3 * LEAST));
+    cache.leave_room(2 * LEAST);
+    fill(&cache, &entry, block_count(3 * LEAST)..block_count(3 * LEAST) + 1);
+    assert!(cache.used() <= 2 * LEAST);
+    cache.leave_room(400 * LEAST);
+    fill(&cache, &entry, 0..1);
+    assert_eq!(cache.used(), LEAST, "readers always keep a little");
+}
+
+#[test]
+fn blocks_survive_a_new_start() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let size = 5 * BLOCK - 7;
+    {
+        let cache = open(&dir);
+        let entry = cache.entry(&source("a", size));
+        fill(&cache, &entry, 0..5);
+        cache.persist().expect("persists");
+        let other = cache.entry(&source("b", 10));
+        fill(&cache, &other, 0..1);
+        // Not persisted: forgotten with the crash that follows, and swept.
+    }
+    let cache = open(&dir);
+    assert_eq!(cache.used(), size);
+    let entry = cache.entry(&source("a", size));
+    assert_eq!(cache.absent(&entry, 0..5).expect("asks"), []);
+    assert_eq!(cache.read(&entry, 4 * BLOCK, 10).expect("reads"), Some(vec![5; 10]));
+    let other = cache.entry(&source("b", 10));
+    assert_eq!(cache.read(&other, 0, 10).expect("reads"), None);
+    assert_ne!(entry.number(), other.number());
+}
+
+#[test]
+fn a_damaged_block_is_absent_and_never_served() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let path = {
+        let cache = open(&dir);
+        let entry = cache.entry(&source("a", 2 * BLOCK));
+        fill(&cache, &entry, 0..2);
+        cache.persist().expect("persists");
+        entry.path().to_owned()
+    };
+    let file = std::fs::File::options().write(true).open(&path).expect("opens");
+    file.write_all_at(&[0xff], 77).expect("flips a byte");
+    let cache = open(&dir);
+    let entry = cache.entry(&source("a", 2 * BLOCK));
+    assert_eq!(cache.read(&entry, BLOCK - 5, 10).expect("reads"), None);
+    assert_eq!(cache.absent(&entry, 0..2).expect("asks"), vec![0..1]);
+    assert_eq!(cache.used(), BLOCK);
+    fill(&cache, &entry, 0..1);
+    assert_eq!(cache.read(&entry, 70, 10).expect("reads"), Some(vec![1; 10]));
+}
+
+#[test]
+fn a_file_cut_or_removed_behind_our_back_is_absent() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let (cut, removed) = {
+        let cache = open(&dir);
+        let (a, b) = (cache.entry(&source("a", 2 * BLOCK)), cache.entry(&source("b", BLOCK)));
+        fill(&cache, &a, 0..2);
+        fill(&cache, &b, 0..1);
+        cache.persist().expect("persists");
+        (a.path().to_owned(), b.path().to_owned())
+    };
+    std::fs::File::options().write(true).open(&cut).expect("opens").set_len(BLOCK + 1).expect("cuts");
+    std::fs::remove_file(removed).expect("removes");
+    let cache = open(&dir);
+    let (a, b) = (cache.entry(&source("a", 2 * BLOCK)), cache.entry(&source("b", BLOCK)));
+    assert_eq!(cache.read(&a, BLOCK, 10).expect("reads"), None);
+    assert_eq!(cache.read(&a, 0, 10).expect("reads"), Some(vec![1; 10]));
+    assert_eq!(cache.read(&b, 0, 10).expect("reads"), None);
+    fill(&cache, &b, 0..1);
+    assert_eq!(cache.read(&b, 0, 10).expect("reads"), Some(vec![1; 10]));
+}
+
+#[test]
+fn another_revision_of_a_file_is_another_entry() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    let old = cache.entry(&source("a", 10));
+    fill(&cache, &old, 0..1);
+    let mut newer = source("a", 10);
+    newer.blob.revision = RevisionId("a-2".to_owned());
+    let new = cache.entry(&newer);
+    assert_eq!(cache.read(&new, 0, 10).expect("reads"), None);
+    cache.forget(&source("a", 10)).expect("forgets");
+    assert_eq!(cache.used(), 0);
+    assert_eq!(cache.read(&old, 0, 10).expect("reads"), Some(vec![1; 10]), "who has it open goes on reading");
+    assert!(Arc::ptr_eq(&new, &cache.entry(&newer)));
+}
+
+#[test]
+fn a_whole_file_is_adopted_without_a_copy() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = Cache::open(&dir.path().join("blocks"), LEAST).expect("opens");
+    let bytes: Vec<u8> = (0..3 * MIB + 5).map(|at| (at / 1000 % 256) as u8).collect();
+    let path = dir.path().join("staged");
+    std::fs::write(&path, &bytes).expect("writes");
+    let inode = std::fs::metadata(&path).expect("stat").ino();
+    let whole = source("a", bytes.len() as u64);
+    assert!(cache.adopt(&whole, &path).expect("adopts"));
+    assert!(!path.exists());
+    let entry = cache.entry(&whole);
+    assert_eq!(std::fs::metadata(entry.path()).expect("stat").ino(), inode);
+    assert_eq!(cache.read(&entry, 0, bytes.len()).expect("reads").as_deref(), Some(&bytes[..]));
+    assert_eq!(cache.used(), bytes.len() as u64);
+
+    let file = std::fs::File::create(&path).expect("creates");
+    file.set_len(LEAST + 1).expect("grows");
+    assert!(!cache.adopt(&source("huge", LEAST + 1), &path).expect("declines"));
+    assert!(path.exists(), "what is too large stays where it is");
+}
+
+#[test]
+fn readers_and_eviction_at_once_never_show_a_hole() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    let entry = cache.entry(&source("a", 2 * LEAST));
+    let blocks = block_count(2 * LEAST);
+    std::thread::scope(|scope| {
+        let (cache, entry) = (&cache, &entry);
+        scope.spawn(move || fill(cache, entry, 0..blocks));
+        for seed in 0..2_u32 {
+            scope.spawn(move || {
+                for step in 0..3_000_u32 {
+                    let block = (step * 7919 + seed * 13) % blocks;
+                    let read = cache.read(entry, u64::from(block) * BLOCK + 100, 4096).expect("reads");
+                    if let Some(bytes) = read {
+                        assert!(bytes == vec![content(block, entry.size())[0]; 4096], "block {block}");
+                    }
+                }
+            });
+        }
+    });
+    assert!(cache.used() <= LEAST);
+}
