@@ -1,0 +1,100 @@
+//! Reading: the bytes of a revision, from wherever they are.
+//!
+//! [`Content::open`] gives the [`Reader`] of a revision, which all handles of that revision share. A read is answered at once
+//! from the cache if all of it is there; else the absent blocks are fetched, joined with fetches already under way, and the
+//! reader is answered as soon as *its* bytes have landed. Each handle has a [`Session`], which sees whether it reads on and how
+//! far ahead to fetch then.
+//!
+//! Memory is bounded: a fetch holds less than one block and what the connection buffers; [`DOWNLOADS`] run at one time.
+
+mod fetch;
+mod reader;
+mod session;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+pub use self::reader::Reader;
+pub use self::session::Session;
+use crate::cache::{Cache, CacheError};
+use crate::error::Kind;
+use crate::remote::{Remote, RemoteError, Source};
+
+/// Requests for content under way at one time, over the whole mount.
+const DOWNLOADS: usize = 16;
+
+/// Why bytes could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ContentError {
+    /// The drive did not give them.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// They were fetched and evicted again before they could be read, several times in a row.
+    #[error("the cache is too small for what is read at one time; give it more with --cache-size")]
+    Thrashing,
+}
+
+impl ContentError {
+    /// What it is to programs.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Remote(error) => error.kind,
+            Self::Cache(error) => error.kind(),
+            Self::Thrashing => Kind::DiskFull,
+        }
+    }
+}
+
+/// Result of reading.
+pub type Result<T> = std::result::Result<T, ContentError>;
+
+/// All reading of one mount.
+pub struct Content {
+    cache: Arc<Cache>,
+    remote: Arc<dyn Remote>,
+    runtime: Handle,
+    downloads: Semaphore,
+    /// Readers in use, by the number of their cache entry.
+    readers: Mutex<HashMap<u32, Weak<Reader>>>,
+}
+
+impl Content {
+    /// Reads through `cache` from `remote`; fetches run on `runtime`, since readers come from threads of the kernel adapter too.
+    pub fn new(cache: Arc<Cache>, remote: Arc<dyn Remote>, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self { cache, remote, runtime, downloads: Semaphore::new(DOWNLOADS), readers: Mutex::default() })
+    }
+
+    /// The reader of a revision. Touches neither disk nor network.
+    pub fn open(self: &Arc<Self>, source: &Source) -> Arc<Reader> {
+        let entry = self.cache.entry(source);
+        let mut readers = self.readers.lock();
+        if let Some(reader) = readers.get(&entry.number()).and_then(Weak::upgrade) {
+            return reader;
+        }
+        if readers.len() >= 64 && readers.len().is_power_of_two() {
+            readers.retain(|_, reader| reader.strong_count() > 0);
+        }
+        let reader = Arc::new(Reader::new(Arc::clone(self), source.clone(), entry));
+        readers.insert(reader.entry().number(), Arc::downgrade(&reader));
+        reader
+    }
+
+    /// The cache behind it.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").finish_non_exhaustive()
+    }
+}
