@@ -1,0 +1,402 @@
+//! The tree: a durable replica of the drive's metadata, with this mount's own changes already in it.
+//!
+//! It owns the tables `node` and `base` of [`crate::state`], and promises:
+//!
+//! - **Local truth is immediate.** A change made here is one transaction and visible at once, whether the network is up or not.
+//! - **Remote truth arrives by itself.** Folders are listed when somebody first asks for them, and from then on kept true by
+//!   the feed of changes ([`follow`]), whose cursor is taken before the first listing.
+//! - **Three sides are merged, never two** ([`merge`]): what is here, what the drive has now, and what it had when we last
+//!   agreed (the `base` row). A field changed on one side only follows that side; a field changed on both stays ours until it is
+//!   sent; content changed on both is a conflict, which [`crate::writeback`] resolves.
+//! - **Old news is no news.** Every description carries the version of its item; an older one never replaces a newer.
+//! - **Inode numbers last.** An entry keeps its number over remounts; no number is ever given twice.
+//!
+//! There is no table of inodes in memory: the rows are looked up in microseconds, so what the kernel forgets costs nothing.
+
+pub mod follow;
+mod listing;
+pub mod local;
+pub mod merge;
+mod names;
+pub mod nodes;
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use rusqlite::Transaction;
+
+use crate::clock::{self, Timestamp};
+use crate::error::Kind;
+use crate::remote::{FileId, Item, Md5, Remote, RemoteError, RevisionId};
+use crate::state::{self, State, StateError};
+
+/// Number of an entry; what the kernel calls `nodeid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ino(pub u64);
+
+impl Ino {
+    /// The root of the mount.
+    pub const ROOT: Self = Self(1);
+    /// The folder of what is in no folder: the root, and what was unlinked and is still needed.
+    pub const NOWHERE: Self = Self(0);
+}
+
+impl fmt::Display for Ino {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeKind {
+    /// Holds other entries.
+    Folder,
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Symlink,
+    /// A document of an online editor: shown as a small read-only file that holds its address.
+    Document,
+}
+
+/// An entry of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its number.
+    pub ino: Ino,
+    /// Its identity on the drive; `None` until one is reserved for it.
+    pub id: Option<FileId>,
+    /// The folder it is in; [`Ino::NOWHERE`] for the root and for what is unlinked.
+    pub parent: Ino,
+    /// The name it is shown under: legal and unique in its folder.
+    pub name: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Permission bits; `None`: the mount's default.
+    pub mode: Option<u32>,
+    /// User and group; `None`: the mount's.
+    pub owner: Option<(u32, u32)>,
+    /// Length in bytes; 0 for folders.
+    pub size: u64,
+    /// Last change of content, or (folders) of entries.
+    pub mtime: Timestamp,
+    /// Last access, as far as programs set it.
+    pub atime: Timestamp,
+    /// Last change of anything.
+    pub ctime: Timestamp,
+    /// Creation on the drive, in milliseconds.
+    pub created: i64,
+    /// The name on the drive where it is not [`Node::name`].
+    pub drive_name: Option<String>,
+    /// The content that the drive has, as far as we know.
+    pub revision: Option<RevisionId>,
+    /// Checksum of that content.
+    pub md5: Option<Md5>,
+    /// Version of the state that the drive last told us; 0: never.
+    pub version: u64,
+    /// Target of a symbolic link, if known; the text of a document.
+    pub target: Option<String>,
+    /// A folder whose children are all in the tree.
+    pub listed: bool,
+}
+
+impl Node {
+    /// Its name on the drive.
+    pub fn name_on_drive(&self) -> &str {
+        self.drive_name.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether it can be reached by a path (if its folder can).
+    pub fn is_linked(&self) -> bool {
+        self.parent != Ino::NOWHERE || self.ino == Ino::ROOT
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.kind == NodeKind::Folder
+    }
+}
+
+/// What the drive has of an entry that is not the same here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// What the drive knows; `None`: it does not have the entry yet.
+    pub on_drive: Option<OnDrive>,
+    /// The content here is newer than the drive's.
+    pub rewritten: bool,
+    /// The modification time of a folder was set here, not only moved on by its entries, which is not worth a request.
+    pub timed: bool,
+}
+
+impl Base {
+    /// The base of an entry that the drive does not have.
+    pub const fn unsent(rewritten: bool) -> Self {
+        Self { on_drive: None, rewritten, timed: false }
+    }
+}
+
+/// Metadata of an entry as the drive has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnDrive {
+    /// Its folder.
+    pub parent: Option<FileId>,
+    /// Its name.
+    pub name: String,
+    /// Its modification time, to the millisecond.
+    pub mtime: Timestamp,
+    /// Its permission bits.
+    pub mode: Option<u32>,
+    /// Its user and group.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl OnDrive {
+    /// The metadata of an item.
+    pub fn of(item: &Item) -> Self {
+        Self {
+            parent: item.parent.clone(),
+            name: item.name.clone(),
+            mtime: item.modified,
+            mode: item.posix.mode,
+            owner: item.posix.owner,
+        }
+    }
+
+    /// The metadata of a node that both sides agree on.
+    pub fn of_clean(node: &Node, folder: Option<FileId>) -> Self {
+        Self {
+            parent: folder,
+            name: node.name_on_drive().to_owned(),
+            mtime: Timestamp::from_millis(node.mtime.millis()),
+            mode: node.mode,
+            owner: node.owner,
+        }
+    }
+}
+
+/// What a merge changed, for those who have to know: the kernel and the journal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Names that mean something else now (or nothing, or something).
+    pub entries: Vec<(Ino, String)>,
+    /// Entries whose attributes changed.
+    pub attributes: Vec<Ino>,
+    /// Files whose content changed.
+    pub contents: Vec<Ino>,
+    /// Entries that must be sent to the drive again, since it lost them while they held unsent work.
+    pub resend: Vec<Ino>,
+}
+
+/// Who is told what merges change.
+pub trait Listener: Send + Sync + fmt::Debug {
+    /// Within the transaction of the merge, before it commits.
+    fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()>;
+    /// After the commit.
+    fn merged(&self, effects: Effects);
+}
+
+/// Why the tree could not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TreeError {
+    /// The drive could not be asked.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The database failed.
+    #[error("{0}")]
+    State(Arc<StateError>),
+    /// The cache folder holds another account.
+    #[error(
+        "this cache folder belongs to the account {was}, and the drive is {is}: give each account a --cache-dir of its own"
+    )]
+    Account {
+        /// Whose it is.
+        was: String,
+        /// Who signed in.
+        is: String,
+    },
+}
+
+impl TreeError {
+    /// What it is to programs.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Remote(error) => error.kind,
+            Self::State(error) => error.kind(),
+            Self::Account { .. } => Kind::Denied,
+        }
+    }
+}
+
+impl From<StateError> for TreeError {
+    fn from(error: StateError) -> Self {
+        Self::State(Arc::new(error))
+    }
+}
+
+impl From<rusqlite::Error> for TreeError {
+    fn from(error: rusqlite::Error) -> Self {
+        StateError::from(error).into()
+    }
+}
+
+/// Result of a call to the tree.
+pub type Result<T> = std::result::Result<T, TreeError>;
+
+/// The replica of one drive.
+#[derive(Debug)]
+pub struct Tree {
+    state: Arc<State>,
+    remote: Arc<dyn Remote>,
+    inos: Mutex<Inos>,
+    listings: listing::Listings,
+    listener: OnceLock<Arc<dyn Listener>>,
+}
+
+/// Inode numbers to give out: `next` up to, not including, `reserved`, which stands in the database.
+#[derive(Debug)]
+struct Inos {
+    next: u64,
+    reserved: u64,
+}
+
+/// Numbers reserved at once, so that not every new entry has to write the counter.
+const INO_BATCH: u64 = 4096;
+
+const FACT_ACCOUNT: &str = "account";
+const FACT_CURSOR: &str = "cursor";
+const FACT_NEXT_INO: &str = "next_ino";
+
+impl Tree {
+    /// Opens the replica of `account`. At the very first time it asks the drive for its root and for the end of the feed of
+    /// changes; after that it needs no network.
+    pub async fn open(state: Arc<State>, remote: Arc<dyn Remote>, account: &str) -> Result<Arc<Self>> {
+        match state.fact(FACT_ACCOUNT)? {
+            Some(was) if was != account => return Err(TreeError::Account { was, is: account.to_owned() }),
+            Some(_) => {}
+            None => {
+                // The cursor first: what changes while folders are listed is then in the feed.
+                let cursor = remote.cursor().await?;
+                let root = remote.root().await?;
+                state.write::<_, TreeError>(|tx| {
+                    state::set_fact(tx, FACT_ACCOUNT, account)?;
+                    state::set_fact(tx, FACT_CURSOR, &cursor.0)?;
+                    state::set_fact(tx, FACT_NEXT_INO, &(Ino::ROOT.0 + 1).to_string())?;
+                    nodes::insert(tx, &root_node(root))?;
+                    Ok(())
+                })?;
+            }
+        }
+        let next = state.fact(FACT_NEXT_INO)?.and_then(|text| text.parse().ok()).unwrap_or(Ino::ROOT.0 + 1);
+        let tree = Self {
+            state,
+            remote,
+            inos: Mutex::new(Inos { next, reserved: next }),
+            listings: listing::Listings::default(),
+            listener: OnceLock::new(),
+        };
+        tree.state.write::<_, TreeError>(|tx| Ok(nodes::sweep_tombstones(tx, clock::now())?))?;
+        Ok(Arc::new(tree))
+    }
+
+    /// Whose drive a database holds, if anybody's; without asking the drive.
+    pub fn account(state: &State) -> Result<Option<String>> {
+        Ok(state.fact(FACT_ACCOUNT)?)
+    }
+
+    /// Tells `listener` from now on what merges change. To be called once, before the first listing.
+    pub fn listen(&self, listener: Arc<dyn Listener>) {
+        assert!(self.listener.set(listener).is_ok(), "a tree has one listener");
+    }
+
+    /// The entry of a number; unlinked ones too while they are needed.
+    pub fn node(&self, ino: Ino) -> Result<Option<Node>> {
+        Ok(self.state.read(|db| nodes::by_ino(db, ino))?)
+    }
+
+    /// The entry of an item of the drive.
+    pub fn by_id(&self, id: &FileId) -> Result<Option<Node>> {
+        Ok(self.state.read(|db| nodes::by_id(db, id))?)
+    }
+
+    /// The entry of a name in a folder. Ask for the folder to be [listed](Self::list) before believing a `None`.
+    pub fn child(&self, parent: Ino, name: &str) -> Result<Option<Node>> {
+        Ok(self.state.read(|db| nodes::by_name(db, parent, name))?)
+    }
+
+    /// All entries of a folder, by name.
+    pub fn children(&self, parent: Ino) -> Result<Vec<Node>> {
+        Ok(self.state.read(|db| nodes::children(db, parent))?)
+    }
+
+    /// The path of an entry below the mountpoint, `a/b`; for people, not for opening: it may be gone the next moment.
+    pub fn path(&self, ino: Ino) -> Result<String> {
+        Ok(self.state.read(|db| nodes::path(db, ino))?)
+    }
+
+    /// Whether `ino` is `folder` or lies in it, at any depth.
+    pub fn is_within(&self, ino: Ino, folder: Ino) -> Result<bool> {
+        Ok(self.state.read(|db| nodes::is_within(db, ino, folder))?)
+    }
+
+    /// Keeps the target of a symbolic link, which had to be read from its content.
+    pub fn set_target(&self, ino: Ino, target: &str) -> Result<()> {
+        self.state.write(|tx| match nodes::by_ino(tx, ino)? {
+            Some(node) => Ok(nodes::update(tx, &Node { target: Some(target.to_owned()), ..node })?),
+            None => Ok(()),
+        })
+    }
+
+    /// Gives an entry a new number; the old one means nothing any more. Says what the entry is now.
+    pub fn renumber(&self, ino: Ino) -> Result<Option<Node>> {
+        let new = self.new_ino()?;
+        self.state.write(|tx| {
+            nodes::renumber(tx, ino, new)?;
+            Ok(nodes::by_ino(tx, new)?)
+        })
+    }
+
+    /// `count` numbers never given before. Not within a transaction: now and then this is one itself. What is not used is lost,
+    /// which does no harm.
+    pub fn new_inos(&self, count: usize) -> Result<Range<u64>> {
+        let mut inos = self.inos.lock();
+        let end = inos.next + count as u64;
+        if end > inos.reserved {
+            let reserved = end + INO_BATCH;
+            self.state.set_fact(FACT_NEXT_INO, &reserved.to_string())?;
+            inos.reserved = reserved;
+        }
+        Ok(std::mem::replace(&mut inos.next, end)..end)
+    }
+
+    /// One number never given before; as [`Self::new_inos`].
+    pub fn new_ino(&self) -> Result<Ino> {
+        Ok(Ino(self.new_inos(1)?.start))
+    }
+}
+
+fn root_node(id: FileId) -> Node {
+    let now = clock::now();
+    Node {
+        ino: Ino::ROOT,
+        id: Some(id),
+        parent: Ino::NOWHERE,
+        name: "/".to_owned(),
+        kind: NodeKind::Folder,
+        mode: None,
+        owner: None,
+        size: 0,
+        mtime: now,
+        atime: now,
+        ctime: now,
+        created: now.millis(),
+        drive_name: None,
+        revision: None,
+        md5: None,
+        version: 0,
+        target: None,
+        listed: false,
+    }
+}

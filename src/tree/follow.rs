@@ -1,0 +1,217 @@
+//! Following the drive's feed of changes.
+//!
+//! [`follow`] runs for the life of a mount and ends with it. Each page of the feed is merged in one transaction together with
+//! its cursor, so that after a crash the same page is merged again, which does no harm.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Transaction;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::merge::Merge;
+use super::{Effects, FACT_CURSOR, Ino, Node, OnDrive, Result, Tree, TreeError, nodes};
+use crate::error::Kind;
+use crate::remote::{Change, Changes, Cursor, FileId, Item, RemoteError};
+use crate::state;
+
+/// Asks for changes every `interval`, and whenever `wake` is notified, until `end`.
+pub async fn follow(tree: Arc<Tree>, interval: Duration, wake: Arc<Notify>, end: CancellationToken) {
+    let mut reported = false;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = wake.notified() => {}
+            () = end.cancelled() => return,
+        }
+        let caught_up = tokio::select! {
+            result = tree.catch_up() => result,
+            () = end.cancelled() => return,
+        };
+        match caught_up {
+            Ok(()) if reported => {
+                tracing::info!("changes of the drive arrive again");
+                reported = false;
+            }
+            Err(error) if !reported => {
+                tracing::warn!(%error, "changes of the drive do not arrive; trying again every {interval:?}");
+                reported = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Tree {
+    /// Merges all changes that the drive has for us now.
+    pub async fn catch_up(self: &Arc<Self>) -> Result<()> {
+        loop {
+            let cursor = self.state.fact(FACT_CURSOR)?.map(Cursor);
+            let cursor = cursor.ok_or_else(|| {
+                RemoteError::new(Kind::Corrupt, "changes.list", "the place in the feed of changes is not stored")
+            })?;
+            let changes = match self.remote.changes(&cursor).await {
+                Ok(changes) => changes,
+                Err(error) if error.kind == Kind::Invalid => return self.start_over().await,
+                Err(error) => return Err(error.into()),
+            };
+            let more = changes.more;
+            if !changes.changes.is_empty() || changes.next != cursor {
+                let effects = self.merge_changes(&changes)?;
+                self.tell(effects);
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn merge_changes(&self, changes: &Changes) -> Result<Effects> {
+        let inos = self.new_inos(changes.changes.len())?;
+        self.listings.remember(changes.changes.iter().map(|change| match change {
+            Change::Present(item) => (item.id.clone(), item.version),
+            Change::Removed(id) => (id.clone(), u64::MAX),
+        }));
+        let open = self.listings.folders();
+        self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::new(tx, inos, &open);
+            for change in &changes.changes {
+                merge.change(change)?;
+            }
+            self.merging(tx, &merge.effects)?;
+            state::set_fact(tx, FACT_CURSOR, &changes.next.0)?;
+            Ok(merge.effects)
+        })
+    }
+
+    /// Merges the state of one item that was asked for; `None`: the drive does not have it any more.
+    pub fn merge_news(&self, id: &FileId, item: Option<&Item>) -> Result<()> {
+        let change = item.map_or_else(|| Change::Removed(id.clone()), |item| Change::Present(item.clone()));
+        let inos = self.new_inos(1)?;
+        let version = item.map_or(u64::MAX, |item| item.version);
+        self.listings.remember(std::iter::once((id.clone(), version)));
+        let open = self.listings.folders();
+        let effects = self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::new(tx, inos, &open);
+            merge.change(&change)?;
+            self.merging(tx, &merge.effects)?;
+            Ok(merge.effects)
+        })?;
+        self.tell(effects);
+        Ok(())
+    }
+
+    /// Merges the state of one item within a transaction of the caller's; `inos` holds a number for it.
+    pub fn merge_within(
+        &self,
+        tx: &Transaction<'_>,
+        item: &Item,
+        inos: Range<u64>,
+        effects: &mut Effects,
+    ) -> rusqlite::Result<()> {
+        self.listings.remember(std::iter::once((item.id.clone(), item.version)));
+        let open = self.listings.folders();
+        let mut merge = Merge::new(tx, inos, &open);
+        merge.heard(item)?;
+        self.merging(tx, &merge.effects)?;
+        effects.extend(merge.effects);
+        Ok(())
+    }
+
+    /// Puts a folder that was removed here back to where the drive has it; what is in it is to be listed anew. Part of the
+    /// caller's transaction.
+    pub fn restore(&self, tx: &Transaction<'_>, node: &Node, there: Option<&OnDrive>) -> rusqlite::Result<Effects> {
+        let open = self.listings.folders();
+        let mut merge = Merge::new(tx, 0..0, &open);
+        merge.restore(node, there)?;
+        Ok(merge.effects)
+    }
+
+    /// The drive no longer knows our place in its feed: take a new one, then list again what was listed.
+    async fn start_over(self: &Arc<Self>) -> Result<()> {
+        tracing::warn!("the drive lost our place in its feed of changes; listing all known folders again");
+        let cursor = self.remote.cursor().await?;
+        let folders = self.state.write::<_, TreeError>(|tx| {
+            let folders = nodes::listed_folders(tx)?;
+            nodes::forget_listings(tx)?;
+            state::set_fact(tx, FACT_CURSOR, &cursor.0)?;
+            Ok(folders)
+        })?;
+        for folder in folders {
+            self.list(folder).await?;
+        }
+        Ok(())
+    }
+
+    /// Merges the answer to a request of ours that changed the metadata of an entry. Says whether both sides agree now; then
+    /// nothing is left to send. Part of the caller's transaction; `effects` are to be [told](Self::tell) after it.
+    pub fn answered(
+        &self,
+        tx: &Transaction<'_>,
+        ino: Ino,
+        item: &Item,
+        effects: &mut Effects,
+    ) -> rusqlite::Result<bool> {
+        self.answer(tx, ino, item, effects, |merge, node| merge.answered(node, item))
+    }
+
+    /// As [`Self::answered`], for an upload of content. `newest` if nothing was written here since.
+    pub fn uploaded(
+        &self,
+        tx: &Transaction<'_>,
+        ino: Ino,
+        item: &Item,
+        newest: bool,
+        effects: &mut Effects,
+    ) -> rusqlite::Result<bool> {
+        self.answer(tx, ino, item, effects, |merge, node| merge.uploaded(node, item, newest))
+    }
+
+    fn answer(
+        &self,
+        tx: &Transaction<'_>,
+        ino: Ino,
+        item: &Item,
+        effects: &mut Effects,
+        work: impl FnOnce(&mut Merge<'_>, Node) -> rusqlite::Result<bool>,
+    ) -> rusqlite::Result<bool> {
+        self.listings.remember(std::iter::once((item.id.clone(), item.version)));
+        let Some(node) = nodes::by_ino(tx, ino)? else { return Ok(true) };
+        let open = self.listings.folders();
+        let mut merge = Merge::new(tx, 0..0, &open);
+        let agreed = work(&mut merge, node)?;
+        self.merging(tx, &merge.effects)?;
+        effects.extend(merge.effects);
+        Ok(agreed)
+    }
+
+    /// Remembers that the drive took an item away at our request, so that an older listing does not bring it back.
+    pub fn took_away(&self, id: &FileId) {
+        self.listings.remember(std::iter::once((id.clone(), u64::MAX)));
+    }
+
+    /// Tells the listener what merges changed. After the commit, and never while a lock is held that it may need.
+    pub fn tell(&self, effects: Effects) {
+        if let Some(listener) = self.listener.get()
+            && effects != Effects::default()
+        {
+            listener.merged(effects);
+        }
+    }
+
+    pub(super) fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
+        self.listener.get().map_or(Ok(()), |listener| listener.merging(tx, effects))
+    }
+}
+
+impl Effects {
+    /// Adds those of another merge.
+    pub fn extend(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.attributes.extend(other.attributes);
+        self.contents.extend(other.contents);
+        self.resend.extend(other.resend);
+    }
+}

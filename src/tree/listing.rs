@@ -1,0 +1,143 @@
+//! Listing a folder of the drive when somebody first asks for it.
+//!
+//! One listing a folder at a time, however many wait for it. A folder is either listed whole or not at all: an error midway
+//! leaves it unlisted, and whoever waits gets the error, never a short listing. While listings run, the feed of changes goes
+//! on, and so do our own requests; which items they told of is remembered until the last listing ends, so that an older page
+//! can neither bring back what is gone nor take away what is new.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::merge::Merge;
+use super::{Effects, Ino, Node, Result, Tree, TreeError, nodes};
+use crate::error::Kind;
+use crate::remote::{FileId, Page, RemoteError};
+
+/// Listings under way.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    running: Mutex<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    /// Each folder that is being listed, and where its end will be told.
+    folders: HashMap<Ino, watch::Receiver<Option<Result<()>>>>,
+    /// The versions of which the feed and our own requests told since the first of these listings began.
+    seen: HashMap<FileId, u64>,
+}
+
+impl Listings {
+    /// The folders that are being listed.
+    pub(super) fn folders(&self) -> HashSet<Ino> {
+        self.running.lock().folders.keys().copied().collect()
+    }
+
+    /// Remembers news of items, if a listing is under way that may know older. To be called before the news is merged.
+    pub(super) fn remember(&self, news: impl Iterator<Item = (FileId, u64)>) {
+        let mut running = self.running.lock();
+        if !running.folders.is_empty() {
+            running.seen.extend(news);
+        }
+    }
+
+    fn seen(&self) -> HashMap<FileId, u64> {
+        self.running.lock().seen.clone()
+    }
+
+    fn end(&self, folder: Ino) {
+        let mut running = self.running.lock();
+        running.folders.remove(&folder);
+        if running.folders.is_empty() {
+            running.seen.clear();
+        }
+    }
+}
+
+impl Tree {
+    /// Makes sure that the children of a folder are in the tree. Asks the drive at most once a folder, and not at all for a
+    /// folder that the drive does not have yet.
+    pub async fn list(self: &Arc<Self>, folder: Ino) -> Result<()> {
+        let Some(node) = self.node(folder)? else { return Ok(()) };
+        if node.listed {
+            return Ok(());
+        }
+        let mut end = {
+            let mut running = self.listings.running.lock();
+            if let Some(end) = running.folders.get(&folder) {
+                end.clone()
+            } else {
+                let (tell, end) = watch::channel(None);
+                running.folders.insert(folder, end.clone());
+                let tree = Arc::clone(self);
+                // A task of its own: the listing goes on when the first who asked goes away. It ends, since each request does.
+                tokio::spawn(async move {
+                    let result = tree.list_now(&node).await;
+                    tree.listings.end(folder);
+                    tell.send_replace(Some(result));
+                });
+                end
+            }
+        };
+        let result = end.wait_for(Option::is_some).await.map(|result| result.clone());
+        result.ok().flatten().unwrap_or_else(|| {
+            Err(RemoteError::new(Kind::TimedOut, "files.list", "the listing of the folder was given up").into())
+        })
+    }
+
+    async fn list_now(self: &Arc<Self>, folder: &Node) -> Result<()> {
+        let Some(id) = &folder.id else {
+            // Not on the drive, so all there can be in it is here.
+            return self.state.write(|tx| Ok(nodes::set_listed(tx, folder.ino, true)?));
+        };
+        let mut ids = HashSet::new();
+        let mut token = None;
+        loop {
+            let page = self.remote.list(id, token.as_ref()).await?;
+            let effects = self.merge_page(folder, &page)?;
+            self.tell(effects);
+            ids.extend(page.items.into_iter().map(|item| item.id));
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+        let effects = self.finish_listing(folder, &ids)?;
+        self.tell(effects);
+        Ok(())
+    }
+
+    fn merge_page(&self, folder: &Node, page: &Page) -> Result<Effects> {
+        let inos = self.new_inos(page.items.len())?;
+        let open = self.listings.folders();
+        let seen = self.listings.seen();
+        self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::new(tx, inos, &open);
+            for item in &page.items {
+                merge.listed(folder, item, &seen)?;
+            }
+            self.merging(tx, &merge.effects)?;
+            Ok(merge.effects)
+        })
+    }
+
+    /// What was in the folder before and is not in the whole listing is gone.
+    fn finish_listing(&self, folder: &Node, ids: &HashSet<FileId>) -> Result<Effects> {
+        let open = self.listings.folders();
+        let seen = self.listings.seen();
+        self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::new(tx, 0..0, &open);
+            for child in nodes::children(tx, folder.ino)? {
+                if child.id.as_ref().is_some_and(|id| !ids.contains(id) && !seen.contains_key(id)) {
+                    merge.missing(&child)?;
+                }
+            }
+            nodes::set_listed(tx, folder.ino, true)?;
+            self.merging(tx, &merge.effects)?;
+            Ok(merge.effects)
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! Names of the drive made legal and unique.
+//!
+//! A drive allows any text as a name, and the same name twice in a folder; a file system allows neither. The rule:
+//!
+//! 1. An entry is shown under its own name if that is a legal file name, and the oldest on the drive of several with one name
+//!    keeps it.
+//! 2. Any other is shown as `stem (tag).ext`: what is illegal becomes `_`, and the tag comes from its id.
+//! 3. What this mount has not sent yet keeps the name it was given.
+//!
+//! So names are the same on every machine, and stay while younger twins come and go. A name that this mount creates is taken
+//! as it is: it is legal and free by construction.
+
+use std::fmt::Write;
+
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use super::{Effects, Ino, Node, NodeKind, nodes};
+use crate::remote::{FileId, Item, ItemKind};
+
+/// The longest name the kernel takes, in bytes.
+pub(super) const NAME_MAX: usize = 255;
+
+/// The name an item would have if there were no other; legal or not.
+pub(super) fn wanted(item: &Item) -> String {
+    match &item.kind {
+        ItemKind::Document { media_type, .. } => wanted_document(&item.name, media_type),
+        _ => item.name.clone(),
+    }
+}
+
+fn wanted_document(name: &str, media_type: &str) -> String {
+    let extension = match media_type.strip_prefix("application/vnd.google-apps.") {
+        Some("document") => "gdoc",
+        Some("spreadsheet") => "gsheet",
+        Some("presentation") => "gslides",
+        Some("drawing") => "gdraw",
+        Some("form") => "gform",
+        Some("shortcut") => "gshortcut",
+        _ => "glink",
+    };
+    format!("{name}.{extension}")
+}
+
+/// A place for an item in a folder: the name to show it under. May rename a younger twin to make room.
+pub(super) fn place(
+    db: &Connection,
+    folder: Ino,
+    wanted: &str,
+    id: &FileId,
+    created: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<String> {
+    if is_legal(wanted) {
+        let Some(holder) = nodes::by_name(db, folder, wanted)? else { return Ok(wanted.to_owned()) };
+        if holder.id.as_ref() == Some(id) {
+            return Ok(wanted.to_owned());
+        }
+        if yields(db, &holder, created, id)? {
+            let name = tagged(db, folder, wanted, holder.id.as_ref().unwrap_or(id))?;
+            effects.entries.push((folder, name.clone()));
+            let drive_name = Some(holder.name_on_drive().to_owned());
+            nodes::update(db, &Node { name, drive_name, ..holder })?;
+            return Ok(wanted.to_owned());
+        }
+    }
+    tagged(db, folder, wanted, id)
+}
+
+/// Gives a plain name that became free to the oldest of those that want it.
+pub(super) fn freed(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    if nodes::by_name(db, folder, name)?.is_some() {
+        return Ok(());
+    }
+    // A document wants its name with an extension.
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let mut twins = nodes::renamed_children(db, folder, name)?;
+    twins.retain(|twin| twin.kind != NodeKind::Document);
+    let mut documents = nodes::renamed_children(db, folder, stem)?;
+    documents.retain(|twin| {
+        twin.kind == NodeKind::Document && name.rsplit_once('.').map(|(_, ext)| ext) == extension_of(&twin.name)
+    });
+    twins.append(&mut documents);
+    let oldest = twins.into_iter().min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    if let Some(twin) = oldest {
+        effects.entries.push((folder, twin.name.clone()));
+        effects.entries.push((folder, name.to_owned()));
+        let drive_name = (twin.name_on_drive() != name).then(|| twin.name_on_drive().to_owned());
+        nodes::update(db, &Node { name: name.to_owned(), drive_name, ..twin })?;
+    }
+    Ok(())
+}
+
+fn extension_of(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(_, extension)| extension)
+}
+
+/// Whether the holder of a name gives it to an item of that age.
+fn yields(db: &Connection, holder: &Node, created: i64, id: &FileId) -> rusqlite::Result<bool> {
+    let sent = match nodes::base(db, holder.ino)? {
+        Some(base) => base.on_drive.is_some_and(|there| there.name == holder.name_on_drive()),
+        None => true,
+    };
+    Ok(sent && (created, Some(id)) < (holder.created, holder.id.as_ref()))
+}
+
+fn is_legal(name: &str) -> bool {
+    !name.is_empty() && name.len() <= NAME_MAX && name != "." && name != ".." && !name.contains(['/', '\0'])
+}
+
+/// `stem (tag).ext`, with as much of the tag as makes it unique in the folder.
+fn tagged(db: &Connection, folder: Ino, wanted: &str, id: &FileId) -> rusqlite::Result<String> {
+    let legal: String = wanted.chars().map(|c| if matches!(c, '/' | '\0') { '_' } else { c }).collect();
+    let digest = Sha256::digest(&id.0);
+    let mut hex = String::with_capacity(64);
+    for byte in digest {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    for length in [6, 16, 64] {
+        let name = with_tag(&legal, &hex[..length]);
+        match nodes::by_name(db, folder, &name)? {
+            Some(other) if other.id.as_ref() != Some(id) => {}
+            _ => return Ok(name),
+        }
+    }
+    // 256 bits of another id, or somebody who names files after our digests: whichever, the id itself is unique.
+    Ok(with_tag("_", &hex[..32]) + &hex[32..])
+}
+
+fn with_tag(name: &str, tag: &str) -> String {
+    let name = if matches!(name, "" | "." | "..") { "_" } else { name };
+    // Only what looks like an extension is kept behind the tag: short, without a blank, and not the whole name.
+    let (stem, extension) = match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= 12 && !name[dot..].contains(' ') => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let room = NAME_MAX - extension.len() - tag.len() - " ()".len();
+    let mut end = stem.len().min(room);
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{} ({tag}){extension}", &stem[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legal_names_are_what_the_kernel_takes() {
+        for name in ["a", ".hidden", "ü", "a b", " ", "a\nb", "...", &"x".repeat(255)] {
+            assert!(is_legal(name), "{name:?}");
+        }
+        for name in ["", ".", "..", "a/b", "/", "a\0", &"x".repeat(256), &"ü".repeat(128)] {
+            assert!(!is_legal(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn tagged_names_are_legal_and_keep_their_extension() {
+        assert_eq!(with_tag("photo.jpg", "abc123"), "photo (abc123).jpg");
+        assert_eq!(with_tag("archive.tar.gz", "t"), "archive.tar (t).gz");
+        assert_eq!(with_tag(".bashrc", "t"), ".bashrc (t)");
+        assert_eq!(with_tag("Dr. Who and friends", "t"), "Dr. Who and friends (t)");
+        assert_eq!(with_tag("", "t"), "_ (t)");
+        for name in ["x".repeat(300), "ü".repeat(200), format!("{}.jpg", "€".repeat(100)), ".".to_owned()] {
+            let tagged = with_tag(&name, "abc123");
+            assert!(is_legal(&tagged), "{tagged:?}");
+        }
+    }
+}

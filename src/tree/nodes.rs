@@ -1,0 +1,324 @@
+//! The rows of the tables `node` and `base`: nothing but SQL and its translation.
+//!
+//! All functions work on a connection that the caller has, mostly within a transaction of the caller's.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{Base, Ino, Node, NodeKind, OnDrive};
+use crate::clock::Timestamp;
+use crate::remote::{FileId, Md5, RevisionId};
+
+const COLUMNS: &str = "parent, name, ino, id, kind, mode, uid, gid, size, mtime, atime, ctime, created, drive_name, revision, \
+                       md5, version, target, listed";
+
+/// How long a tombstone is kept: listings and feeds of the drive are known to lag by minutes, seldom by an hour.
+const TOMBSTONE_MILLIS: i64 = 2 * 60 * 60 * 1000;
+
+/// SQLite knows signed integers only. Everything we count stays far below 2^63.
+#[expect(clippy::cast_possible_wrap)]
+pub fn to_sql(value: u64) -> i64 {
+    value as i64
+}
+
+/// The way back of [`to_sql`].
+#[expect(clippy::cast_sign_loss)]
+pub fn from_sql(value: i64) -> u64 {
+    value as u64
+}
+
+impl rusqlite::ToSql for Ino {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        Ok(to_sql(self.0).into())
+    }
+}
+
+impl rusqlite::types::FromSql for Ino {
+    fn column_result(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
+        value.as_i64().map(|ino| Self(from_sql(ino)))
+    }
+}
+
+const fn kind_to_sql(kind: NodeKind) -> i64 {
+    match kind {
+        NodeKind::Folder => 0,
+        NodeKind::File => 1,
+        NodeKind::Symlink => 2,
+        NodeKind::Document => 3,
+    }
+}
+
+fn kind_from_sql(kind: i64) -> rusqlite::Result<NodeKind> {
+    match kind {
+        0 => Ok(NodeKind::Folder),
+        1 => Ok(NodeKind::File),
+        2 => Ok(NodeKind::Symlink),
+        3 => Ok(NodeKind::Document),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
+    }
+}
+
+fn owner(uid: Option<u32>, gid: Option<u32>) -> Option<(u32, u32)> {
+    uid.zip(gid)
+}
+
+fn node(row: &Row<'_>) -> rusqlite::Result<Node> {
+    Ok(Node {
+        parent: row.get(0)?,
+        name: row.get(1)?,
+        ino: row.get(2)?,
+        id: row.get::<_, Option<String>>(3)?.map(FileId),
+        kind: kind_from_sql(row.get(4)?)?,
+        mode: row.get(5)?,
+        owner: owner(row.get(6)?, row.get(7)?),
+        size: from_sql(row.get(8)?),
+        mtime: Timestamp::from_nanos(row.get(9)?),
+        atime: Timestamp::from_nanos(row.get(10)?),
+        ctime: Timestamp::from_nanos(row.get(11)?),
+        created: row.get(12)?,
+        drive_name: row.get(13)?,
+        revision: row.get::<_, Option<String>>(14)?.map(RevisionId),
+        md5: row.get::<_, Option<[u8; 16]>>(15)?.map(Md5),
+        version: from_sql(row.get(16)?),
+        target: row.get(17)?,
+        listed: row.get(18)?,
+    })
+}
+
+/// The node of a number.
+pub fn by_ino(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Node>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE ino = ?1"))?.query_row([ino], node).optional()
+}
+
+/// The node of an id.
+pub fn by_id(db: &Connection, id: &FileId) -> rusqlite::Result<Option<Node>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE id = ?1"))?.query_row([&id.0], node).optional()
+}
+
+/// The node of a name in a folder.
+pub fn by_name(db: &Connection, parent: Ino, name: &str) -> rusqlite::Result<Option<Node>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 AND name = ?2"))?
+        .query_row(params![parent, name], node)
+        .optional()
+}
+
+/// The nodes of a folder, by name.
+pub fn children(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<Node>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 ORDER BY name"))?
+        .query_map([parent], node)?
+        .collect()
+}
+
+/// The nodes of a folder that have this name on the drive and are shown under another.
+pub fn renamed_children(db: &Connection, parent: Ino, drive_name: &str) -> rusqlite::Result<Vec<Node>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 AND drive_name = ?2"))?
+        .query_map(params![parent, drive_name], node)?
+        .collect()
+}
+
+/// Whether a folder has an entry.
+pub fn has_children(db: &Connection, parent: Ino) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM node WHERE parent = ?1)")?.query_row([parent], |row| row.get(0))
+}
+
+/// The folders whose children are known.
+pub fn listed_folders(db: &Connection) -> rusqlite::Result<Vec<Ino>> {
+    db.prepare_cached("SELECT ino FROM node WHERE listed = 1")?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// The way from the root, `a/b`; `""` for the root. Of what is unlinked, the name it last had is not known: its number.
+pub fn path(db: &Connection, ino: Ino) -> rusqlite::Result<String> {
+    let mut names = Vec::new();
+    let mut at = ino;
+    while at != Ino::ROOT {
+        // 4096 levels are more than any drive allows (100): the bound is for a damaged table.
+        let Some(node) = by_ino(db, at)?.filter(|_| names.len() < 4096) else { break };
+        names.push(node.name);
+        at = node.parent;
+    }
+    names.reverse();
+    Ok(names.join("/"))
+}
+
+/// Whether `ino` is `folder` or lies in it, at any depth.
+pub fn is_within(db: &Connection, ino: Ino, folder: Ino) -> rusqlite::Result<bool> {
+    let mut at = ino;
+    for _ in 0..4096 {
+        if at == folder {
+            return Ok(true);
+        }
+        match by_ino(db, at)? {
+            Some(node) if node.is_linked() && at != Ino::ROOT => at = node.parent,
+            _ => return Ok(false),
+        }
+    }
+    Ok(false)
+}
+
+/// Adds a node. Fails if its number, id or name in its folder is taken.
+pub fn insert(db: &Connection, node: &Node) -> rusqlite::Result<()> {
+    db.prepare_cached(&format!(
+        "INSERT INTO node ({COLUMNS})
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+    ))?
+    .execute(params![
+        node.parent,
+        node.name,
+        node.ino,
+        node.id.as_ref().map(|id| &id.0),
+        kind_to_sql(node.kind),
+        node.mode,
+        node.owner.map(|(uid, _)| uid),
+        node.owner.map(|(_, gid)| gid),
+        to_sql(node.size),
+        node.mtime.nanos(),
+        node.atime.nanos(),
+        node.ctime.nanos(),
+        node.created,
+        node.drive_name,
+        node.revision.as_ref().map(|revision| &revision.0),
+        node.md5.map(|md5| md5.0),
+        to_sql(node.version),
+        node.target,
+        node.listed,
+    ])
+    .map(|_| ())
+}
+
+/// Replaces all of a node but its number. Fails if its id, or its name in its folder, is taken by another.
+pub fn update(db: &Connection, node: &Node) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE node SET parent = ?1, name = ?2, id = ?4, kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10,
+                         atime = ?11, ctime = ?12, created = ?13, drive_name = ?14, revision = ?15, md5 = ?16, version = ?17,
+                         target = ?18, listed = ?19
+         WHERE ino = ?3",
+    )?
+    .execute(params![
+        node.parent,
+        node.name,
+        node.ino,
+        node.id.as_ref().map(|id| &id.0),
+        kind_to_sql(node.kind),
+        node.mode,
+        node.owner.map(|(uid, _)| uid),
+        node.owner.map(|(_, gid)| gid),
+        to_sql(node.size),
+        node.mtime.nanos(),
+        node.atime.nanos(),
+        node.ctime.nanos(),
+        node.created,
+        node.drive_name,
+        node.revision.as_ref().map(|revision| &revision.0),
+        node.md5.map(|md5| md5.0),
+        to_sql(node.version),
+        node.target,
+        node.listed,
+    ])
+    .map(|_| ())
+}
+
+/// Takes a node, and its base, away. Its children, if any, are the caller's to think of.
+pub fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM node WHERE ino = ?1")?.execute([ino])?;
+    delete_base(db, ino)
+}
+
+/// Takes a node out of its folder and keeps it, with its id, as one that is gone.
+pub fn unlink(db: &Connection, node: &Node, now: Timestamp) -> rusqlite::Result<()> {
+    let gone = Node { parent: Ino::NOWHERE, name: node.ino.to_string(), drive_name: None, ctime: now, ..node.clone() };
+    update(db, &gone)
+}
+
+/// Notes that entries of a folder came or went.
+pub fn touch_folder(db: &Connection, folder: Ino, now: Timestamp) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE node SET mtime = ?2, ctime = ?2 WHERE ino = ?1")?
+        .execute(params![folder, now.nanos()])
+        .map(|_| ())
+}
+
+/// Gives a node, and all rows about it, another number.
+pub fn renumber(db: &Connection, old: Ino, new: Ino) -> rusqlite::Result<()> {
+    for table in ["node", "base", "journal", "upload"] {
+        db.prepare_cached(&format!("UPDATE {table} SET ino = ?2 WHERE ino = ?1"))?.execute([old, new])?;
+    }
+    Ok(())
+}
+
+/// Says of a folder whether its children are known.
+pub fn set_listed(db: &Connection, folder: Ino, listed: bool) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE node SET listed = ?2 WHERE ino = ?1")?.execute(params![folder, listed]).map(|_| ())
+}
+
+/// Says of all folders that their children are not known for sure.
+pub fn forget_listings(db: &Connection) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE node SET listed = 0 WHERE listed = 1")?.execute([]).map(|_| ())
+}
+
+/// Removes nodes that were unlinked long ago and that nothing is to be sent for.
+pub fn sweep_tombstones(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let before = Timestamp::from_millis(now.millis() - TOMBSTONE_MILLIS);
+    db.prepare_cached(
+        "DELETE FROM node WHERE parent = 0 AND ino <> ?1 AND ctime < ?2 AND ino NOT IN (SELECT ino FROM journal)",
+    )?
+    .execute(params![Ino::ROOT, before.nanos()])
+    .map(|_| ())
+}
+
+/// What the drive has of a node that is not the same here.
+pub fn base(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Base>> {
+    db.prepare_cached(
+        "SELECT on_drive, parent, name, mtime, mode, uid, gid, rewritten, timed FROM base WHERE ino = ?1",
+    )?
+    .query_row([ino], |row| {
+        let on_drive = if row.get(0)? {
+            Some(OnDrive {
+                parent: row.get::<_, Option<String>>(1)?.map(FileId),
+                name: row.get(2)?,
+                mtime: Timestamp::from_millis(row.get(3)?),
+                mode: row.get(4)?,
+                owner: owner(row.get(5)?, row.get(6)?),
+            })
+        } else {
+            None
+        };
+        Ok(Base { on_drive, rewritten: row.get(7)?, timed: row.get(8)? })
+    })
+    .optional()
+}
+
+/// Sets the base of a node.
+pub fn set_base(db: &Connection, ino: Ino, base: &Base) -> rusqlite::Result<()> {
+    let there = base.on_drive.as_ref();
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO base (ino, on_drive, parent, name, mtime, mode, uid, gid, rewritten, timed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        ino,
+        there.is_some(),
+        there.and_then(|there| there.parent.as_ref()).map(|id| &id.0),
+        there.map(|there| &there.name),
+        there.map(|there| there.mtime.millis()),
+        there.and_then(|there| there.mode),
+        there.and_then(|there| there.owner).map(|(uid, _)| uid),
+        there.and_then(|there| there.owner).map(|(_, gid)| gid),
+        base.rewritten,
+        base.timed,
+    ])
+    .map(|_| ())
+}
+
+/// Notes that a node and the drive agree.
+pub fn delete_base(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM base WHERE ino = ?1")?.execute([ino]).map(|_| ())
+}
+
+/// The base of a node, made from the node itself if both sides agreed so far. To be called before the node is changed.
+pub fn keep_base(db: &Connection, node: &Node) -> rusqlite::Result<Base> {
+    if let Some(base) = base(db, node.ino)? {
+        return Ok(base);
+    }
+    let folder = by_ino(db, node.parent)?.and_then(|folder| folder.id);
+    let base = Base { on_drive: Some(OnDrive::of_clean(node, folder)), rewritten: false, timed: false };
+    set_base(db, node.ino, &base)?;
+    Ok(base)
+}
