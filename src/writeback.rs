@@ -1,0 +1,219 @@
+//! Writing: changes are made here first, and sent to the drive behind them.
+//!
+//! # What it owns
+//!
+//! The tables `journal`, `staging`, `layer`, `upload` and `reserved` of [`crate::state`], and the folder `staging/`.
+//!
+//! # What it promises
+//!
+//! - **One transaction a change** ([`changes`]): the tree shows it and the journal knows it, or neither.
+//! - **Sealed is safe.** After [`Writeback::seal`] the content survives the death of the process, and with
+//!   [`Durability::PowerLoss`] more than that. It is sent as it was sealed, never as a mixture with later writes ([`pile`]).
+//! - **Sent once.** New items are created under ids reserved before; an upload that was cut off goes on where the drive says;
+//!   after a crash our own revision is told from somebody else's by its checksum.
+//! - **In an order that cannot be wrong** ([`send`]): an entry goes after its folder; a folder is removed after what was moved
+//!   out of it, and only if nothing is in it that this mount has not seen; nothing waits in a circle.
+//! - **Nothing blocks the rest** ([`queue`]): a failing entry is tried again for ever, less and less often, and shown with its
+//!   reason; the others go on.
+//! - **Neither side of a conflict is lost** ([`conflict`]).
+//!
+//! # Crash
+//!
+//! Start-up is recovery ([`recover`]): the journal *is* the list of what is to be done. If the crash was
+//!
+//! - before the transaction of a change: the change was never made, nobody was told that it was;
+//! - after it, before anything was sent: the row is found and sent;
+//! - after the drive took it, before the answer was stored: it is sent again under the same id, or found to be there already;
+//! - after the answer was stored, before the staging file was removed: the file is marked as retired, and swept.
+
+pub mod changes;
+mod conflict;
+mod journal;
+mod pile;
+mod queue;
+mod recover;
+mod send;
+mod staging;
+mod upload;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+pub use self::journal::Seq;
+pub use self::queue::Pending;
+pub use self::staging::{Durability, Staging};
+use crate::cache::CacheError;
+use crate::content::{Content, ContentError};
+use crate::error::Kind;
+use crate::remote::{Remote, RemoteError};
+use crate::state::{State, StateError};
+use crate::tree::{Ino, Tree, TreeError};
+
+/// Why a change could not be made, or not be sent.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum WritebackError {
+    /// The drive refused, or cannot be reached.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The database failed.
+    #[error("{0}")]
+    State(Arc<StateError>),
+    /// The tree failed.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// Bytes that the change builds on could not be read.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The cache failed.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The staging folder failed.
+    #[error("staging: {0}")]
+    Io(Arc<io::Error>),
+    /// A staging file does not hold what it should.
+    #[error("unsent content of entry {ino} is damaged: {why}")]
+    Damaged {
+        /// Which entry.
+        ino: Ino,
+        /// In which way.
+        why: String,
+    },
+    /// The change is not possible as things are.
+    #[error("{0}")]
+    Refused(Kind),
+    /// What the drive stored has another checksum than what was sent.
+    #[error("the drive stored other bytes than were sent (MD5 {theirs} for {ours}); sending again")]
+    Mismatch {
+        /// What was sent.
+        ours: String,
+        /// What was stored.
+        theirs: String,
+    },
+}
+
+impl WritebackError {
+    /// What it is to programs.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Remote(error) => error.kind,
+            Self::State(error) => error.kind(),
+            Self::Tree(error) => error.kind(),
+            Self::Content(error) => error.kind(),
+            Self::Cache(error) => error.kind(),
+            Self::Io(error) => Kind::of_io(error),
+            Self::Damaged { .. } => Kind::Corrupt,
+            Self::Refused(kind) => *kind,
+            Self::Mismatch { .. } => Kind::Server,
+        }
+    }
+}
+
+impl From<StateError> for WritebackError {
+    fn from(error: StateError) -> Self {
+        Self::State(Arc::new(error))
+    }
+}
+
+impl From<rusqlite::Error> for WritebackError {
+    fn from(error: rusqlite::Error) -> Self {
+        StateError::from(error).into()
+    }
+}
+
+impl From<io::Error> for WritebackError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(Arc::new(error))
+    }
+}
+
+/// Result of a change.
+pub type Result<T> = std::result::Result<T, WritebackError>;
+
+/// The write-back of one mount.
+#[derive(Debug)]
+pub struct Writeback {
+    state: Arc<State>,
+    tree: Arc<Tree>,
+    remote: Arc<dyn Remote>,
+    stagings: Arc<staging::Stagings>,
+    seqs: journal::Seqs,
+    queue: Arc<queue::Queue>,
+    /// Held while ids are reserved on the drive.
+    refill: Semaphore,
+    /// Large uploads under way at one time.
+    large: Semaphore,
+    conflicts: Mutex<Vec<Conflict>>,
+}
+
+/// A collision of an edit here with one made elsewhere; neither was lost.
+#[derive(Debug, Clone)]
+pub struct Conflict {
+    /// The path that both edited; it has their version.
+    pub path: String,
+    /// The name of the copy that has ours, in the same folder.
+    pub copy: String,
+}
+
+impl Writeback {
+    /// Opens the journal and the staging folder, and recovers from whatever the last end was. Sends nothing yet.
+    pub fn open(
+        state: Arc<State>,
+        tree: Arc<Tree>,
+        content: Arc<Content>,
+        remote: Arc<dyn Remote>,
+        dir: &Path,
+        runtime: Handle,
+    ) -> Result<Arc<Self>> {
+        let stagings = staging::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
+        let seqs = journal::Seqs::open(&state)?;
+        let writeback = Self {
+            state,
+            tree,
+            remote,
+            stagings,
+            seqs,
+            queue: Arc::default(),
+            refill: Semaphore::new(1),
+            large: Semaphore::new(upload::LARGE_AT_ONCE),
+            conflicts: Mutex::default(),
+        };
+        writeback.recover()?;
+        Ok(Arc::new(writeback))
+    }
+
+    /// Sends what the journal holds, until `end`. To be run once, as a task.
+    pub async fn run(self: Arc<Self>, end: CancellationToken) {
+        queue::run(self, end).await;
+    }
+
+    /// The staging of an entry that has content which the drive has not; readers must use it.
+    pub fn unsent(&self, ino: Ino) -> Result<Option<Arc<Staging>>> {
+        self.stagings.get(ino)
+    }
+
+    /// Writes into a staging.
+    pub fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.stagings.write(staging, offset, bytes)
+    }
+
+    /// Sets the size of a staging.
+    pub fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
+        self.stagings.resize(staging, size)
+    }
+
+    /// Bytes that unsent content takes on the local disk.
+    pub fn staged_bytes(&self) -> u64 {
+        self.stagings.held()
+    }
+
+    /// Collisions since the start.
+    pub fn conflicts(&self) -> Vec<Conflict> {
+        self.conflicts.lock().clone()
+    }
+}

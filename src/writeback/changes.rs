@@ -1,0 +1,265 @@
+//! Changes made here: each is one transaction over tree and journal, and then a word to the queue.
+//!
+//! None of them waits for the network.
+
+use std::sync::Arc;
+
+use rusqlite::Transaction;
+
+use super::WritebackError::Refused;
+use super::journal::{self, Gone};
+use super::staging::{self, Durability, Staging};
+use super::{Result, Writeback, WritebackError};
+use crate::clock::{self, Timestamp};
+use crate::error::Kind;
+use crate::tree::local::{self, Attributes, Removal};
+use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
+
+/// What a new entry shall be.
+#[derive(Debug)]
+pub struct NewEntry {
+    /// The folder it goes into.
+    pub folder: Ino,
+    /// Its name: legal, and free in the folder.
+    pub name: String,
+    /// Folder, file or symbolic link.
+    pub kind: NodeKind,
+    /// Permission bits; `None`: the mount's default.
+    pub mode: Option<u32>,
+    /// User and group; `None`: the mount's.
+    pub owner: Option<(u32, u32)>,
+    /// Target of a symbolic link.
+    pub target: Option<String>,
+}
+
+/// What a rename did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// What was moved, as it was before.
+    pub source: Node,
+    /// What was replaced.
+    pub target: Option<Node>,
+}
+
+impl Writeback {
+    /// Makes an entry. A file comes with its staging, open for writing, and is not sent before it is closed.
+    /// [`Kind::Exists`] if the name is taken.
+    pub fn create(&self, new: NewEntry) -> Result<(Node, Option<Arc<Staging>>)> {
+        let ino = self.tree.new_ino()?;
+        let node = new_node(ino, new);
+        self.state.write(|tx| {
+            if nodes::by_name(tx, node.parent, &node.name)?.is_some() {
+                return Err(Refused(Kind::Exists));
+            }
+            folder(tx, node.parent)?;
+            local::create(tx, &node)?;
+            match node.kind {
+                NodeKind::File => journal::touch_unclosed(tx, ino, self.seqs.next())?,
+                _ => journal::touch(tx, ino, self.seqs.next())?,
+            }
+            Ok(())
+        })?;
+        if node.kind == NodeKind::File {
+            let staging = self.stagings.create(ino);
+            return Ok((node, Some(staging)));
+        }
+        self.queue.changed(ino);
+        Ok((node, None))
+    }
+
+    /// Removes the entry of a name, if it is of a sort that `allowed` lets pass; a folder only if it is empty. Says what was
+    /// removed.
+    pub fn remove(
+        &self,
+        folder: Ino,
+        name: &str,
+        allowed: impl FnOnce(&Node) -> std::result::Result<(), Kind>,
+    ) -> Result<Node> {
+        let node = self.state.write(|tx| {
+            let node = nodes::by_name(tx, folder, name)?.ok_or(Refused(Kind::NotFound))?;
+            allowed(&node).map_err(Refused)?;
+            self.remove_within(tx, &node)?;
+            Ok::<_, WritebackError>(node)
+        })?;
+        self.removed(node.ino);
+        Ok(node)
+    }
+
+    fn remove_within(&self, tx: &Transaction<'_>, node: &Node) -> Result<()> {
+        if node.is_folder() && nodes::has_children(tx, node.ino)? {
+            return Err(Refused(Kind::NotEmpty));
+        }
+        let removal = local::remove(tx, node, clock::now())?;
+        self.after_removal(tx, node.ino, removal)
+    }
+
+    fn after_removal(&self, tx: &Transaction<'_>, ino: Ino, removal: Removal) -> Result<()> {
+        staging::retire(tx, ino)?;
+        let gone = match removal {
+            Removal::ToTrash => Gone::Trash,
+            Removal::ToDelete => Gone::Delete,
+            Removal::Forgotten => return Ok(journal::delete(tx, ino)?),
+        };
+        Ok(journal::touch_gone(tx, ino, self.seqs.next(), gone)?)
+    }
+
+    fn removed(&self, ino: Ino) {
+        if let Err(error) = self.stagings.discard(ino) {
+            tracing::warn!(%error, "the staging of a removed file could not be put away");
+        }
+        self.queue.cancel(ino);
+        self.queue.changed(ino);
+    }
+
+    /// Gives an entry another name or folder, as `rename(2)` says. What has the name already is replaced if `replace` allows.
+    pub fn rename(&self, from: (Ino, &str), to: (Ino, &str), replace: bool) -> Result<Renamed> {
+        // If the source is open for writing, it must not be sealed while its origin changes.
+        let source = self.state.read(|db| nodes::by_name(db, from.0, from.1))?;
+        let open = source.and_then(|source| self.stagings.in_use(source.ino));
+        let sealing = open.as_ref().map(|staging| staging.hold_seals());
+        let now = clock::now();
+        let mut origin = None;
+        let renamed = self.state.write(|tx| {
+            let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
+            let target = nodes::by_name(tx, to.0, to.1)?.filter(|target| target.ino != source.ino);
+            folder(tx, to.0)?;
+            if source.is_folder() && nodes::is_within(tx, to.0, source.ino)? {
+                return Err(Refused(Kind::Invalid));
+            }
+            match &target {
+                None if from == to => return Ok(Renamed { source, target }),
+                Some(_) if !replace => return Err(Refused(Kind::Exists)),
+                Some(target) if source.is_folder() && !target.is_folder() => return Err(Refused(Kind::NotADirectory)),
+                Some(target) if !source.is_folder() && target.is_folder() => return Err(Refused(Kind::IsADirectory)),
+                Some(target) if takes_identity(tx, &source, target)? => {
+                    let removal = local::supersede(tx, &source, target, now)?;
+                    origin = staging::source_of(target);
+                    staging::set_base(tx, source.ino, origin.as_ref())?;
+                    journal::end_upload(tx, source.ino)?;
+                    self.after_removal(tx, target.ino, removal)?;
+                }
+                target => {
+                    if let Some(target) = target {
+                        self.remove_within(tx, target)?;
+                    }
+                    local::relocate(tx, &source, to.0, to.1, now)?;
+                }
+            }
+            journal::touch(tx, source.ino, self.seqs.next())?;
+            Ok(Renamed { source, target })
+        })?;
+        if let (Some(staging), Some(origin)) = (&open, origin) {
+            self.stagings.set_origin(staging, &origin);
+        }
+        drop(sealing);
+        if let Some(target) = &renamed.target {
+            // What is left of the target may be a create of the source that is still under way.
+            self.queue.cancel(renamed.source.ino);
+            self.queue.follow(target.ino, renamed.source.ino);
+            self.removed(target.ino);
+        }
+        self.queue.changed(renamed.source.ino);
+        Ok(renamed)
+    }
+
+    /// Sets attributes. Says what the entry is then; `None` if it is gone.
+    pub fn set_attributes(&self, ino: Ino, set: Attributes) -> Result<Option<Node>> {
+        let node = self.state.write::<_, WritebackError>(|tx| {
+            let Some(node) = nodes::by_ino(tx, ino)?.filter(Node::is_linked) else { return Ok(None) };
+            let node = local::set_attributes(tx, &node, set, clock::now())?;
+            if set.concern_drive() && ino != Ino::ROOT {
+                journal::touch(tx, ino, self.seqs.next())?;
+            } else if ino == Ino::ROOT {
+                // The root of a drive keeps nothing for us.
+                nodes::delete_base(tx, ino)?;
+            }
+            Ok(Some(node))
+        })?;
+        if set.concern_drive() && ino != Ino::ROOT {
+            self.queue.changed(ino);
+        }
+        Ok(node)
+    }
+
+    /// The staging to write into a file.
+    pub fn edit(&self, node: &Node) -> Result<Arc<Staging>> {
+        self.stagings.edit(node)
+    }
+
+    /// Seals the content of a file: what was written so far is safe from now on, and is sent. Nothing happens if nothing was
+    /// written, except that earlier seals are made to survive the loss of power if that is asked for.
+    pub fn seal(&self, ino: Ino, staging: &Staging, mtime: Timestamp, durability: Durability) -> Result<()> {
+        let sealed = self.stagings.seal(staging, durability, |db, size| {
+            let Some(node) = nodes::by_ino(db, ino)?.filter(Node::is_linked) else { return Ok(None) };
+            local::rewrite(db, &node, size, mtime, clock::now())?;
+            let seq = self.seqs.next();
+            journal::touch_content(db, ino, seq)?;
+            Ok(Some(seq))
+        })?;
+        if sealed.is_some() {
+            self.queue.changed(ino);
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was changed so far survive the loss of power, but for content that is not sealed.
+    pub fn sync(&self) -> Result<()> {
+        Ok(self.state.write_synced::<_, rusqlite::Error>(|_| Ok(()))?)
+    }
+
+    /// Notes what merges found to be sent again, in their transaction.
+    pub fn resend(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
+        for &ino in &effects.resend {
+            journal::touch(tx, ino, self.seqs.next())?;
+        }
+        Ok(())
+    }
+
+    /// After that transaction.
+    pub fn resent(&self, effects: &Effects) {
+        for &ino in &effects.resend {
+            self.queue.changed(ino);
+        }
+    }
+}
+
+/// A folder that entries can be put into.
+fn folder(tx: &Transaction<'_>, ino: Ino) -> Result<Node> {
+    let folder = nodes::by_ino(tx, ino)?.filter(Node::is_linked).ok_or(Refused(Kind::NotFound))?;
+    if folder.is_folder() { Ok(folder) } else { Err(Refused(Kind::NotADirectory)) }
+}
+
+/// Whether a file that replaces another shall become its next revision: if the drive does not have it yet. So the usual way to
+/// save (write a new file, rename it over the old one) keeps the id, the links, the shares and the history of the old one, and
+/// the temporary name of the new one is never seen on the drive.
+fn takes_identity(tx: &Transaction<'_>, source: &Node, target: &Node) -> Result<bool> {
+    let both_files = source.kind == NodeKind::File && target.kind == NodeKind::File;
+    let target_sent = nodes::base(tx, target.ino)?.is_none_or(|base| base.on_drive.is_some());
+    let source_sent = nodes::base(tx, source.ino)?.is_none_or(|base| base.on_drive.is_some());
+    Ok(both_files && target_sent && !source_sent)
+}
+
+fn new_node(ino: Ino, new: NewEntry) -> Node {
+    let now = clock::now();
+    Node {
+        ino,
+        id: None,
+        parent: new.folder,
+        name: new.name,
+        kind: new.kind,
+        mode: new.mode,
+        owner: new.owner,
+        size: new.target.as_ref().map_or(0, |target| target.len() as u64),
+        mtime: now,
+        atime: now,
+        ctime: now,
+        created: now.millis(),
+        drive_name: None,
+        revision: None,
+        md5: None,
+        version: 0,
+        target: new.target,
+        // A folder that is made here has nothing in it that is not here.
+        listed: new.kind == NodeKind::Folder,
+    }
+}

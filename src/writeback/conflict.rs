@@ -1,0 +1,165 @@
+//! When the drive's content moved on while it was edited here.
+//!
+//! A drive has no compare-and-swap, so before a new revision is uploaded the drive is asked what it has now. If that is not what
+//! the edit began from, and not our own work either, both are kept: theirs under the name, which others know it by, ours as a
+//! *conflict copy* beside it, named after this machine and the time. Programs that have the file open keep writing to their
+//! own content, which is the copy now.
+
+use std::sync::Arc;
+
+use super::journal;
+use super::queue::Outcome;
+use super::send::Job;
+use super::staging::{self, Snapshot, Staging};
+use super::{Conflict, Result, Writeback, WritebackError, upload};
+use crate::clock;
+use crate::error::Kind;
+use crate::remote::{Blob, Item, ItemKind, Progress, Source};
+use crate::tree::{Base, Effects, Node, nodes};
+
+/// Looks whether the content of an edit may go to the drive. `None`: it may. Else something else was done in its place.
+pub(super) async fn check(
+    writeback: &Writeback,
+    job: &Job,
+    staging: &Arc<Staging>,
+    snapshot: &Snapshot,
+) -> Result<Option<Outcome>> {
+    let id = job.id()?;
+    let item = match writeback.remote.get(id).await {
+        Ok(item) if !item.trashed => item,
+        Ok(item) => {
+            writeback.tree.merge_news(id, Some(&item))?;
+            return Ok(Some(Outcome::Again));
+        }
+        Err(error) if error.kind == Kind::NotFound => {
+            writeback.tree.merge_news(id, None)?;
+            return Ok(Some(Outcome::Again));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let ItemKind::File(theirs) = &item.kind else { return Ok(None) };
+    if staging.base().is_some_and(|origin| origin.blob.revision == theirs.revision) {
+        return Ok(None);
+    }
+    // Ours, but its answer was lost?
+    if theirs.size == snapshot.size() && theirs.md5.is_some() {
+        let md5 = upload::checksum(snapshot).await?;
+        if theirs.md5 == Some(md5) {
+            let content = upload::Content::Staged(Arc::clone(staging), snapshot.clone());
+            return upload::commit(writeback, job, &content, &item, md5).await.map(Some);
+        }
+    }
+    if is_our_own(writeback, job, theirs).await? {
+        let source = Source { id: id.clone(), blob: theirs.clone() };
+        writeback.state.write::<_, rusqlite::Error>(|tx| {
+            journal::end_upload(tx, job.node.ino)?;
+            staging::set_base(tx, job.node.ino, Some(&source))
+        })?;
+        writeback.stagings.set_origin(staging, &source);
+        return Ok(None);
+    }
+    keep_both(writeback, job, &item)?;
+    Ok(Some(Outcome::Again))
+}
+
+/// Whether the drive's content is an older state of ours, whose answer did not arrive.
+async fn is_our_own(writeback: &Writeback, job: &Job, theirs: &Blob) -> Result<bool> {
+    let Some(sent) = writeback.state.read(|db| journal::upload(db, job.node.ino))? else { return Ok(false) };
+    if sent.md5.is_some() {
+        return Ok(sent.md5 == theirs.md5 && sent.size == theirs.size);
+    }
+    let Some(session) = sent.session else { return Ok(false) };
+    match writeback.remote.progress(&session, Some(sent.size)).await {
+        Ok(Progress::Done(item)) => Ok(matches!(item.kind, ItemKind::File(done) if done.revision == theirs.revision)),
+        Ok(Progress::Stored(_)) => Ok(false),
+        Err(error) if error.kind == Kind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes our content a new entry beside theirs.
+fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
+    let mut effects = Effects::default();
+    let tree = &writeback.tree;
+    let inos = tree.new_inos(1)?;
+    let kept = writeback.state.write::<_, WritebackError>(|tx| {
+        let Some(node) = nodes::by_ino(tx, job.node.ino)?.filter(Node::is_linked) else { return Ok(None) };
+        let copy = free_name(tx, &node)?;
+        effects.entries.push((node.parent, node.name.clone()));
+        effects.entries.push((node.parent, copy.clone()));
+        let ours = Node {
+            id: None,
+            name: copy.clone(),
+            drive_name: None,
+            revision: None,
+            md5: None,
+            version: 0,
+            created: clock::now().millis(),
+            ..node.clone()
+        };
+        nodes::update(tx, &ours)?;
+        nodes::set_base(tx, node.ino, &Base::unsent(true))?;
+        journal::end_upload(tx, node.ino)?;
+        journal::touch(tx, node.ino, writeback.seqs.next())?;
+        tree.merge_within(tx, item, inos.clone(), &mut effects)?;
+        Ok(Some(Conflict { path: nodes::path(tx, node.parent)? + "/" + &node.name, copy }))
+    })?;
+    tree.tell(effects);
+    if let Some(conflict) = kept {
+        tracing::warn!(
+            path = conflict.path,
+            copy = conflict.copy,
+            "edited here and elsewhere at the same time: their version keeps the name, ours is the copy"
+        );
+        writeback.conflicts.lock().push(conflict);
+    }
+    Ok(())
+}
+
+/// `stem (conflict HOST TIME).ext`, and a number if that is taken.
+fn free_name(db: &rusqlite::Connection, node: &Node) -> rusqlite::Result<String> {
+    let now = clock::now().to_rfc3339().replace('T', " ").replace(':', ".");
+    let when = now.split_once('.').map_or(now.as_str(), |_| &now[..19]);
+    let host = host();
+    for number in 1.. {
+        let suffix = if number == 1 { String::new() } else { format!(" {number}") };
+        let name = copy_name(&node.name, &format!(" (conflict {host} {when}{suffix})"));
+        if nodes::by_name(db, node.parent, &name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+fn copy_name(name: &str, mark: &str) -> String {
+    let (stem, extension) = match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= 12 => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let room = 255_usize.saturating_sub(extension.len() + mark.len());
+    let mut end = stem.len().min(room);
+    while !stem.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{mark}{extension}", &stem[..end])
+}
+
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| !matches!(c, '/' | '\0')).take(64).collect();
+    if name.is_empty() { "this machine".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_copy_keeps_its_extension_and_stays_legal() {
+        let mark = " (conflict box 2026-11-23 06.13.45)";
+        assert_eq!(copy_name("notes.txt", mark), "notes (conflict box 2026-11-23 06.13.45).txt");
+        assert_eq!(copy_name("Makefile", mark), "Makefile (conflict box 2026-11-23 06.13.45)");
+        assert_eq!(copy_name(".profile", mark), ".profile (conflict box 2026-11-23 06.13.45)");
+        assert!(copy_name(&"ü".repeat(127), mark).len() <= 255);
+    }
+}

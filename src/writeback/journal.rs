@@ -1,0 +1,246 @@
+//! The rows of the journal: which entries have something to send, and how far that is.
+//!
+//! Nothing but SQL and its translation, within transactions of the caller's. What exactly is to be sent is not stored: it is
+//! the difference between a node and its base, taken when it is sent. So changes coalesce by themselves: an entry that was
+//! created and removed costs nothing, ten saves of a file upload the last, a chain of renames is one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::remote::{FileId, Md5, UploadSession};
+use crate::state::{State, StateError};
+use crate::tree::Ino;
+use crate::tree::nodes::{from_sql, to_sql};
+
+/// Number of a change; grows over the whole journal and over restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Seq(pub u64);
+
+/// Gives out the numbers of changes.
+#[derive(Debug)]
+pub(super) struct Seqs(AtomicU64);
+
+impl Seqs {
+    /// Goes on where the journal stands.
+    pub(super) fn open(state: &State) -> Result<Self, StateError> {
+        let last: i64 = state.read(|db| {
+            db.query_row(
+                "SELECT max(coalesce((SELECT max(seq) FROM journal), 0), coalesce((SELECT max(seq) FROM staging), 0))",
+                [],
+                |row| row.get(0),
+            )
+        })?;
+        Ok(Self(AtomicU64::new(from_sql(last) + 1)))
+    }
+
+    /// The next.
+    pub(super) fn next(&self) -> Seq {
+        Seq(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What becomes of an entry that was removed here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It is still there.
+    No,
+    /// To the trash of the drive.
+    Trash,
+    /// For good: it was never more than a step on the way to something else.
+    Delete,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) ino: Ino,
+    /// The last change here.
+    pub(super) seq: Seq,
+    /// The drive has everything up to this.
+    pub(super) acked: Seq,
+    pub(super) gone: Gone,
+    /// Created and not closed yet.
+    pub(super) unclosed: bool,
+    /// The sealed content to upload.
+    pub(super) content: Option<Seq>,
+    /// How often sending failed in a row.
+    pub(super) attempts: u32,
+    /// Why it failed last.
+    pub(super) error: Option<String>,
+}
+
+const COLUMNS: &str = "ino, seq, acked, gone, unclosed, content, attempts, error";
+
+fn seq(value: i64) -> Seq {
+    Seq(from_sql(value))
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        ino: row.get(0)?,
+        seq: seq(row.get(1)?),
+        acked: seq(row.get(2)?),
+        gone: match row.get(3)? {
+            0_i64 => Gone::No,
+            1 => Gone::Trash,
+            _ => Gone::Delete,
+        },
+        unclosed: row.get(4)?,
+        content: row.get::<_, Option<i64>>(5)?.map(seq),
+        attempts: row.get(6)?,
+        error: row.get(7)?,
+    })
+}
+
+/// The row of an entry.
+pub(super) fn get(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Entry>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM journal WHERE ino = ?1"))?.query_row([ino], entry).optional()
+}
+
+/// All rows, oldest change first.
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Entry>> {
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM journal ORDER BY seq"))?.query_map([], entry)?.collect()
+}
+
+/// Notes a change of an entry.
+pub(super) fn touch(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO journal (ino, seq, acked, gone, unclosed) VALUES (?1, ?2, 0, 0, 0)
+         ON CONFLICT (ino) DO UPDATE SET seq = excluded.seq",
+    )?
+    .execute(params![ino, to_sql(seq.0)])
+    .map(|_| ())
+}
+
+/// Notes that an entry was created and is being written.
+pub(super) fn touch_unclosed(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()> {
+    touch(db, ino, seq)?;
+    db.prepare_cached("UPDATE journal SET unclosed = 1 WHERE ino = ?1")?.execute([ino]).map(|_| ())
+}
+
+/// Notes that an entry has sealed content to upload.
+pub(super) fn touch_content(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()> {
+    touch(db, ino, seq)?;
+    db.prepare_cached("UPDATE journal SET content = seq, unclosed = 0 WHERE ino = ?1")?.execute([ino]).map(|_| ())
+}
+
+/// Notes that an entry was removed.
+pub(super) fn touch_gone(db: &Connection, ino: Ino, seq: Seq, gone: Gone) -> rusqlite::Result<()> {
+    touch(db, ino, seq)?;
+    let gone = match gone {
+        Gone::No => 0,
+        Gone::Trash => 1,
+        Gone::Delete => 2,
+    };
+    db.prepare_cached("UPDATE journal SET gone = ?2, content = NULL, unclosed = 0 WHERE ino = ?1")?
+        .execute(params![ino, gone])
+        .map(|_| ())
+}
+
+/// Notes that the drive has what `sent` describes; `settled` if nothing is left to send. Says whether the row is gone.
+pub(super) fn acknowledge(db: &Connection, sent: &Entry, settled: bool) -> rusqlite::Result<bool> {
+    if settled {
+        let gone = db
+            .prepare_cached("DELETE FROM journal WHERE ino = ?1 AND seq = ?2")?
+            .execute(params![sent.ino, to_sql(sent.seq.0)])?;
+        if gone > 0 {
+            return Ok(true);
+        }
+    }
+    db.prepare_cached(
+        "UPDATE journal SET acked = max(acked, ?2), attempts = 0, error = NULL,
+                            content = CASE WHEN content <= ?3 THEN NULL ELSE content END
+         WHERE ino = ?1",
+    )?
+    .execute(params![sent.ino, to_sql(sent.seq.0), sent.content.map_or(-1, |content| to_sql(content.0))])?;
+    Ok(false)
+}
+
+/// Notes that sending failed.
+pub(super) fn fail(db: &Connection, ino: Ino, error: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE journal SET attempts = attempts + 1, error = ?2 WHERE ino = ?1")?
+        .execute(params![ino, error])
+        .map(|_| ())
+}
+
+/// Takes a row away.
+pub(super) fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM journal WHERE ino = ?1")?.execute([ino])?;
+    end_upload(db, ino)
+}
+
+/// An upload that was begun and has no answer yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Upload {
+    /// The sealed content that is sent.
+    pub(super) seq: Seq,
+    pub(super) size: u64,
+    /// Of that content, once it is known.
+    pub(super) md5: Option<Md5>,
+    /// Where to go on, for a resumable upload.
+    pub(super) session: Option<UploadSession>,
+    /// Milliseconds since 1970.
+    pub(super) started: i64,
+}
+
+/// What was sent last for an entry without an answer.
+pub(super) fn upload(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Upload>> {
+    db.prepare_cached("SELECT seq, size, md5, session, started FROM upload WHERE ino = ?1")?
+        .query_row([ino], |row| {
+            Ok(Upload {
+                seq: seq(row.get(0)?),
+                size: from_sql(row.get(1)?),
+                md5: row.get::<_, Option<[u8; 16]>>(2)?.map(Md5),
+                session: row.get::<_, Option<String>>(3)?.map(UploadSession),
+                started: row.get(4)?,
+            })
+        })
+        .optional()
+}
+
+/// Notes that an upload is begun.
+pub(super) fn begin_upload(db: &Connection, ino: Ino, upload: &Upload) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO upload (ino, seq, size, md5, session, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        ino,
+        to_sql(upload.seq.0),
+        to_sql(upload.size),
+        upload.md5.map(|md5| md5.0),
+        upload.session.as_ref().map(|session| &session.0),
+        upload.started,
+    ])
+    .map(|_| ())
+}
+
+/// Notes that no upload of an entry waits for an answer.
+pub(super) fn end_upload(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM upload WHERE ino = ?1")?.execute([ino]).map(|_| ())
+}
+
+/// Takes a reserved id out of the pool.
+pub(super) fn take_id(db: &Connection) -> rusqlite::Result<Option<FileId>> {
+    db.prepare_cached("DELETE FROM reserved WHERE id = (SELECT id FROM reserved LIMIT 1) RETURNING id")?
+        .query_row([], |row| row.get(0).map(FileId))
+        .optional()
+}
+
+/// Adds reserved ids to the pool.
+pub(super) fn add_ids(db: &Connection, ids: &[FileId]) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("INSERT OR IGNORE INTO reserved (id) VALUES (?1)")?;
+    ids.iter().try_for_each(|id| statement.execute([&id.0]).map(|_| ()))
+}
+
+/// Empties the pool: the drive refused an id of it.
+pub(super) fn drop_ids(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("DELETE FROM reserved", []).map(|_| ())
+}
+
+/// How many reserved ids are in the pool.
+pub(super) fn count_ids(db: &Connection) -> rusqlite::Result<usize> {
+    db.prepare_cached("SELECT count(*) FROM reserved")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .map(|count| usize::try_from(count).unwrap_or(0))
+}

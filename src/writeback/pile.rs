@@ -1,0 +1,418 @@
+//! Content that is being written: a pile of layers over a base revision.
+//!
+//! What was sealed (by `close` or `fsync`) must not change any more, or a crash, or an upload under way, would see a mixture of
+//! before and after. So a write into sealed bytes goes into a new layer on top; a write behind them (a log that grows) stays in
+//! the same one. Reading looks from the top down:
+//!
+//! - what a layer has *written* is read from its file;
+//! - elsewhere, the first *below* bytes of what lies beneath shine through, and beyond them there are zeros;
+//! - beneath the lowest layer lies the base revision.
+//!
+//! This module is arithmetic and local files; it knows neither the database nor the drive.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::ranges::RangeSet;
+
+/// One layer.
+#[derive(Debug, Clone)]
+pub(super) struct Layer {
+    /// Number of its file.
+    pub(super) number: u64,
+    /// Where its file is.
+    pub(super) path: PathBuf,
+    file: Arc<File>,
+    /// So many bytes of what lies beneath shine through.
+    pub(super) below: u64,
+    /// What it holds.
+    pub(super) written: RangeSet,
+}
+
+impl Layer {
+    /// A new layer, its file made.
+    pub(super) fn create(number: u64, path: PathBuf, below: u64) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        Ok(Self { number, path, file: Arc::new(file), below, written: RangeSet::new() })
+    }
+
+    /// A layer as it was stored. Fails if its file does not hold what the layer says.
+    pub(super) fn open(number: u64, path: PathBuf, below: u64, written: RangeSet) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(&path)?;
+        let needed = written.iter().last().map_or(0, |range| range.end);
+        if file.metadata()?.len() < needed {
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the staging file is shorter than what it must hold",
+            ));
+        }
+        Ok(Self { number, path, file: Arc::new(file), below, written })
+    }
+}
+
+/// Where bytes are.
+#[derive(Debug, Clone)]
+pub(super) enum Piece {
+    /// In the file of a layer.
+    Local(Arc<File>, Range<u64>),
+    /// In the base revision.
+    Base(Range<u64>),
+    /// Nowhere: they are zero.
+    Zero(Range<u64>),
+}
+
+/// All bytes of one version of a file. Immutable once sealed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layers {
+    /// Length in bytes.
+    pub(super) size: u64,
+    /// Lowest first.
+    pub(super) stack: Vec<Layer>,
+    /// Bytes of the base that shine through if there is no layer.
+    pub(super) base_size: u64,
+}
+
+impl Layers {
+    /// Where the bytes of a range (cut off at the end) are, in order.
+    pub(super) fn locate(&self, range: Range<u64>) -> Vec<Piece> {
+        let end = range.end.min(self.size);
+        let mut pieces = Vec::new();
+        if range.start < end {
+            self.locate_below(self.stack.len(), range.start..end, &mut pieces);
+        }
+        pieces
+    }
+
+    /// Looks for a range beneath the layer `level`.
+    fn locate_below(&self, level: usize, range: Range<u64>, pieces: &mut Vec<Piece>) {
+        let Some(layer) = level.checked_sub(1).map(|at| &self.stack[at]) else {
+            let split = range.end.min(self.base_size).max(range.start);
+            if range.start < split {
+                pieces.push(Piece::Base(range.start..split));
+            }
+            if split < range.end {
+                pieces.push(Piece::Zero(split..range.end));
+            }
+            return;
+        };
+        for (piece, written) in layer.written.pieces(range) {
+            if written {
+                pieces.push(Piece::Local(Arc::clone(&layer.file), piece));
+                continue;
+            }
+            let split = piece.end.min(layer.below).max(piece.start);
+            if piece.start < split {
+                self.locate_below(level - 1, piece.start..split, pieces);
+            }
+            if split < piece.end {
+                pieces.push(Piece::Zero(split..piece.end));
+            }
+        }
+    }
+}
+
+/// Content open for writing.
+///
+/// Invariant: bytes that `sealed` refers to are never changed in a layer's file, nor is a layer's file removed while `sealed`
+/// refers to it.
+#[derive(Debug, Default)]
+pub(super) struct Pile {
+    /// As it is now.
+    pub(super) now: Layers,
+    /// As it was when it was last sealed, if ever.
+    pub(super) sealed: Option<Arc<Layers>>,
+    /// Something changed since.
+    pub(super) dirty: bool,
+}
+
+impl Pile {
+    /// A pile whose content is sealed as it is.
+    pub(super) fn sealed(layers: Layers) -> Self {
+        Self { sealed: Some(Arc::new(layers.clone())), now: layers, dirty: false }
+    }
+
+    /// Whether a change at `offset` and behind it would change sealed bytes in the top layer.
+    fn touches_sealed(&self, offset: u64) -> bool {
+        self.sealed.as_ref().is_some_and(|sealed| sealed.stack.len() == self.now.stack.len() && offset < sealed.size)
+    }
+
+    /// Whether a write at `offset` needs a new layer first.
+    pub(super) fn needs_layer(&self, offset: u64) -> bool {
+        self.now.stack.is_empty() || self.touches_sealed(offset)
+    }
+
+    /// Puts a new layer on top, through which all of what is there shines.
+    pub(super) fn push(&mut self, layer: Layer) {
+        debug_assert!(layer.written.total() == 0);
+        self.now.stack.push(layer);
+    }
+
+    /// So many bytes shine through a layer that is put on top now.
+    pub(super) fn shining(&self) -> u64 {
+        if self.now.stack.is_empty() { self.now.base_size.min(self.now.size) } else { self.now.size }
+    }
+
+    /// Writes into the top layer. [`Self::needs_layer`] must be false. Says how many more bytes are held than before.
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<u64> {
+        debug_assert!(!self.needs_layer(offset));
+        let Some(top) = self.now.stack.last_mut() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        top.file.write_all_at(bytes, offset)?;
+        let end = offset + bytes.len() as u64;
+        let new = top
+            .written
+            .pieces(offset..end)
+            .iter()
+            .filter(|(_, written)| !written)
+            .map(|(gap, _)| gap.end - gap.start)
+            .sum();
+        top.written.insert(offset..end);
+        self.now.size = self.now.size.max(end);
+        self.dirty = true;
+        Ok(new)
+    }
+
+    /// Sets the size. [`Self::needs_layer`] of the new size must be false if it is smaller than the old one.
+    pub(super) fn resize(&mut self, size: u64) -> io::Result<()> {
+        if size < self.now.size {
+            debug_assert!(!self.needs_layer(size));
+            if let Some(top) = self.now.stack.last_mut() {
+                top.written.truncate(size);
+                top.below = top.below.min(size);
+                if top.file.metadata()?.len() > size {
+                    top.file.set_len(size)?;
+                }
+            }
+        }
+        self.now.size = size;
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Takes bytes of the base into the lowest layer, where it has none of its own. Changes no byte that anybody sees.
+    pub(super) fn fill(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let Some(lowest) = self.now.stack.first_mut() else { return Ok(()) };
+        let end = (offset + bytes.len() as u64).min(lowest.below);
+        if offset >= end {
+            return Ok(());
+        }
+        for (piece, written) in lowest.written.pieces(offset..end) {
+            if !written {
+                let at = |offset_in_file: u64| usize::try_from(offset_in_file - offset).unwrap_or(usize::MAX);
+                lowest.file.write_all_at(&bytes[at(piece.start)..at(piece.end)], piece.start)?;
+                lowest.written.insert(piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one file of all layers: the lowest one's, which then holds exactly the content. `None` if some of it is only in
+    /// the base. Changes sealed bytes: only for a pile that is on the drive and that nobody uses any more.
+    pub(super) fn squash(&mut self) -> io::Result<Option<&Path>> {
+        let mut layers = std::mem::take(&mut self.now.stack).into_iter();
+        let Some(mut lowest) = layers.next() else { return Ok(None) };
+        for upper in layers {
+            lowest.written.truncate(upper.below);
+            lowest.below = lowest.below.min(upper.below);
+            for range in upper.written.iter() {
+                copy(&upper.file, &lowest.file, range.clone())?;
+                lowest.written.insert(range);
+            }
+            std::fs::remove_file(&upper.path)?;
+        }
+        let size = self.now.size;
+        lowest.written.truncate(size);
+        lowest.file.set_len(size)?;
+        let mut whole = true;
+        for (gap, written) in lowest.written.pieces(0..size) {
+            if !written {
+                whole &= gap.start >= lowest.below;
+                crate::sys::punch_hole(&lowest.file, gap)?;
+            }
+        }
+        self.now.stack.push(lowest);
+        Ok(if whole { Some(&self.now.stack[0].path) } else { None })
+    }
+
+    /// Bytes that the layers hold.
+    pub(super) fn held(&self) -> u64 {
+        self.now.stack.iter().map(|layer| layer.written.total()).sum()
+    }
+
+    /// The files of all layers, to be synced.
+    pub(super) fn files(&self) -> Vec<Arc<File>> {
+        self.now.stack.iter().map(|layer| Arc::clone(&layer.file)).collect()
+    }
+}
+
+fn copy(from: &File, to: &File, range: Range<u64>) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = range.start;
+    while at < range.end {
+        let length = usize::try_from((range.end - at).min(buffer.len() as u64)).unwrap_or(buffer.len());
+        from.read_exact_at(&mut buffer[..length], at)?;
+        to.write_all_at(&buffer[..length], at)?;
+        at += length as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A pile with its base, beside the plain bytes it should equal.
+    struct Bench {
+        dir: tempfile::TempDir,
+        pile: Pile,
+        base: Vec<u8>,
+        numbers: u64,
+        model: Vec<u8>,
+        sealed: Option<Vec<u8>>,
+    }
+
+    impl Bench {
+        fn new(base: Vec<u8>) -> Self {
+            let mut pile = Pile::default();
+            pile.now.base_size = base.len() as u64;
+            pile.now.size = base.len() as u64;
+            let dir = tempfile::tempdir().expect("temporary folder");
+            Self { dir, pile, model: base.clone(), base, numbers: 0, sealed: None }
+        }
+
+        fn layer_for(&mut self, offset: u64) {
+            if self.pile.needs_layer(offset) {
+                self.numbers += 1;
+                let path = self.dir.path().join(self.numbers.to_string());
+                self.pile.push(Layer::create(self.numbers, path, self.pile.shining()).expect("creates"));
+            }
+        }
+
+        fn write(&mut self, offset: usize, bytes: &[u8]) {
+            self.layer_for(offset as u64);
+            self.pile.write(offset as u64, bytes).expect("writes");
+            self.model.resize(self.model.len().max(offset + bytes.len()), 0);
+            self.model[offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+
+        fn resize(&mut self, size: usize) {
+            if size < self.model.len() {
+                self.layer_for(size as u64);
+            }
+            self.pile.resize(size as u64).expect("resizes");
+            self.model.resize(size, 0);
+        }
+
+        fn seal(&mut self) {
+            self.pile.sealed = Some(Arc::new(self.pile.now.clone()));
+            self.pile.dirty = false;
+            self.sealed = Some(self.model.clone());
+        }
+
+        fn read(&self, layers: &Layers, range: Range<u64>) -> Vec<u8> {
+            let mut bytes = Vec::new();
+            for piece in layers.locate(range) {
+                match piece {
+                    Piece::Local(file, range) => {
+                        let mut part = vec![0; (range.end - range.start) as usize];
+                        file.read_exact_at(&mut part, range.start).expect("reads");
+                        bytes.extend(part);
+                    }
+                    Piece::Base(range) => bytes.extend(&self.base[range.start as usize..range.end as usize]),
+                    Piece::Zero(range) => bytes.resize(bytes.len() + (range.end - range.start) as usize, 0),
+                }
+            }
+            bytes
+        }
+
+        fn check(&self) {
+            let all = 0..1 << 20;
+            assert_eq!(self.read(&self.pile.now, all.clone()), self.model);
+            if let (Some(layers), Some(model)) = (&self.pile.sealed, &self.sealed) {
+                assert_eq!(&self.read(layers, all), model, "what was sealed stays");
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_that_grows_stays_one_layer() {
+        let mut bench = Bench::new(Vec::new());
+        for line in 0..100 {
+            bench.write(bench.model.len(), format!("line {line}\n").as_bytes());
+            bench.seal();
+        }
+        bench.check();
+        assert_eq!(bench.pile.now.stack.len(), 1);
+    }
+
+    #[test]
+    fn a_write_into_sealed_bytes_leaves_them_as_they_were() {
+        let mut bench = Bench::new(b"0123456789".to_vec());
+        bench.write(2, b"ab");
+        bench.seal();
+        bench.write(3, b"XY");
+        bench.check();
+        assert_eq!(bench.model, b"01aXY56789");
+        assert_eq!(bench.sealed.as_deref(), Some(&b"01ab456789"[..]));
+        bench.resize(4);
+        bench.resize(8);
+        bench.check();
+        assert_eq!(bench.model, b"01aX\0\0\0\0");
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Write(usize, Vec<u8>),
+        Resize(usize),
+        Seal,
+        Fill(usize, usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0_usize..120, prop::collection::vec(1_u8..255, 1..40)).prop_map(|(at, bytes)| Step::Write(at, bytes)),
+            2 => (0_usize..160).prop_map(Step::Resize),
+            2 => Just(Step::Seal),
+            1 => (0_usize..100, 1_usize..50).prop_map(|(at, length)| Step::Fill(at, length)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_pile_is_what_plain_bytes_would_be(
+            base in prop::collection::vec(1_u8..255, 0..100),
+            steps in prop::collection::vec(step(), 0..40),
+        ) {
+            let mut bench = Bench::new(base);
+            for step in steps {
+                match step {
+                    Step::Write(at, bytes) => bench.write(at, &bytes),
+                    Step::Resize(size) => bench.resize(size),
+                    Step::Seal => bench.seal(),
+                    Step::Fill(at, length) => {
+                        let end = (at + length).min(bench.base.len());
+                        if at < end {
+                            let bytes = bench.base[at..end].to_vec();
+                            bench.pile.fill(at as u64, &bytes).expect("fills");
+                        }
+                    }
+                }
+                bench.check();
+            }
+            let base = bench.base.clone();
+            bench.pile.fill(0, &base).expect("fills all");
+            bench.check();
+            let path = bench.pile.squash().expect("squashes").map(Path::to_owned);
+            if let Some(path) = path {
+                prop_assert_eq!(std::fs::read(path).expect("reads"), bench.model);
+            } else {
+                prop_assert!(bench.pile.now.stack.is_empty(), "filled, so whole");
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a start finds, whether the last end was clean or not: there is no other kind of start.
+
+use std::path::Path;
+
+use super::{Result, Writeback, journal};
+use crate::tree::{Base, Ino, nodes};
+
+impl Writeback {
+    /// Brings tables and folder into agreement, and puts everything that is to be sent into the queue.
+    pub(super) fn recover(&self) -> Result<()> {
+        let entries = self.state.read(journal::all)?;
+        let mut names = Vec::new();
+        for entry in entries {
+            if entry.unclosed {
+                names.push((entry.ino, self.tree.path(entry.ino)?));
+                self.state.write::<_, rusqlite::Error>(|tx| take_back(tx, entry.ino))?;
+            } else {
+                self.queue.recovered(entry.ino);
+            }
+        }
+        let folder = self.stagings.dir().parent().unwrap_or(Path::new("/")).join("unfinished");
+        for (ino, path) in self.stagings.sweep()? {
+            let name = names.iter().find(|(other, _)| *other == ino).map(|(_, path)| path.clone());
+            let name = name.map_or_else(|| self.tree.path(ino), Ok)?;
+            // Written and neither closed nor synced: not promised, so not sent, for the drive never shows a part of a file.
+            // But whoever lost the process that wrote it may be glad of it.
+            if std::fs::metadata(&path)?.len() == 0 {
+                std::fs::remove_file(&path)?;
+                continue;
+            }
+            std::fs::create_dir_all(&folder)?;
+            let plain = name.rsplit('/').next().unwrap_or_default();
+            let kept = folder.join(format!("{}-{plain}", path.file_name().unwrap_or_default().to_string_lossy()));
+            std::fs::rename(&path, &kept)?;
+            tracing::warn!(file = name, kept = %kept.display(), "was being written when the last mount was killed");
+        }
+        Ok(())
+    }
+}
+
+/// Takes back the creation of a file that was never closed.
+fn take_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<()> {
+    let node = nodes::by_ino(db, ino)?;
+    let base = nodes::base(db, ino)?;
+    journal::delete(db, ino)?;
+    if let Some(node) = node {
+        nodes::delete(db, ino)?;
+        if matches!(base, Some(Base { on_drive: Some(_), .. })) {
+            // It had replaced a file that the drive still has: that one is found when the folder is listed again.
+            nodes::set_listed(db, node.parent, false)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,351 @@
+//! Sending the content of one entry.
+//!
+//! Small content goes in one request. Large content goes in a session that can be resumed, over broken connections and over
+//! restarts, from where the drive says it is. What the drive stored is compared with what was sent by checksum; until they
+//! are equal the content stays here.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use md5::{Digest, Md5 as Hash};
+use parking_lot::Mutex;
+
+use super::journal::{self, Upload};
+use super::queue::Outcome;
+use super::send::{Job, is_still};
+use super::staging::{self, Snapshot, Staging, Stagings};
+use super::{Result, Writeback, WritebackError, conflict};
+use crate::clock;
+use crate::error::{Kind, Retry};
+use crate::metrics;
+use crate::remote::{Blob, Body, Item, ItemKind, Md5, Progress, Source, UploadSession, Write};
+use crate::tree::{Effects, NodeKind};
+
+/// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
+pub(super) const LARGE_AT_ONCE: usize = 4;
+
+/// Bytes read from the disk at a time.
+const PIECE: u64 = 256 * 1024;
+
+/// A session lives for a week; one that is older than this is not asked for again.
+const SESSION_MILLIS: i64 = 6 * 24 * 60 * 60 * 1000;
+
+/// How often in a row an upload may fail without the drive having taken a byte before the queue is told.
+const FRUITLESS: u32 = 4;
+
+/// What is sent.
+pub(super) enum Content {
+    /// Of a file.
+    Staged(Arc<Staging>, Snapshot),
+    /// The target of a symbolic link.
+    Link(Bytes),
+}
+
+impl Content {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Staged(_, snapshot) => snapshot.size(),
+            Self::Link(target) => target.len() as u64,
+        }
+    }
+
+    /// The seq it was sealed at.
+    fn seq(&self) -> journal::Seq {
+        match self {
+            Self::Staged(_, snapshot) => snapshot.seq,
+            Self::Link(_) => journal::Seq::default(),
+        }
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        match self {
+            Self::Staged(_, snapshot) => Ok(snapshot.read(range).await?.into()),
+            Self::Link(target) => {
+                let at = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+                Ok(target.slice(at(range.start)..at(range.end)))
+            }
+        }
+    }
+}
+
+/// Uploads the sealed content of an entry, with whatever of its metadata differs.
+pub(super) async fn run(writeback: &Writeback, job: Job) -> Result<Outcome> {
+    let content = if job.node.kind == NodeKind::Symlink {
+        Content::Link(job.node.target.clone().unwrap_or_default().into())
+    } else {
+        let staging = writeback.stagings.get(job.node.ino)?;
+        let staged = staging.and_then(|staging| Stagings::snapshot(&staging).map(|snapshot| (staging, snapshot)));
+        let Some((staging, snapshot)) = staged else {
+            let why = "its staging file is not recorded".to_owned();
+            return Err(WritebackError::Damaged { ino: job.node.ino, why });
+        };
+        Content::Staged(staging, snapshot)
+    };
+    let write = if job.base.on_drive.is_some() {
+        if let Content::Staged(staging, snapshot) = &content
+            && let Some(outcome) = conflict::check(writeback, &job, staging, snapshot).await?
+        {
+            return Ok(outcome);
+        }
+        Write::Update { id: job.id()?.clone(), patch: job.patch(job.differences())? }
+    } else {
+        Write::Create(job.new_item(writeback.assign_id(&job).await?)?)
+    };
+    let sent = if content.size() <= writeback.remote.small() {
+        put(writeback, &job, &write, &content).await
+    } else {
+        let _turn = writeback.large.acquire().await;
+        resume(writeback, &job, &write, &content).await
+    };
+    match sent {
+        Ok((item, md5)) => commit(writeback, &job, &content, &item, md5).await,
+        Err(WritebackError::Remote(error)) => match write {
+            Write::Create(_) => writeback.refused(&job, error).await,
+            // It may be gone, or in another folder than we thought: look.
+            Write::Update { id, .. } if matches!(error.kind, Kind::NotFound | Kind::Invalid) => {
+                if writeback.look(&job, &id).await? { Err(error.into()) } else { Ok(Outcome::Again) }
+            }
+            Write::Update { .. } => Err(error.into()),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<(Item, Md5)> {
+    let bytes = content.read(0..content.size()).await?;
+    let md5 = Md5(Hash::digest(&bytes).into());
+    begin(writeback, job, content, Some(md5), None)?;
+    let item = writeback.remote.put(write, bytes).await?;
+    Ok((item, md5))
+}
+
+/// Notes what is about to be sent.
+fn begin(
+    writeback: &Writeback,
+    job: &Job,
+    content: &Content,
+    md5: Option<Md5>,
+    session: Option<&UploadSession>,
+) -> Result<()> {
+    let upload = Upload {
+        seq: content.seq(),
+        size: content.size(),
+        md5,
+        session: session.cloned(),
+        started: clock::now().millis(),
+    };
+    Ok(writeback.state.write::<_, rusqlite::Error>(|tx| journal::begin_upload(tx, job.node.ino, &upload))?)
+}
+
+/// Sends large content, from where an earlier try left off.
+async fn resume(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<(Item, Md5)> {
+    let (ino, total) = (job.node.ino, content.size());
+    let mut hash = Arc::new(Mutex::new(Running::default()));
+    let mut session = usable_session(writeback, job, content)?;
+    // Where to go on; `None`: the drive must be asked.
+    let mut offset = None;
+    let (mut reached, mut fruitless) = (0, 0);
+    loop {
+        let current = if let Some(current) = &session {
+            current.clone()
+        } else {
+            let begun = writeback.remote.begin(write, Some(total)).await?;
+            begin(writeback, job, content, None, Some(&begun))?;
+            (offset, reached, hash) = (Some(0), 0, Arc::default());
+            session.insert(begun).clone()
+        };
+        let progress = match offset {
+            Some(offset) => {
+                let body = body(content, &hash, offset..total, writeback, ino);
+                writeback.remote.send(&current, offset, Some(total), body).await
+            }
+            None => writeback.remote.progress(&current, Some(total)).await,
+        };
+        match progress {
+            Ok(Progress::Done(item)) => {
+                let md5 = finish(content, &hash, total).await?;
+                return Ok((*item, md5));
+            }
+            Ok(Progress::Stored(stored)) => {
+                writeback.queue.sent(ino, stored);
+                if stored > reached {
+                    (reached, fruitless) = (stored, 0);
+                } else if offset.is_some() {
+                    fruitless += 1;
+                }
+                offset = Some(stored);
+                if fruitless > FRUITLESS {
+                    return Err(stuck().into());
+                }
+            }
+            Err(error) if error.kind == Kind::NotFound => {
+                // The session is gone, or the file is: a new one will tell.
+                session = None;
+                fruitless += 1;
+                if fruitless > FRUITLESS {
+                    return Err(error.into());
+                }
+            }
+            Err(error) if error.kind.retry() == Retry::Soon && fruitless < FRUITLESS => {
+                metrics::RETRIES.add(1);
+                tokio::time::sleep(error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless))).await;
+                fruitless += 1;
+                // The drive knows best what arrived.
+                offset = None;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn stuck() -> crate::remote::RemoteError {
+    crate::remote::RemoteError::new(Kind::Server, "upload", "the drive takes no more bytes of an upload")
+}
+
+/// The session of an earlier try for the same content, if it is young enough.
+fn usable_session(writeback: &Writeback, job: &Job, content: &Content) -> Result<Option<UploadSession>> {
+    let upload = writeback.state.read(|db| journal::upload(db, job.node.ino))?;
+    let young = |upload: &Upload| clock::now().millis() - upload.started < SESSION_MILLIS;
+    let same = |upload: &Upload| upload.seq == content.seq() && upload.size == content.size() && young(upload);
+    Ok(upload.filter(same).and_then(|upload| upload.session))
+}
+
+/// The checksum of what was sent so far, from the start without a gap.
+#[derive(Default)]
+struct Running {
+    hash: Hash,
+    until: u64,
+}
+
+impl Running {
+    fn add(&mut self, offset: u64, bytes: &[u8]) {
+        // Sent a second time after a broken connection: hashed already. Sent from further on: `finish` reads the rest.
+        let Some(skip) = self.until.checked_sub(offset).and_then(|skip| usize::try_from(skip).ok()) else { return };
+        if let Some(new) = bytes.get(skip..) {
+            self.hash.update(new);
+            self.until += new.len() as u64;
+        }
+    }
+}
+
+/// The bytes of a range, read as they are sent.
+fn body(
+    content: &Content,
+    hash: &Arc<Mutex<Running>>,
+    range: Range<u64>,
+    writeback: &Writeback,
+    ino: crate::tree::Ino,
+) -> Body {
+    let length = range.end - range.start;
+    let pieces = content.pieces(range);
+    let hash = Arc::clone(hash);
+    let queue = Arc::clone(&writeback.queue);
+    let stream = pieces.map(move |piece| {
+        let (offset, bytes) = piece.map_err(std::io::Error::other)?;
+        hash.lock().add(offset, &bytes);
+        queue.sent(ino, offset);
+        Ok(bytes)
+    });
+    Body { length, stream: stream.boxed() }
+}
+
+impl Content {
+    /// The pieces of a range with their offsets.
+    fn pieces(&self, range: Range<u64>) -> futures_util::stream::BoxStream<'static, Result<(u64, Bytes)>> {
+        let Self::Staged(_, snapshot) = self else {
+            let whole = self.read(range.clone()).now_or_never().unwrap_or_else(|| Ok(Bytes::new()));
+            return futures_util::stream::iter([whole.map(|bytes| (range.start, bytes))]).boxed();
+        };
+        let snapshot = snapshot.clone();
+        futures_util::stream::unfold(range.start, move |offset| {
+            let snapshot = snapshot.clone();
+            let end = range.end;
+            async move {
+                if offset >= end {
+                    return None;
+                }
+                let next = (offset + PIECE).min(end);
+                let bytes = snapshot.read(offset..next).await;
+                Some((bytes.map(|bytes| (offset, Bytes::from(bytes))), next))
+            }
+        })
+        .boxed()
+    }
+}
+
+/// The checksum of all of it: what was not hashed while it was sent is read now.
+async fn finish(content: &Content, hash: &Arc<Mutex<Running>>, total: u64) -> Result<Md5> {
+    let until = hash.lock().until;
+    let mut rest = content.pieces(until..total);
+    while let Some(piece) = rest.next().await {
+        let (offset, bytes) = piece?;
+        hash.lock().add(offset, &bytes);
+    }
+    let hash = std::mem::take(&mut hash.lock().hash);
+    Ok(Md5(hash.finalize().into()))
+}
+
+/// Stores that the drive has the content, if it is the content.
+pub(super) async fn commit(
+    writeback: &Writeback,
+    job: &Job,
+    content: &Content,
+    item: &Item,
+    md5: Md5,
+) -> Result<Outcome> {
+    let ino = job.node.ino;
+    let blob = match &item.kind {
+        ItemKind::File(blob) | ItemKind::Symlink(blob) => blob,
+        ItemKind::Folder | ItemKind::Document { .. } => return Err(mismatch(md5, None)),
+    };
+    if blob.size != content.size() || blob.md5.is_some_and(|theirs| theirs != md5) {
+        writeback.state.write::<_, rusqlite::Error>(|tx| journal::end_upload(tx, ino))?;
+        return Err(mismatch(md5, blob.md5));
+    }
+    let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };
+    let mut effects = Effects::default();
+    let stored = writeback.state.write::<_, WritebackError>(|tx| {
+        if !is_still(tx, ino, &item.id)? {
+            return Ok(None);
+        }
+        let newest = match content {
+            Content::Staged(_, snapshot) => staging::retire_if_newest(tx, ino, snapshot.seq)?,
+            Content::Link(_) => true,
+        };
+        if !newest {
+            staging::set_base(tx, ino, Some(&source))?;
+        }
+        journal::end_upload(tx, ino)?;
+        let settled = writeback.tree.uploaded(tx, ino, item, newest, &mut effects)?;
+        Ok(Some(journal::acknowledge(tx, &job.entry, settled && newest)?))
+    })?;
+    if let (Some(_), Content::Staged(staging, snapshot)) = (stored, content) {
+        writeback.stagings.acknowledge(staging, snapshot, source);
+    }
+    writeback.tree.tell(effects);
+    match stored {
+        Some(true) => Ok(Outcome::Settled),
+        Some(false) => Ok(Outcome::Again),
+        None => writeback.stray(&item.id).await,
+    }
+}
+
+fn mismatch(ours: Md5, theirs: Option<Md5>) -> WritebackError {
+    let theirs = theirs.map_or_else(|| "none".to_owned(), |md5| md5.to_string());
+    WritebackError::Mismatch { ours: ours.to_string(), theirs }
+}
+
+/// The checksum of sealed content.
+pub(super) async fn checksum(snapshot: &Snapshot) -> Result<Md5> {
+    let mut hash = Hash::new();
+    let mut offset = 0;
+    while offset < snapshot.size() {
+        let next = (offset + PIECE).min(snapshot.size());
+        hash.update(snapshot.read(offset..next).await?);
+        offset = next;
+    }
+    Ok(Md5(hash.finalize().into()))
+}
