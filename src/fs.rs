@@ -1,0 +1,238 @@
+//! What a file system means: entries, handles, attributes, names.
+//!
+//! [`Fs`] has a method for each operation, in terms of numbers and names, and can be driven without a kernel. It decides; the
+//! kernel adapter ([`crate::fuse`]) only unpacks and replies. It promises:
+//!
+//! - **No method waits for the network.** What can be answered from memory, the database or a local file is answered at once
+//!   ([`Answer::Now`]); everything else is a future for somebody else to wait for ([`Answer::Later`]).
+//! - **The kernel may cache for long**: whatever changes without the kernel knowing is revoked by name ([`Revoke`]).
+//! - **A handle keeps its content.** A file that is replaced elsewhere while it is open here gets a new number, as if it had been
+//!   renamed over; who has it open goes on reading what was opened.
+//! - **Numbers are rebuildable.** What the kernel holds (inode numbers, handles) means the same to the next process: numbers
+//!   stand in the database; a handle has no state that cannot be made again from its number and flags.
+
+mod attr;
+mod change;
+mod dir;
+mod handle;
+mod io;
+mod place;
+mod remote;
+mod revoke;
+mod sync;
+mod xattr;
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::runtime::Handle as Runtime;
+
+pub use self::attr::{Attr, SetAttr, Space};
+pub use self::dir::{DirEntry, Listing};
+pub use self::handle::{Caching, OpenFlags};
+pub use self::place::NodeId;
+pub use self::revoke::Revoke;
+pub use self::xattr::CONTROL as CONTROL_XATTR;
+use crate::clock::Instant;
+use crate::content::{Content, ContentError};
+use crate::error::Kind;
+use crate::remote::{Quota, Remote};
+use crate::tree::{Ino, Node, Tree, TreeError};
+use crate::writeback::{Writeback, WritebackError};
+
+/// Why an operation failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FsError {
+    /// As the file system has it.
+    #[error("{0}")]
+    Kind(Kind),
+    /// The tree could not answer.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// Content could not be read.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A change could not be made.
+    #[error(transparent)]
+    Writeback(#[from] WritebackError),
+}
+
+impl FsError {
+    /// What it is to programs.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Kind(kind) => *kind,
+            Self::Tree(error) => error.kind(),
+            Self::Content(error) => error.kind(),
+            Self::Writeback(error) => error.kind(),
+        }
+    }
+}
+
+impl From<Kind> for FsError {
+    fn from(kind: Kind) -> Self {
+        Self::Kind(kind)
+    }
+}
+
+/// Result of an operation.
+pub type Result<T> = std::result::Result<T, FsError>;
+
+/// The answer to an operation.
+#[expect(missing_debug_implementations, reason = "a future has nothing to show")]
+pub enum Answer<T> {
+    /// Here it is.
+    Now(Result<T>),
+    /// It takes the network, or the disk, or the kernel; somebody has to wait for it.
+    Later(BoxFuture<'static, Result<T>>),
+}
+
+impl<T: Send + 'static> Answer<T> {
+    fn later(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self::Later(future.boxed())
+    }
+
+    fn err(kind: Kind) -> Self {
+        Self::Now(Err(kind.into()))
+    }
+}
+
+impl<T> From<Result<T>> for Answer<T> {
+    fn from(result: Result<T>) -> Self {
+        Self::Now(result)
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+/// What the mount decides for all entries.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// User and group of what has none of its own.
+    pub owner: (u32, u32),
+    /// No changes at all.
+    pub read_only: bool,
+    /// How long an answer that is waited for may take.
+    pub patience: Duration,
+    /// Where commands reach the mount.
+    pub control_socket: PathBuf,
+}
+
+/// An entry, as the kernel is told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The number the kernel shall know it by.
+    pub id: NodeId,
+    /// Its attributes.
+    pub attr: Attr,
+    /// How long the kernel may believe that the name means this entry.
+    pub name_ttl: Duration,
+    /// How long the kernel may believe the attributes.
+    pub attr_ttl: Duration,
+}
+
+/// How long the kernel may believe what it was told: whatever changes is revoked by name, so this only bounds the memory of a
+/// lost revocation.
+const TTL: Duration = Duration::from_hours(1);
+
+/// The file system of one mount.
+pub struct Fs {
+    tree: Arc<Tree>,
+    content: Arc<Content>,
+    writeback: Arc<Writeback>,
+    remote: Arc<dyn Remote>,
+    options: Options,
+    runtime: Runtime,
+    files: handle::Files,
+    dirs: dir::Dirs,
+    revoke: Arc<dyn Revoke>,
+    quota: Mutex<(Quota, Instant)>,
+    closing: AtomicBool,
+    failures: xattr::Failures,
+}
+
+impl fmt::Debug for Fs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fs").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// The rooms of the house that the file system stands on.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Metadata.
+    pub tree: Arc<Tree>,
+    /// Reading.
+    pub content: Arc<Content>,
+    /// Writing.
+    pub writeback: Arc<Writeback>,
+    /// The drive itself, for its quota only.
+    pub remote: Arc<dyn Remote>,
+    /// The drive's storage as it was at the start.
+    pub quota: Quota,
+}
+
+impl Fs {
+    /// Puts the parts together. `revoke` reaches the kernel; long answers run on `runtime`.
+    pub fn new(parts: Parts, options: Options, revoke: Arc<dyn Revoke>, runtime: Runtime) -> Arc<Self> {
+        let fs = Arc::new(Self {
+            tree: parts.tree,
+            content: parts.content,
+            writeback: parts.writeback,
+            remote: parts.remote,
+            options,
+            runtime,
+            files: handle::Files::default(),
+            dirs: dir::Dirs::default(),
+            revoke,
+            quota: Mutex::new((parts.quota, Instant::now())),
+            closing: AtomicBool::new(false),
+            failures: xattr::Failures::default(),
+        });
+        fs.tree.listen(Arc::new(remote::FromDrive(Arc::downgrade(&fs))));
+        fs
+    }
+
+    /// How long an answer that is waited for may take.
+    pub fn patience(&self) -> Duration {
+        self.options.patience
+    }
+
+    /// From now on there are no changes any more: the mount is ending.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses changes where there are none to be.
+    fn writable(&self) -> Result<()> {
+        if self.options.read_only {
+            return Err(Kind::ReadOnly.into());
+        }
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(Kind::Closing.into());
+        }
+        Ok(())
+    }
+
+    /// The entry of a number: as it is open, or as the tree has it.
+    fn node(&self, ino: Ino) -> Result<Node> {
+        if let Some(node) = self.files.unlinked(ino) {
+            return Ok(node);
+        }
+        self.tree.node(ino)?.ok_or_else(|| Kind::NotFound.into())
+    }
+}

@@ -1,0 +1,193 @@
+//! Attributes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Answer, Entry, Fs, NodeId, Result, TTL};
+use crate::clock::{self, Instant, Timestamp};
+use crate::error::Kind;
+use crate::tree::local::Attributes;
+use crate::tree::{Node, NodeKind};
+
+/// Attributes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attr {
+    /// What it is.
+    pub kind: NodeKind,
+    /// Length in bytes.
+    pub size: u64,
+    /// Last change of content.
+    pub mtime: Timestamp,
+    /// Last access.
+    pub atime: Timestamp,
+    /// Last change of anything.
+    pub ctime: Timestamp,
+    /// Permission bits.
+    pub mode: u32,
+    /// User and group.
+    pub owner: (u32, u32),
+    /// Number of names.
+    pub links: u32,
+}
+
+/// New values for attributes; `None` leaves one as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SetAttr {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// User.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Length in bytes.
+    pub size: Option<u64>,
+    /// Access time.
+    pub atime: Option<Timestamp>,
+    /// Modification time.
+    pub mtime: Option<Timestamp>,
+}
+
+/// Space, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All that there is.
+    pub total: u64,
+    /// What is free.
+    pub free: u64,
+}
+
+/// Permission bits of a file that has none of its own.
+pub(super) const FILE_MODE: u32 = 0o644;
+/// Permission bits of a folder that has none of its own.
+pub(super) const FOLDER_MODE: u32 = 0o755;
+/// Permission bits of every symbolic link.
+pub(super) const LINK_MODE: u32 = 0o777;
+/// Permission bits of a document, which nobody can write.
+pub(super) const DOCUMENT_MODE: u32 = 0o444;
+
+/// What a drive without a limit is said to hold.
+const UNLIMITED: u64 = 1 << 50;
+
+/// How old the drive's word on its storage may be before it is asked again.
+const QUOTA_AGE: Duration = Duration::from_mins(1);
+
+/// Permission bits of what has none of its own.
+pub(super) const fn default_mode(kind: NodeKind) -> u32 {
+    match kind {
+        NodeKind::Folder => FOLDER_MODE,
+        NodeKind::File => FILE_MODE,
+        NodeKind::Symlink => LINK_MODE,
+        NodeKind::Document => DOCUMENT_MODE,
+    }
+}
+
+impl Fs {
+    /// The attributes of an entry, with what an open handle has changed.
+    pub(super) fn attr(&self, node: &Node) -> Attr {
+        let open = self.files.get(node.ino);
+        let (size, mtime) = open.as_ref().map_or((node.size, node.mtime), |file| file.overlay(node));
+        Attr {
+            kind: node.kind,
+            size,
+            mtime,
+            atime: node.atime,
+            ctime: node.ctime.max(mtime.min(clock::now())),
+            mode: node.mode.unwrap_or(default_mode(node.kind)),
+            owner: node.owner.unwrap_or(self.options.owner),
+            links: match (node.is_linked(), node.kind) {
+                (false, _) => 0,
+                (true, NodeKind::Folder) => 2,
+                (true, _) => 1,
+            },
+        }
+    }
+
+    /// An entry for the kernel, reached from `folder`.
+    pub(super) fn entry(&self, folder: NodeId, node: &Node) -> Entry {
+        // Beside the one that the kernel knows of, an alias has other ways in which its entries change.
+        let name_ttl = if folder.is_alias() { Duration::ZERO } else { TTL };
+        let attr_ttl = if folder.is_alias() && node.is_folder() { Duration::ZERO } else { TTL };
+        Entry { id: folder.child(node.ino, node.is_folder()), attr: self.attr(node), name_ttl, attr_ttl }
+    }
+
+    /// `stat`.
+    pub fn getattr(&self, id: NodeId) -> Result<(Attr, Duration)> {
+        let attr_ttl = if id.is_alias() { Duration::ZERO } else { TTL };
+        Ok((self.attr(&self.node(id.ino())?), attr_ttl))
+    }
+
+    /// `chmod`, `chown`, `truncate`, `utimens`.
+    pub fn setattr(self: &Arc<Self>, id: NodeId, set: SetAttr) -> Answer<(Attr, Duration)> {
+        if let Err(error) = self.writable() {
+            return Answer::Now(Err(error));
+        }
+        let result = self.setattr_now(id, set);
+        if id.is_alias() && result.is_ok() {
+            self.revoke.attributes(id.ino().into());
+            let done = self.revoke.done();
+            return Answer::later(async move {
+                done.await;
+                result
+            });
+        }
+        Answer::Now(result)
+    }
+
+    fn setattr_now(self: &Arc<Self>, id: NodeId, set: SetAttr) -> Result<(Attr, Duration)> {
+        let ino = id.ino();
+        let node = self.node(ino)?;
+        if let Some(size) = set.size {
+            self.truncate(&node, size)?;
+        }
+        if let (Some(mtime), Some(file)) = (set.mtime, self.files.get(ino)) {
+            file.set_mtime(mtime);
+        }
+        let was = node.owner.unwrap_or(self.options.owner);
+        let owner = (set.uid.unwrap_or(was.0), set.gid.unwrap_or(was.1));
+        let mode = set.mode.map(|mode| mode & 0o7777);
+        let changes = Attributes {
+            // What is as it was is no change, and costs no request.
+            mode: mode.filter(|&mode| mode != node.mode.unwrap_or(default_mode(node.kind))),
+            owner: (owner != was).then_some(owner),
+            mtime: set.mtime,
+            atime: set.atime,
+        };
+        if changes == Attributes::default() {
+            return self.getattr(id);
+        }
+        if node.kind == NodeKind::Document && (changes.mode.is_some() || changes.owner.is_some()) {
+            return Err(Kind::NotPermitted.into());
+        }
+        if !node.is_linked() && ino != NodeId::ROOT.ino() {
+            self.files.change_unlinked(ino, changes);
+        } else {
+            self.writeback.set_attributes(ino, changes)?.ok_or(Kind::NotFound)?;
+        }
+        self.getattr(id)
+    }
+
+    /// `statfs`: the storage of the drive, as of a minute ago at most, but never waiting for it.
+    pub fn space(self: &Arc<Self>) -> Space {
+        let (quota, stale) = {
+            let mut quota = self.quota.lock();
+            let stale = quota.1.elapsed() > QUOTA_AGE;
+            if stale {
+                // Whoever asks next finds it asked for.
+                quota.1 = Instant::now();
+            }
+            (quota.0, stale)
+        };
+        if stale && !self.closing.load(Ordering::Relaxed) {
+            let fs = Arc::clone(self);
+            self.runtime.spawn(async move {
+                match fs.remote.about().await {
+                    Ok(about) => fs.quota.lock().0 = about.quota,
+                    Err(error) => tracing::debug!(%error, "storage of the drive not known"),
+                }
+            });
+        }
+        let total = quota.limit.unwrap_or(UNLIMITED);
+        Space { total, free: total.saturating_sub(quota.used) }
+    }
+}

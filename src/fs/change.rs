@@ -1,0 +1,237 @@
+//! Making, removing and renaming entries.
+
+use std::sync::Arc;
+
+use super::attr::{FILE_MODE, FOLDER_MODE};
+use super::dir::name;
+use super::{Answer, Caller, Entry, Fs, FsError, NodeId, Result};
+use crate::error::Kind;
+use crate::tree::{Node, NodeKind};
+use crate::writeback::changes::NewEntry;
+
+/// What may be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Folder,
+    Other,
+}
+
+impl Fs {
+    /// `mkdir`.
+    pub fn mkdir(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], mode: u32) -> Answer<Entry> {
+        self.make(folder, name, move |fs, folder, name| {
+            let new = fs.new_entry(caller, folder, name, NodeKind::Folder, Some((mode, FOLDER_MODE)), None);
+            let (node, _) = fs.writeback.create(new)?;
+            Ok(fs.entry(folder, &node))
+        })
+    }
+
+    /// `symlink`.
+    pub fn symlink(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], target: &[u8]) -> Answer<Entry> {
+        let Ok(target) = String::from_utf8(target.to_vec()) else { return Answer::err(Kind::BadName) };
+        self.make(folder, name, move |fs, folder, name| {
+            let new = fs.new_entry(caller, folder, name, NodeKind::Symlink, None, Some(target));
+            let (node, _) = fs.writeback.create(new)?;
+            Ok(fs.entry(folder, &node))
+        })
+    }
+
+    /// `open` with `O_CREAT` of a name that is free.
+    pub fn create(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], mode: u32) -> Answer<(Entry, u64)> {
+        self.make(folder, name, move |fs, folder, name| {
+            let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None);
+            let (node, staging) = fs.writeback.create(new)?;
+            let staging = staging.ok_or(Kind::Invalid)?;
+            let (handle, open) = fs.files.open(node.ino, true, super::handle::Bytes::Staged(staging));
+            open.file.written();
+            Ok((fs.entry(folder, &node), handle))
+        })
+    }
+
+    /// `mknod` of a regular file: as `create`, and closed at once.
+    pub fn mknod(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], mode: u32) -> Answer<Entry> {
+        self.make(folder, name, move |fs, folder, name| {
+            let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None);
+            let (node, staging) = fs.writeback.create(new)?;
+            let staging = staging.ok_or(Kind::Invalid)?;
+            fs.writeback.seal(node.ino, &staging, node.mtime, crate::writeback::Durability::Process)?;
+            Ok(fs.entry(folder, &node))
+        })
+    }
+
+    fn new_entry(
+        &self,
+        caller: Caller,
+        folder: NodeId,
+        name: &str,
+        kind: NodeKind,
+        mode: Option<(u32, u32)>,
+        target: Option<String>,
+    ) -> NewEntry {
+        let owner = (caller.uid, caller.gid);
+        NewEntry {
+            folder: folder.ino(),
+            name: name.to_owned(),
+            kind,
+            // What is the default anyway need not be kept on the drive.
+            mode: mode
+                .map(|(mode, default)| (mode & 0o7777, default))
+                .filter(|(mode, default)| mode != default)
+                .map(|(mode, _)| mode),
+            owner: (owner != self.options.owner).then_some(owner),
+            target,
+        }
+    }
+
+    /// Makes an entry in a folder, which must be known whole for that: else the name might be taken on the drive.
+    fn make<T: Send + 'static>(
+        self: &Arc<Self>,
+        folder: NodeId,
+        new_name: &[u8],
+        make: impl FnOnce(&Arc<Self>, NodeId, &str) -> Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        let new_name = match self.writable().and_then(|()| name(new_name)) {
+            Ok(name) => name.to_owned(),
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        self.in_listed(vec![folder], move |fs| {
+            let made = make(fs, folder, &new_name)?;
+            Ok((made, vec![(folder, new_name)]))
+        })
+    }
+
+    /// Does something in folders that must be known whole. What the kernel cannot know by itself, since it happened through an
+    /// alias, is revoked before the answer.
+    fn in_listed<T: Send + 'static>(
+        self: &Arc<Self>,
+        folders: Vec<NodeId>,
+        work: impl FnOnce(&Arc<Self>) -> Result<(T, Vec<(NodeId, String)>)> + Send + 'static,
+    ) -> Answer<T> {
+        let mut unlisted = Vec::new();
+        for folder in folders {
+            match self.node(folder.ino()) {
+                Ok(node) if !node.is_folder() => return Answer::err(Kind::NotADirectory),
+                Ok(node) if !node.listed => unlisted.push(node.ino),
+                Ok(_) => {}
+                Err(error) => return Answer::Now(Err(error)),
+            }
+        }
+        let fs = Arc::clone(self);
+        let finish = move || {
+            let (value, changed) = work(&fs)?;
+            let through_alias = changed.iter().any(|(folder, _)| folder.is_alias());
+            if !through_alias {
+                return Ok((value, None));
+            }
+            for (folder, name) in changed {
+                let plain = NodeId::from(folder.ino());
+                fs.revoke.entry(plain, name);
+                fs.revoke.listing(plain);
+            }
+            Ok((value, Some(fs.revoke.done())))
+        };
+        if unlisted.is_empty() {
+            return match finish() {
+                Ok((value, None)) => Answer::Now(Ok(value)),
+                Ok((value, Some(revoked))) => Answer::later(async move {
+                    revoked.await;
+                    Ok(value)
+                }),
+                Err(error) => Answer::Now(Err(error)),
+            };
+        }
+        let fs = Arc::clone(self);
+        Answer::later(async move {
+            for folder in unlisted {
+                fs.tree.list(folder).await?;
+            }
+            let (value, revoked) = finish()?;
+            if let Some(revoked) = revoked {
+                revoked.await;
+            }
+            Ok(value)
+        })
+    }
+
+    /// `unlink`.
+    pub fn unlink(self: &Arc<Self>, folder: NodeId, name: &[u8]) -> Answer<()> {
+        self.remove(folder, name, Sort::Other)
+    }
+
+    /// `rmdir`.
+    pub fn rmdir(self: &Arc<Self>, folder: NodeId, name: &[u8]) -> Answer<()> {
+        self.remove(folder, name, Sort::Folder)
+    }
+
+    fn remove(self: &Arc<Self>, folder: NodeId, old_name: &[u8], sort: Sort) -> Answer<()> {
+        let old_name = match self.writable().and_then(|()| name(old_name)) {
+            Ok(name) => name.to_owned(),
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        let mut folders = vec![folder];
+        match self.tree.child(folder.ino(), &old_name) {
+            // A folder must be known whole to be known empty.
+            Ok(Some(node)) if sort == Sort::Folder && node.is_folder() => folders.push(node.ino.into()),
+            Ok(None) if folder.alias_of(&old_name).is_some() => return Answer::err(Kind::Busy),
+            Ok(_) => {}
+            Err(error) => return Answer::Now(Err(error.into())),
+        }
+        self.in_listed(folders, move |fs| {
+            let allowed = move |node: &Node| match (sort, node.is_folder()) {
+                (Sort::Folder, false) => Err(Kind::NotADirectory),
+                (Sort::Other, true) => Err(Kind::IsADirectory),
+                _ => Ok(()),
+            };
+            let node = fs.writeback.remove(folder.ino(), &old_name, allowed)?;
+            fs.files.unlink(&node);
+            Ok(((), vec![(folder, old_name)]))
+        })
+    }
+
+    /// `rename`; with `replace` false, as `RENAME_NOREPLACE`.
+    pub fn rename(self: &Arc<Self>, from: (NodeId, &[u8]), to: (NodeId, &[u8]), replace: bool) -> Answer<()> {
+        let names = self.writable().and_then(|()| Ok((name(from.1)?.to_owned(), name(to.1)?.to_owned())));
+        let (old_name, new_name) = match names {
+            Ok(names) => names,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        let (old_folder, new_folder) = (from.0, to.0);
+        let mut folders = vec![old_folder, new_folder];
+        match self.tree.child(new_folder.ino(), &new_name) {
+            // It is replaced only if it is empty.
+            Ok(Some(node)) if node.is_folder() => folders.push(node.ino.into()),
+            Ok(None) if new_folder.alias_of(&new_name).is_some() => return Answer::err(Kind::Busy),
+            Ok(_) => {}
+            Err(error) => return Answer::Now(Err(error.into())),
+        }
+        self.in_listed(folders, move |fs| {
+            let from = (old_folder.ino(), old_name.as_str());
+            let renamed = fs.writeback.rename(from, (new_folder.ino(), &new_name), replace)?;
+            if let Some(target) = &renamed.target {
+                fs.files.unlink(target);
+            }
+            Ok(((), vec![(old_folder, old_name), (new_folder, new_name)]))
+        })
+    }
+
+    /// `readlink`.
+    pub fn readlink(self: &Arc<Self>, id: NodeId) -> Answer<Vec<u8>> {
+        let node = match self.node(id.ino()) {
+            Ok(node) if node.kind != NodeKind::Symlink => return Answer::err(Kind::Invalid),
+            Ok(node) => node,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        if let Some(target) = node.target {
+            return Answer::Now(Ok(target.into_bytes()));
+        }
+        // Too long for the drive to keep beside the content: it is the content.
+        let Some(reader) = self.reader(&node) else { return Answer::err(Kind::NotFound) };
+        let fs = Arc::clone(self);
+        Answer::later(async move {
+            let target = reader.read(0..reader.source().blob.size).await?;
+            let text = String::from_utf8(target).map_err(|_| FsError::from(Kind::Protocol))?;
+            fs.tree.set_target(node.ino, &text)?;
+            Ok(text.into_bytes())
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! Open files.
+//!
+//! All handles of one file share an [`OpenFile`], which knows what the file's content is right now: a revision being read, or a
+//! staging being written. It lives from the first open to the last release, and longer only if its last writes could not be
+//! sealed, which is tried again then.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::clock::{self, Timestamp};
+use crate::content::{Reader, Session};
+use crate::tree::local::Attributes;
+use crate::tree::{Ino, Node};
+use crate::writeback::Staging;
+
+/// What a handle was opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFlags {
+    /// It may be written.
+    pub write: bool,
+    /// The content was cut to nothing with the opening.
+    pub truncate: bool,
+}
+
+/// How the kernel may cache what it reads through a handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caching {
+    /// It keeps the pages it has from earlier handles.
+    Keep,
+    /// It asks for every read.
+    Direct,
+}
+
+/// What the bytes of an open file are.
+#[derive(Debug, Clone)]
+pub(super) enum Bytes {
+    /// A content that the drive has.
+    Revision(Arc<Reader>),
+    /// A content that is being written, or waits to be sent.
+    Staged(Arc<Staging>),
+    /// A short text made up here.
+    Text(Arc<str>),
+}
+
+/// A file that somebody has open.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) ino: Ino,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    bytes: Bytes,
+    /// Of writes that are not sealed yet.
+    mtime: Option<Timestamp>,
+    /// What it was when it lost its last name, or was replaced elsewhere.
+    unlinked: Option<Node>,
+    handles: u32,
+    /// How many of them may write.
+    writers: u32,
+}
+
+impl OpenFile {
+    fn new(ino: Ino, bytes: Bytes) -> Self {
+        Self { ino, state: Mutex::new(State { bytes, mtime: None, unlinked: None, handles: 0, writers: 0 }) }
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.state.lock().bytes.clone()
+    }
+
+    /// Its staging, if it is or was written.
+    pub(super) fn staging(&self) -> Option<Arc<Staging>> {
+        match &self.state.lock().bytes {
+            Bytes::Staged(staging) => Some(Arc::clone(staging)),
+            Bytes::Revision(_) | Bytes::Text(_) => None,
+        }
+    }
+
+    /// Makes it one that is written.
+    pub(super) fn stage(&self, staging: Arc<Staging>) {
+        self.state.lock().bytes = Bytes::Staged(staging);
+    }
+
+    /// Notes a write.
+    pub(super) fn written(&self) {
+        self.state.lock().mtime = Some(clock::now());
+    }
+
+    /// Notes that the modification time was set. Writes that follow move it on again.
+    pub(super) fn set_mtime(&self, mtime: Timestamp) {
+        let mut state = self.state.lock();
+        if state.mtime.is_some() {
+            state.mtime = Some(mtime);
+        }
+    }
+
+    /// The modification time to seal with.
+    pub(super) fn mtime(&self) -> Timestamp {
+        self.state.lock().mtime.unwrap_or_else(clock::now)
+    }
+
+    /// Notes that everything was sealed that was written with this modification time or before.
+    pub(super) fn sealed(&self, mtime: Timestamp) {
+        let mut state = self.state.lock();
+        if state.mtime == Some(mtime) {
+            state.mtime = None;
+        }
+    }
+
+    /// Size and modification time, where they are newer than the node's.
+    pub(super) fn overlay(&self, node: &Node) -> (u64, Timestamp) {
+        let state = self.state.lock();
+        let size = match &state.bytes {
+            Bytes::Staged(staging) => staging.size(),
+            Bytes::Revision(reader) => reader.source().blob.size,
+            Bytes::Text(text) => text.len() as u64,
+        };
+        (size, state.mtime.unwrap_or(node.mtime))
+    }
+
+    /// Whether nobody writes it, so that it can go on as what it was when it is replaced elsewhere. Who may write it makes it
+    /// one side of a conflict instead.
+    pub(super) fn is_only_read(&self) -> bool {
+        let state = self.state.lock();
+        matches!(state.bytes, Bytes::Revision(_)) && state.writers == 0
+    }
+
+    /// Whether it lost its last name.
+    pub(super) fn is_unlinked(&self) -> bool {
+        self.state.lock().unlinked.is_some()
+    }
+}
+
+/// One opening of a file.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) file: Arc<OpenFile>,
+    pub(super) write: bool,
+    /// How this handle reads.
+    pub(super) session: Mutex<Session>,
+}
+
+/// All open files.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    by_ino: RwLock<HashMap<Ino, Arc<OpenFile>>>,
+    handles: RwLock<HashMap<u64, Arc<Handle>>>,
+    next: AtomicU64,
+}
+
+impl Files {
+    /// The open file of a number.
+    pub(super) fn get(&self, ino: Ino) -> Option<Arc<OpenFile>> {
+        let files = self.by_ino.read();
+        // Nearly always empty when folders are walked.
+        if files.is_empty() { None } else { files.get(&ino).cloned() }
+    }
+
+    /// All open files.
+    pub(super) fn all(&self) -> Vec<Arc<OpenFile>> {
+        self.by_ino.read().values().cloned().collect()
+    }
+
+    /// Opens a file that may be open already; `bytes` if it is not.
+    pub(super) fn open(&self, ino: Ino, write: bool, bytes: Bytes) -> (u64, Arc<Handle>) {
+        let mut files = self.by_ino.write();
+        let file = Arc::clone(files.entry(ino).or_insert_with(|| Arc::new(OpenFile::new(ino, bytes))));
+        {
+            let mut state = file.state.lock();
+            state.handles += 1;
+            state.writers += u32::from(write);
+        }
+        drop(files);
+        let handle = Arc::new(Handle { file, write, session: Mutex::default() });
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        self.handles.write().insert(number, Arc::clone(&handle));
+        (number, handle)
+    }
+
+    /// The handle of a number.
+    pub(super) fn handle(&self, number: u64) -> Option<Arc<Handle>> {
+        self.handles.read().get(&number).cloned()
+    }
+
+    /// Forgets a handle.
+    pub(super) fn release(&self, number: u64) -> Option<Arc<Handle>> {
+        let handle = self.handles.write().remove(&number)?;
+        let mut state = handle.file.state.lock();
+        state.handles -= 1;
+        state.writers -= u32::from(handle.write);
+        drop(state);
+        Some(handle)
+    }
+
+    /// Forgets a file that nobody has open any more.
+    pub(super) fn forget(&self, ino: Ino) {
+        let mut files = self.by_ino.write();
+        if files.get(&ino).is_some_and(|file| file.state.lock().handles == 0) {
+            files.remove(&ino);
+        }
+    }
+
+    /// What an open file was when it lost its name.
+    pub(super) fn unlinked(&self, ino: Ino) -> Option<Node> {
+        self.get(ino)?.state.lock().unlinked.clone()
+    }
+
+    /// Notes that a file lost its name, or was replaced elsewhere. It stays what it is for who has it open.
+    pub(super) fn unlink(&self, node: &Node) {
+        if let Some(file) = self.get(node.ino) {
+            file.state.lock().unlinked = Some(Node { parent: Ino::NOWHERE, ..node.clone() });
+        }
+    }
+
+    /// Sets attributes of an open file without a name.
+    pub(super) fn change_unlinked(&self, ino: Ino, set: Attributes) {
+        if let Some(file) = self.get(ino)
+            && let Some(node) = &mut file.state.lock().unlinked
+        {
+            node.mode = set.mode.or(node.mode);
+            node.owner = set.owner.or(node.owner);
+            node.mtime = set.mtime.unwrap_or(node.mtime);
+            node.atime = set.atime.unwrap_or(node.atime);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Reading and writing.
+
+use std::sync::Arc;
+
+use super::handle::{Bytes, Caching, Handle, OpenFile, OpenFlags};
+use super::{Answer, Fs, NodeId, Result};
+use crate::content::Reader;
+use crate::error::Kind;
+use crate::remote::{Blob, Source};
+use crate::tree::{Ino, Node, NodeKind};
+use crate::writeback::{Durability, Staging};
+
+/// How often an opening is tried again because the file was replaced elsewhere at the same moment.
+const TRIES: usize = 10;
+
+impl Fs {
+    /// `open`.
+    pub fn open(&self, id: NodeId, flags: OpenFlags) -> Result<(u64, Caching)> {
+        if flags.write {
+            self.writable()?;
+        }
+        let node = self.node(id.ino())?;
+        match node.kind {
+            NodeKind::Folder if flags.write => return Err(Kind::IsADirectory.into()),
+            NodeKind::Symlink => return Err(Kind::Invalid.into()),
+            NodeKind::Document if flags.write => return Err(Kind::Denied.into()),
+            _ => {}
+        }
+        let (number, handle, caching) = self.open_node(node, flags.write)?;
+        if flags.truncate && flags.write {
+            let emptied = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, 0)?));
+            if let Err(error) = emptied {
+                self.files.release(number);
+                self.files.forget(handle.file.ino);
+                return Err(error);
+            }
+            handle.file.written();
+        }
+        Ok((number, caching))
+    }
+
+    fn open_node(&self, mut node: Node, write: bool) -> Result<(u64, Arc<Handle>, Caching)> {
+        let mut caching = Caching::Keep;
+        for _ in 0..TRIES {
+            let (number, handle) = self.files.open(node.ino, write, self.bytes(&node)?);
+            // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
+            // having it open. So one of us sees the other.
+            let now = self.node(node.ino)?;
+            let reads_another = match handle.file.bytes() {
+                Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
+                Bytes::Staged(_) | Bytes::Text(_) => false,
+            };
+            let others_write = !write && !handle.file.is_only_read();
+            if !reads_another || others_write || !now.is_linked() {
+                return Ok((number, handle, caching));
+            }
+            self.files.release(number);
+            self.files.forget(node.ino);
+            node = now;
+            if self.files.get(node.ino).is_some() {
+                // Others read the old content under this number, and the kernel has pages of it. Theirs is the number from now
+                // on; ours is another, which the kernel does not know yet and must not mix up with it.
+                self.replace_open(node.ino)?;
+                let id = node.id.as_ref().ok_or(Kind::NotFound)?;
+                node = self.tree.by_id(id)?.ok_or(Kind::NotFound)?;
+                caching = Caching::Direct;
+            }
+        }
+        Err(Kind::Busy.into())
+    }
+
+    /// What the bytes of a file are that nobody has open.
+    fn bytes(&self, node: &Node) -> Result<Bytes> {
+        if let (NodeKind::Document, Some(text)) = (node.kind, &node.target) {
+            return Ok(Bytes::Text(text.as_str().into()));
+        }
+        if let Some(staging) = self.writeback.unsent(node.ino)? {
+            return Ok(Bytes::Staged(staging));
+        }
+        Ok(self.reader(node).map_or_else(|| Bytes::Text("".into()), Bytes::Revision))
+    }
+
+    pub(super) fn reader(&self, node: &Node) -> Option<Arc<Reader>> {
+        let (id, revision) = (node.id.clone()?, node.revision.clone()?);
+        Some(self.content.open(&Source { id, blob: Blob { size: node.size, md5: node.md5, revision } }))
+    }
+
+    /// `read`.
+    pub fn read(self: &Arc<Self>, handle: u64, offset: u64, size: u32) -> Answer<Vec<u8>> {
+        let Some(handle) = self.files.handle(handle) else { return Answer::err(Kind::BadHandle) };
+        let range = offset..offset.saturating_add(u64::from(size));
+        match handle.file.bytes() {
+            Bytes::Text(text) => {
+                let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
+                Answer::Now(Ok(text.as_bytes()[at(range.start)..at(range.end)].to_vec()))
+            }
+            Bytes::Staged(staging) => match staging.read_now(range.clone()) {
+                Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
+                Ok(None) => self.wait_for(handle.file.ino, async move { Ok(staging.read(range).await?) }),
+                Err(error) => self.failed(handle.file.ino, error.into()),
+            },
+            Bytes::Revision(reader) => {
+                let now = reader.read_now(range.clone());
+                let ahead = handle.session.lock().advance(&range);
+                if let Ok(bytes) = &now
+                    && !(ahead.is_empty() && bytes.is_some())
+                {
+                    // First what is asked for, then what may be: the drive is asked in that order.
+                    let begun = match bytes {
+                        Some(_) => reader.fetch_ahead(ahead),
+                        None => reader.fetch_ahead(range.start..range.end.max(ahead.end)),
+                    };
+                    if let Err(error) = begun {
+                        return self.failed(handle.file.ino, error.into());
+                    }
+                }
+                match now {
+                    Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
+                    Ok(None) => self.wait_for(handle.file.ino, async move { Ok(reader.read(range).await?) }),
+                    Err(error) => self.failed(handle.file.ino, error.into()),
+                }
+            }
+        }
+    }
+
+    /// `write`.
+    pub fn write(&self, handle: u64, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.writable()?;
+        let handle = self.files.handle(handle).filter(|handle| handle.write).ok_or(Kind::BadHandle)?;
+        let staging = self.stage(&handle.file)?;
+        self.writeback.write(&staging, offset, bytes)?;
+        handle.file.written();
+        Ok(())
+    }
+
+    /// The staging of an open file; from now on it is one that is written.
+    fn stage(&self, file: &Arc<OpenFile>) -> Result<Arc<Staging>> {
+        if let Some(staging) = file.staging() {
+            return Ok(staging);
+        }
+        let mut node = self.node(file.ino)?;
+        if let Bytes::Revision(reader) = file.bytes() {
+            // What its readers see is what the edit begins from, even if the drive has moved on since.
+            let Source { id, blob } = reader.source().clone();
+            node = Node { id: Some(id), size: blob.size, md5: blob.md5, revision: Some(blob.revision), ..node };
+        }
+        let staging = self.writeback.edit(&node)?;
+        file.stage(Arc::clone(&staging));
+        Ok(staging)
+    }
+
+    /// `truncate`, of a file that may be open or not.
+    pub(super) fn truncate(&self, node: &Node, size: u64) -> Result<()> {
+        match node.kind {
+            NodeKind::File => {}
+            NodeKind::Folder => return Err(Kind::IsADirectory.into()),
+            NodeKind::Symlink => return Err(Kind::Invalid.into()),
+            NodeKind::Document => return Err(Kind::Denied.into()),
+        }
+        let (number, handle, _) = self.open_node(node.clone(), true)?;
+        let resized = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, size)?));
+        handle.file.written();
+        // Who has it open seals it when they close it; if nobody has, the release below does.
+        let released = self.release(number);
+        resized.and(released)
+    }
+
+    /// `close`: what was written so far is safe here from now on. Called for each descriptor of a handle.
+    pub fn flush(&self, handle: u64) -> Result<()> {
+        let handle = self.files.handle(handle).ok_or(Kind::BadHandle)?;
+        if handle.write { self.seal(&handle.file, Durability::Process) } else { Ok(()) }
+    }
+
+    /// `fsync`: what was written so far survives the loss of power.
+    pub fn fsync(&self, handle: u64) -> Result<()> {
+        let handle = self.files.handle(handle).ok_or(Kind::BadHandle)?;
+        self.seal(&handle.file, Durability::PowerLoss)
+    }
+
+    /// `fsync` of a folder: its entries survive the loss of power.
+    pub fn fsyncdir(&self) -> Result<()> {
+        Ok(self.writeback.sync()?)
+    }
+
+    /// The last use of a handle ended.
+    pub fn release(&self, handle: u64) -> Result<()> {
+        let Some(handle) = self.files.release(handle) else { return Err(Kind::BadHandle.into()) };
+        // Again: pages that were mapped are written after `close`.
+        let sealed = if handle.write { self.seal(&handle.file, Durability::Process) } else { Ok(()) };
+        if sealed.is_ok() {
+            if let Some(staging) = handle.file.staging().filter(|_| handle.file.is_unlinked()) {
+                staging.discard();
+            }
+            self.files.forget(handle.file.ino);
+        }
+        // Else the file stays among the open ones, and is sealed by `seal_open` as soon as that is possible.
+        sealed
+    }
+
+    /// Seals what was written to an open file.
+    fn seal(&self, file: &Arc<OpenFile>, durability: Durability) -> Result<()> {
+        let Some(staging) = file.staging() else {
+            return if durability == Durability::PowerLoss { self.fsyncdir() } else { Ok(()) };
+        };
+        let mtime = file.mtime();
+        let sealed = self.writeback.seal(file.ino, &staging, mtime, durability);
+        if let Err(error) = sealed {
+            self.failures.note(file.ino, &error.to_string());
+            return Err(error.into());
+        }
+        file.sealed(mtime);
+        Ok(())
+    }
+
+    /// Seals what is written and not closed, so that it is sent too; and forgets files that nobody has open any more.
+    pub fn seal_open(&self) {
+        for file in self.files.all() {
+            match self.seal(&file, Durability::Process) {
+                Ok(()) => self.files.forget(file.ino),
+                Err(error) => {
+                    let path = self.tree.path(file.ino).unwrap_or_default();
+                    tracing::error!(path, %error, "written content could not be put into the journal; trying again");
+                }
+            }
+        }
+    }
+
+    /// Bytes that were written and are in no journal yet.
+    pub fn unsealed_bytes(&self) -> u64 {
+        let unsealed = |file: Arc<OpenFile>| file.staging().filter(|staging| staging.is_dirty());
+        self.files.all().into_iter().filter_map(unsealed).map(|staging| staging.size()).sum()
+    }
+
+    fn wait_for<T: Send + 'static>(
+        self: &Arc<Self>,
+        ino: Ino,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Answer<T> {
+        let fs = Arc::clone(self);
+        Answer::later(async move {
+            let result = future.await;
+            if let Err(error) = &result {
+                fs.failures.note(ino, &error.to_string());
+            }
+            result
+        })
+    }
+
+    fn failed<T>(&self, ino: Ino, error: super::FsError) -> Answer<T> {
+        self.failures.note(ino, &error.to_string());
+        Answer::Now(Err(error))
+    }
+}

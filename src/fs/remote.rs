@@ -1,0 +1,73 @@
+//! What merges of the drive's news mean for handles and for the kernel.
+
+use std::fmt;
+use std::sync::Weak;
+
+use rusqlite::Transaction;
+
+use super::{Fs, NodeId};
+use crate::tree::{Effects, Ino, Listener};
+
+/// The file system's ear.
+pub(super) struct FromDrive(pub(super) Weak<Fs>);
+
+impl fmt::Debug for FromDrive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FromDrive")
+    }
+}
+
+impl Listener for FromDrive {
+    fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
+        self.0.upgrade().map_or(Ok(()), |fs| fs.writeback.resend(tx, effects))
+    }
+
+    fn merged(&self, effects: Effects) {
+        if let Some(fs) = self.0.upgrade() {
+            fs.merged(effects);
+        }
+    }
+}
+
+impl Fs {
+    fn merged(&self, mut effects: Effects) {
+        let mut replaced = Vec::new();
+        for &ino in &effects.contents {
+            if self.files.get(ino).is_some_and(|file| file.is_only_read()) {
+                match self.replace_open(ino) {
+                    Ok(entry) => replaced.extend(entry),
+                    Err(error) => tracing::error!(%error, "a file that is open was replaced elsewhere"),
+                }
+            }
+        }
+        effects.entries.extend(replaced.iter().map(|(_, folder, name)| (*folder, name.clone())));
+        for (folder, name) in &effects.entries {
+            for id in NodeId::all(*folder) {
+                self.revoke.entry(id, name.clone());
+            }
+            for id in NodeId::all(*folder) {
+                self.revoke.listing(id);
+            }
+        }
+        effects.attributes.sort_unstable();
+        effects.attributes.dedup();
+        for &ino in &effects.attributes {
+            for id in NodeId::all(ino) {
+                self.revoke.attributes(id);
+            }
+        }
+        // Of a file that is open, the pages belong to who has it open.
+        for &ino in effects.contents.iter().filter(|&&ino| self.files.get(ino).is_none()) {
+            self.revoke.content(ino.into());
+        }
+        self.writeback.resent(&effects);
+    }
+
+    /// Gives a file whose content was replaced elsewhere a new number, so that who has the old one open keeps what they
+    /// opened, as after a rename over it. Says where the name is that means the new one now.
+    pub(super) fn replace_open(&self, ino: Ino) -> super::Result<Option<(Ino, Ino, String)>> {
+        let Some(node) = self.tree.renumber(ino)? else { return Ok(None) };
+        self.files.unlink(&crate::tree::Node { ino, ..node.clone() });
+        Ok(Some((ino, node.parent, node.name)))
+    }
+}

@@ -1,0 +1,77 @@
+//! The kernel adapter: the only user of `fuser`.
+//!
+//! It unpacks a request, calls one method of [`Fs`], and replies. It decides nothing but how to talk to the kernel: which of its
+//! abilities to ask for, and on which thread an answer is given. An answer that is ready is given at once, by the thread that
+//! took the request; one that has to be waited for is given by a task, within [`Fs::patience`]. A panic is answered with EIO and
+//! hurts nobody else.
+
+mod adapter;
+mod convert;
+mod revoke;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use tokio::runtime::Handle as Runtime;
+use tokio_util::sync::CancellationToken;
+
+use self::adapter::Adapter;
+pub use self::revoke::KernelCaches;
+use crate::fs::Fs;
+
+/// Threads that take requests from the kernel. Two keep one answering while the other is at the local disk.
+const THREADS: usize = 2;
+
+/// A mount that the kernel knows of.
+#[derive(Debug)]
+pub struct Mounted {
+    session: BackgroundSession,
+}
+
+/// How to mount.
+#[derive(Debug, Clone)]
+pub struct MountOptions {
+    /// What the table of mounts shows as the source.
+    pub source: String,
+    /// No changes at all.
+    pub read_only: bool,
+    /// Other users may use it too.
+    pub allow_other: bool,
+}
+
+/// Mounts, and begins to serve requests. `ended` is cancelled when the mount is gone, whoever removed it.
+pub fn mount(
+    fs: Arc<Fs>,
+    caches: &KernelCaches,
+    mountpoint: &Path,
+    options: &MountOptions,
+    runtime: Runtime,
+    ended: CancellationToken,
+) -> io::Result<Mounted> {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(options.source.clone()),
+        MountOption::Subtype("drivemount".to_owned()),
+        // The kernel checks permission bits itself, exactly as on a disk.
+        MountOption::DefaultPermissions,
+        MountOption::NoDev,
+        MountOption::NoSuid,
+        if options.read_only { MountOption::RO } else { MountOption::RW },
+    ];
+    config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
+    config.n_threads = Some(THREADS);
+    // Each thread waits in a queue of its own.
+    config.clone_fd = true;
+    let session = Session::new(Adapter::new(fs, runtime, ended), mountpoint, &config)?;
+    caches.connect(session.notifier());
+    Ok(Mounted { session: session.spawn()? })
+}
+
+impl Mounted {
+    /// Waits until all requests are served, after the mount was removed.
+    pub fn join(self) -> io::Result<()> {
+        self.session.join()
+    }
+}

@@ -1,0 +1,599 @@
+//! Unpack, call, reply.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags as KernelOpenFlags, PollEvents, PollFlags,
+    PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
+};
+use futures_util::FutureExt;
+use tokio::runtime::Handle as Runtime;
+use tokio_util::sync::CancellationToken;
+
+use super::convert;
+use crate::error::Kind;
+use crate::fs::{Answer, Caching, Caller, Fs, OpenFlags, Result, SetAttr};
+
+/// The largest write that the kernel sends in one request.
+const MAX_WRITE: u32 = 1024 * 1024;
+
+/// Requests that the kernel sends ahead of readers, at most.
+const MAX_BACKGROUND: u16 = 64;
+
+/// Numbers are never used twice, so no generation is ever needed to tell two users of one apart.
+const GENERATION: Generation = Generation(0);
+
+/// The block size that `statfs` counts in.
+const BLOCK: u32 = 4096;
+
+/// The file system as the kernel calls it.
+#[derive(Debug)]
+pub(super) struct Adapter {
+    fs: Arc<Fs>,
+    runtime: Runtime,
+    /// Cancelled when the mount is gone.
+    ended: CancellationToken,
+}
+
+impl Adapter {
+    pub(super) fn new(fs: Arc<Fs>, runtime: Runtime, ended: CancellationToken) -> Self {
+        Self { fs, runtime, ended }
+    }
+
+    /// Gets an answer and gives it: at once if it is ready, from a task if it must be waited for.
+    fn respond<T, R>(
+        &self,
+        operation: &'static str,
+        reply: R,
+        call: impl FnOnce(&Arc<Fs>) -> Answer<T>,
+        give: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        T: Send + 'static,
+        R: Refuse + Send + 'static,
+    {
+        let answer = catch_unwind(AssertUnwindSafe(|| call(&self.fs)));
+        match answer {
+            Ok(Answer::Now(Ok(value))) => give(reply, value),
+            Ok(Answer::Now(Err(error))) => reply.refuse(operation, &error),
+            Ok(Answer::Later(future)) => {
+                let patience = self.fs.patience();
+                self.runtime.spawn(async move {
+                    match tokio::time::timeout(patience, AssertUnwindSafe(future).catch_unwind()).await {
+                        Ok(Ok(Ok(value))) => give(reply, value),
+                        Ok(Ok(Err(error))) => reply.refuse(operation, &error),
+                        Ok(Err(_panic)) => reply.panicked(operation),
+                        Err(_) => reply.refuse(operation, &Kind::TimedOut.into()),
+                    }
+                });
+            }
+            Err(_panic) => reply.panicked(operation),
+        }
+    }
+
+    /// As [`Self::respond`], for what is always answered at once.
+    fn respond_now<T, R>(
+        &self,
+        operation: &'static str,
+        reply: R,
+        call: impl FnOnce(&Arc<Fs>) -> Result<T>,
+        give: impl FnOnce(R, T),
+    ) where
+        R: Refuse,
+    {
+        match catch_unwind(AssertUnwindSafe(|| call(&self.fs))) {
+            Ok(Ok(value)) => give(reply, value),
+            Ok(Err(error)) => reply.refuse(operation, &error),
+            Err(_panic) => reply.panicked(operation),
+        }
+    }
+}
+
+/// A reply that can be an error.
+trait Refuse: Sized {
+    fn errno(self, errno: Errno);
+
+    fn refuse(self, operation: &'static str, error: &crate::fs::FsError) {
+        // What a program may well expect is no news; the rest is said where it is handled, which is here.
+        match error.kind() {
+            Kind::NotFound | Kind::Exists | Kind::NotEmpty | Kind::NoAttribute | Kind::Unsupported | Kind::Range => {}
+            kind if kind.errno() == libc::EIO => tracing::warn!(operation, %error, "failed"),
+            _ => tracing::debug!(operation, %error, "refused"),
+        }
+        self.errno(convert::errno(error.kind()));
+    }
+
+    fn panicked(self, operation: &'static str) {
+        tracing::error!(operation, "panicked; answered with an I/O error");
+        self.errno(Errno::EIO);
+    }
+}
+
+macro_rules! refuse {
+    ($($reply:ty),*) => {
+        $(impl Refuse for $reply {
+            fn errno(self, errno: Errno) {
+                self.error(errno);
+            }
+        })*
+    };
+}
+
+refuse!(
+    ReplyAttr,
+    ReplyCreate,
+    ReplyData,
+    ReplyDirectory,
+    ReplyDirectoryPlus,
+    ReplyEmpty,
+    ReplyEntry,
+    ReplyOpen,
+    ReplyStatfs,
+    ReplyWrite,
+    ReplyXattr
+);
+
+fn caller(request: &Request) -> Caller {
+    Caller { uid: request.uid(), gid: request.gid() }
+}
+
+fn give_entry(reply: ReplyEntry, entry: crate::fs::Entry) {
+    let (attr, attr_ttl, name_ttl) = convert::entry(&entry);
+    reply.entry_with_ttls(&attr_ttl, &name_ttl, &attr, GENERATION);
+}
+
+fn give_xattr(reply: ReplyXattr, size: u32, value: &[u8]) {
+    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    if size == 0 {
+        reply.size(length);
+    } else if length > size {
+        reply.error(convert::errno(Kind::Range));
+    } else {
+        reply.data(value);
+    }
+}
+
+impl Filesystem for Adapter {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        for wanted in [
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_ASYNC_DIO,
+            InitFlags::FUSE_CACHE_SYMLINKS,
+            // We say when content changes; the kernel need not guess it from times.
+            InitFlags::FUSE_EXPLICIT_INVAL_DATA,
+        ] {
+            if let Err(missing) = config.add_capabilities(wanted) {
+                tracing::info!(?missing, "the kernel does not offer this");
+            }
+        }
+        // Each takes the nearest value that it can, and tells; any is fine.
+        let _nearest = config.set_max_write(MAX_WRITE);
+        let _nearest = config.set_max_background(MAX_BACKGROUND);
+        let _nearest = config.set_time_granularity(Duration::from_nanos(1));
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.ended.cancel();
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.respond("lookup", reply, |fs| fs.lookup(convert::id(parent), name.as_bytes()), give_entry);
+    }
+
+    fn forget(&self, _request: &Request, _ino: INodeNo, _nlookup: u64) {
+        // Entries are found by their number in the database: there is nothing to forget.
+    }
+
+    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let id = convert::id(ino);
+        self.respond_now(
+            "getattr",
+            reply,
+            |fs| fs.getattr(id),
+            |reply, (attr, ttl)| reply.attr(&ttl, &convert::attr(id, &attr)),
+        );
+    }
+
+    fn setattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let id = convert::id(ino);
+        let set = SetAttr { mode, uid, gid, size, atime: atime.map(convert::time), mtime: mtime.map(convert::time) };
+        self.respond(
+            "setattr",
+            reply,
+            |fs| fs.setattr(id, set),
+            move |reply, (attr, ttl)| {
+                reply.attr(&ttl, &convert::attr(id, &attr));
+            },
+        );
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        self.respond("readlink", reply, |fs| fs.readlink(convert::id(ino)), |reply, target| reply.data(&target));
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        if mode & libc::S_IFMT != libc::S_IFREG && mode & libc::S_IFMT != 0 {
+            return reply.error(convert::errno(Kind::Unsupported));
+        }
+        let caller = caller(request);
+        self.respond("mknod", reply, |fs| fs.mknod(caller, convert::id(parent), name.as_bytes(), mode), give_entry);
+    }
+
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
+        let caller = caller(request);
+        self.respond("mkdir", reply, |fs| fs.mkdir(caller, convert::id(parent), name.as_bytes(), mode), give_entry);
+    }
+
+    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.respond("unlink", reply, |fs| fs.unlink(convert::id(parent), name.as_bytes()), |reply, ()| reply.ok());
+    }
+
+    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        self.respond("rmdir", reply, |fs| fs.rmdir(convert::id(parent), name.as_bytes()), |reply, ()| reply.ok());
+    }
+
+    fn symlink(&self, request: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let (caller, target) = (caller(request), target.as_os_str().as_bytes());
+        self.respond(
+            "symlink",
+            reply,
+            |fs| fs.symlink(caller, convert::id(parent), link_name.as_bytes(), target),
+            give_entry,
+        );
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
+            // What rename(2) says of a file system that does not know a flag.
+            return reply.error(convert::errno(Kind::Invalid));
+        }
+        let from = (convert::id(parent), name.as_bytes());
+        let to = (convert::id(newparent), newname.as_bytes());
+        let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
+        self.respond("rename", reply, |fs| fs.rename(from, to, replace), |reply, ()| reply.ok());
+    }
+
+    fn link(&self, _request: &Request, _ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
+        reply.error(convert::errno(Kind::Unsupported));
+    }
+
+    fn open(&self, _request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
+        let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
+        let open = OpenFlags { write, truncate: flags.0 & libc::O_TRUNC != 0 };
+        self.respond_now(
+            "open",
+            reply,
+            |fs| fs.open(convert::id(ino), open),
+            |reply, (handle, caching)| {
+                let mut flags = match caching {
+                    Caching::Keep => FopenFlags::FOPEN_KEEP_CACHE,
+                    Caching::Direct => FopenFlags::FOPEN_DIRECT_IO,
+                };
+                if !write {
+                    // Nothing to seal when it is closed.
+                    flags |= FopenFlags::FOPEN_NOFLUSH;
+                }
+                reply.opened(FileHandle(handle), flags);
+            },
+        );
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: KernelOpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.respond("read", reply, |fs| fs.read(fh.0, offset, size), |reply, bytes| reply.data(&bytes));
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: KernelOpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        self.respond_now("write", reply, |fs| fs.write(fh.0, offset, data), |reply, ()| reply.written(length));
+    }
+
+    fn flush(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+        self.respond_now("flush", reply, |fs| fs.flush(fh.0), |reply, ()| reply.ok());
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: KernelOpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.respond_now("release", reply, |fs| fs.release(fh.0), |reply, ()| reply.ok());
+    }
+
+    fn fsync(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        // Waits for the local disk, which may take long: not on a thread that takes requests.
+        let runtime = self.runtime.clone();
+        self.respond("fsync", reply, |fs| off_thread(&runtime, fs, move |fs| fs.fsync(fh.0)), |reply, ()| reply.ok());
+    }
+
+    fn opendir(&self, _request: &Request, ino: INodeNo, _flags: KernelOpenFlags, reply: ReplyOpen) {
+        self.respond(
+            "opendir",
+            reply,
+            |fs| fs.opendir(convert::id(ino)),
+            |reply, (handle, keep)| {
+                let flags =
+                    if keep { FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+                reply.opened(FileHandle(handle), flags);
+            },
+        );
+    }
+
+    fn readdir(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+        let id = convert::id(ino);
+        self.respond_now(
+            "readdir",
+            reply,
+            |fs| fs.readdir(id, fh.0, offset),
+            |mut reply, listing| {
+                for entry in listing.entries() {
+                    if reply.add(INodeNo(entry.id.0), entry.next, convert::file_type(entry.kind), entry.name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            },
+        );
+    }
+
+    fn readdirplus(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+        let id = convert::id(ino);
+        let listed = |fs: &Arc<Fs>| Ok((fs.readdir(id, fh.0, offset)?, fs.getattr(id)?.0));
+        self.respond_now("readdirplus", reply, listed, |mut reply, (listing, own)| {
+            for listed in listing.entries() {
+                let entry = self.fs.listed_entry(id, &listed);
+                // Of `.` and `..` the kernel wants to know no more than the names.
+                let (attr, attr_ttl, name_ttl) = entry.map_or_else(
+                    || (convert::attr(listed.id, &own), Duration::ZERO, Duration::ZERO),
+                    |entry| convert::entry(&entry),
+                );
+                // One time for both, so the shorter one.
+                let ttl = attr_ttl.min(name_ttl);
+                let full = reply.add(attr.ino, listed.next, listed.name, &ttl, &attr, GENERATION);
+                if full {
+                    break;
+                }
+            }
+            reply.ok();
+        });
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: KernelOpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.fs.releasedir(fh.0);
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        let runtime = self.runtime.clone();
+        self.respond("fsyncdir", reply, |fs| off_thread(&runtime, fs, |fs| fs.fsyncdir()), |reply, ()| reply.ok());
+    }
+
+    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        self.respond_now(
+            "statfs",
+            reply,
+            |fs| Ok(fs.space()),
+            |reply, space| {
+                let blocks = |bytes: u64| bytes / u64::from(BLOCK);
+                // A drive holds up to 500 million items, and does not say how many there are.
+                let files = 500_000_000;
+                reply.statfs(
+                    blocks(space.total),
+                    blocks(space.free),
+                    blocks(space.free),
+                    files,
+                    files,
+                    BLOCK,
+                    255,
+                    BLOCK,
+                );
+            },
+        );
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _name: &OsStr,
+        _value: &[u8],
+        _flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(convert::errno(Kind::Unsupported));
+    }
+
+    fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let value = |fs: &Arc<Fs>| fs.getxattr(convert::id(ino), name.as_bytes());
+        self.respond_now("getxattr", reply, value, |reply, value| give_xattr(reply, size, &value));
+    }
+
+    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let names = |fs: &Arc<Fs>| fs.listxattr(convert::id(ino));
+        self.respond_now("listxattr", reply, names, |reply, names| give_xattr(reply, size, &names));
+    }
+
+    fn removexattr(&self, _request: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
+        reply.error(convert::errno(Kind::Unsupported));
+    }
+
+    fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
+        // The kernel checks permissions itself, and asks no more once it was told so.
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let caller = caller(request);
+        let create = |fs: &Arc<Fs>| fs.create(caller, convert::id(parent), name.as_bytes(), mode);
+        self.respond("create", reply, create, |reply, (entry, handle)| {
+            let (attr, attr_ttl, name_ttl) = convert::entry(&entry);
+            let ttl = attr_ttl.min(name_ttl);
+            reply.created(&ttl, &attr, GENERATION, FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE);
+        });
+    }
+
+    // What follows is answered by the kernel itself once it was told that we do not: it copies, seeks and allocates by plain
+    // reads and writes where programs allow that, and refuses the rest.
+
+    fn ioctl(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _flags: IoctlFlags,
+        _cmd: u32,
+        _in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        reply.error(Errno::ENOTTY);
+    }
+
+    fn poll(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _ph: PollNotifier,
+        _events: PollEvents,
+        _flags: PollFlags,
+        reply: ReplyPoll,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _offset: u64,
+        _length: u64,
+        _mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        reply.error(convert::errno(Kind::Unsupported));
+    }
+
+    fn lseek(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _offset: i64, _whence: i32, reply: ReplyLseek) {
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn copy_file_range(
+        &self,
+        _request: &Request,
+        _ino_in: INodeNo,
+        _fh_in: FileHandle,
+        _offset_in: u64,
+        _ino_out: INodeNo,
+        _fh_out: FileHandle,
+        _offset_out: u64,
+        _len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply.error(Errno::ENOSYS);
+    }
+}
+
+/// Does something that waits for the local disk where nobody else waits for it.
+fn off_thread<T: Send + 'static>(
+    runtime: &Runtime,
+    fs: &Arc<Fs>,
+    work: impl FnOnce(&Arc<Fs>) -> Result<T> + Send + 'static,
+) -> Answer<T> {
+    let fs = Arc::clone(fs);
+    let task = runtime.spawn_blocking(move || work(&fs));
+    Answer::Later(
+        async move { task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) }.boxed(),
+    )
+}

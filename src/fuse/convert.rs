@@ -1,0 +1,62 @@
+//! Between our words and the kernel's.
+
+use std::time::{Duration, SystemTime};
+
+use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
+
+use crate::clock::{self, Timestamp};
+use crate::error::Kind;
+use crate::fs::{Attr, Entry, NodeId};
+use crate::tree::NodeKind;
+
+/// What programs are told is a good size for a read or write: each one is a trip to us and back.
+const GOOD_SIZE: u32 = 128 * 1024;
+
+pub(super) fn errno(kind: Kind) -> Errno {
+    Errno::from_i32(kind.errno())
+}
+
+pub(super) fn id(ino: INodeNo) -> NodeId {
+    NodeId(ino.0)
+}
+
+pub(super) fn file_type(kind: NodeKind) -> FileType {
+    match kind {
+        NodeKind::Folder => FileType::Directory,
+        NodeKind::File | NodeKind::Document => FileType::RegularFile,
+        NodeKind::Symlink => FileType::Symlink,
+    }
+}
+
+pub(super) fn attr(id: NodeId, attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(id.0),
+        size: attr.size,
+        blocks: attr.size.div_ceil(512),
+        atime: attr.atime.into(),
+        mtime: attr.mtime.into(),
+        ctime: attr.ctime.into(),
+        crtime: attr.mtime.into(),
+        kind: file_type(attr.kind),
+        // Twelve bits of permissions.
+        perm: u16::try_from(attr.mode & 0o7777).unwrap_or(0),
+        nlink: attr.links,
+        uid: attr.owner.0,
+        gid: attr.owner.1,
+        rdev: 0,
+        blksize: GOOD_SIZE,
+        flags: 0,
+    }
+}
+
+/// The attributes of an entry, and for how long they, and its name, may be believed.
+pub(super) fn entry(entry: &Entry) -> (FileAttr, Duration, Duration) {
+    (attr(entry.id, &entry.attr), entry.attr_ttl, entry.name_ttl)
+}
+
+pub(super) fn time(time: TimeOrNow) -> Timestamp {
+    match time {
+        TimeOrNow::SpecificTime(time) => SystemTime::into(time),
+        TimeOrNow::Now => clock::now(),
+    }
+}
