@@ -19,8 +19,17 @@
 
 #![warn(missing_docs)]
 
+pub mod cache;
 pub mod cli;
 pub mod clock;
+pub mod content;
 pub mod error;
+pub mod fs;
+pub mod fuse;
 pub mod metrics;
+pub mod ranges;
 pub mod remote;
+pub mod state;
+pub mod sys;
+pub mod tree;
+pub mod writeback;
