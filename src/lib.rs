@@ -12,7 +12,7 @@
 //!                  fs                      what a file system means
 //!      tree     content    writeback       metadata   reading   writing
 //!      state    cache      remote  auth    state.db   blocks    the drive   tokens
-//!      error  config  metrics  clock  sys  words, settings, numbers, time, system calls
+//!      error  config  metrics  clock  net  sys  words, settings, numbers, time, HTTP clients, system calls
 //!
 //!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
 //! ```
@@ -27,6 +27,7 @@ pub mod error;
 pub mod fs;
 pub mod fuse;
 pub mod metrics;
+pub mod net;
 pub mod ranges;
 pub mod remote;
 pub mod state;

@@ -1,0 +1,101 @@
+//! The only way to an HTTP client.
+//!
+//! Owns the choice of cryptography and of trust: rustls on ring, the certificates of the system, and the roots of Mozilla's
+//! programme where the system has none (a slim container). Who asks sets time limits, protocol and redirects.
+
+use std::error::Error;
+use std::sync::Once;
+
+use reqwest::redirect::{Action, Attempt, Policy};
+use reqwest::{Certificate, Client, ClientBuilder, StatusCode};
+use url::{Host, Url};
+
+/// Redirects followed one after the other before the answer counts as nonsense; the default of most clients.
+const MAX_REDIRECTS: usize = 10;
+
+/// A client for `target` and what lives beside it, with the settings that `configure` adds.
+///
+/// `configure` may be called twice: without certificates in the system a client cannot be built, and the second try brings
+/// its own.
+pub fn client(target: &Url, configure: impl Fn(ClientBuilder) -> ClientBuilder) -> reqwest::Result<Client> {
+    let builder = || configure(builder(target));
+    builder().build().or_else(|_| builder().tls_certs_only(bundled_roots()).build())
+}
+
+fn builder(target: &Url) -> ClientBuilder {
+    static PROVIDER: Once = Once::new();
+    // Without a provider of cryptography `build` panics. Somebody else having installed one is as good.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    let builder = Client::builder()
+        .redirect(Policy::custom(redirect))
+        // The address of an upload session is a secret, and would travel in this header.
+        .referer(false);
+    // A proxy cannot reach the loopback interface of this machine, whatever the environment says.
+    if is_loopback(target) { builder.no_proxy() } else { builder }
+}
+
+/// Follows redirects, but not 308: Drive says "resume incomplete" with it, and may give a `Location` along.
+fn redirect(attempt: Attempt<'_>) -> Action {
+    if attempt.status() == StatusCode::PERMANENT_REDIRECT {
+        attempt.stop()
+    } else if attempt.previous().len() > MAX_REDIRECTS {
+        attempt.error("too many redirects")
+    } else {
+        attempt.follow()
+    }
+}
+
+/// What the network said, in its innermost words and without the address asked for, which may hold a secret.
+pub fn cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut innermost: &dyn Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn bundled_roots() -> impl Iterator<Item = Certificate> {
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("an address")
+    }
+
+    #[test]
+    fn a_client_can_be_built_for_tls() {
+        client(&url("https://www.googleapis.com"), |builder| builder.https_only(true)).expect("builds");
+    }
+
+    #[test]
+    fn the_bundled_roots_are_enough_to_build_a_client() {
+        builder(&url("https://www.googleapis.com")).tls_certs_only(bundled_roots()).build().expect("builds");
+        assert!(bundled_roots().count() > 50);
+    }
+
+    #[test]
+    fn only_addresses_of_this_machine_bypass_the_proxy() {
+        for inside in ["http://127.0.0.1:8080", "http://127.8.9.1", "http://[::1]:1", "http://localhost:1"] {
+            assert!(is_loopback(&url(inside)), "{inside}");
+        }
+        for outside in
+            ["https://www.googleapis.com", "http://10.0.0.1", "http://[2001:db8::1]", "http://localhost.example"]
+        {
+            assert!(!is_loopback(&url(outside)), "{outside}");
+        }
+    }
+}
