@@ -19,6 +19,7 @@
 
 #![warn(missing_docs)]
 
+pub mod auth;
 pub mod cache;
 pub mod cli;
 pub mod clock;

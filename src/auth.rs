@@ -1,0 +1,139 @@
+//! Where access tokens come from.
+//!
+//! [`TokenSource`] is all that the rest of the house knows of signing in: it gives a token that is valid now, and is told when
+//! the drive refused one. Three sources stand behind it:
+//!
+//! - [`StaticToken`]: a token from a flag or the environment, good until it expires;
+//! - [`TokenFile`]: a token in a file that somebody else renews;
+//! - [`AuthorizedUser`]: a refresh token in the `authorized_user` file that gcloud and others write, from which this module
+//!   makes access tokens itself.
+//!
+//! No secret leaves this module but by [`Secret::expose`]: none is in a `Debug` or `Display` text, an error or a log line.
+
+mod authorized_user;
+mod file;
+mod refresh;
+mod secret;
+mod static_token;
+mod token_file;
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+pub use authorized_user::AuthorizedUser;
+pub use secret::Secret;
+pub use static_token::StaticToken;
+pub use token_file::TokenFile;
+
+use crate::error::Kind;
+
+/// Gives access tokens.
+pub trait TokenSource: Send + Sync + fmt::Debug {
+    /// A token that is valid as far as this side can know. Callers may come by the thousand: what it takes to get a new one
+    /// is done once for all of them. Dropping the future is fine.
+    fn token(&self) -> BoxFuture<'_, Result<AccessToken, AuthError>>;
+
+    /// The drive answered 401 to this very token: it is not given out again if a newer one can be had. A token that is not
+    /// the current one any more is ignored, so every request that failed with it may say so.
+    fn reject(&self, token: &AccessToken);
+}
+
+/// A bearer token: proof to the drive who we are. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessToken(Secret);
+
+impl AccessToken {
+    /// From its text, surrounding blanks left out. `None` if that is empty or cannot stand in an HTTP header
+    /// (RFC 6750, section 2.1, allows only visible ASCII).
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let usable = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        usable.then(|| Self(Secret::new(text)))
+    }
+
+    /// The text for the `Authorization` header. Keep it out of everything else.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// Why there is no access token. One sentence for a person, never with a secret in it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AuthError {
+    /// The file with the credentials cannot be read.
+    #[error("cannot read the credentials in {}: {error}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Arc<io::Error>,
+    },
+    /// The credentials are not of the form expected.
+    #[error("the credentials in {place} cannot be used: {why}")]
+    Malformed {
+        /// The file, the flag or the variable that they come from.
+        place: String,
+        /// What is wrong with them; does not repeat them.
+        why: String,
+    },
+    /// The sign-in is no longer good: expired, revoked, or never was. Final until the credentials change.
+    #[error("the sign-in was refused ({code}); sign in again")]
+    Refused {
+        /// The word of the token service for it, e.g. `invalid_grant`.
+        code: String,
+    },
+    /// The token service cannot be reached.
+    #[error("the token service cannot be reached: {why}")]
+    Unreachable {
+        /// What the network said.
+        why: String,
+    },
+    /// The token service did not answer in time.
+    #[error("the token service did not answer in time")]
+    TimedOut,
+    /// The token service failed, or asks for patience.
+    #[error("the token service answered {answer}")]
+    Failed {
+        /// Its HTTP status, or its word for the failure.
+        answer: String,
+    },
+    /// The token service said something that is no answer.
+    #[error("the answer of the token service was not understood")]
+    Protocol,
+}
+
+impl AuthError {
+    /// What it means to the rest of the house.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => Kind::SignIn,
+            Self::Unreachable { .. } => Kind::Unreachable,
+            Self::TimedOut => Kind::TimedOut,
+            Self::Failed { .. } => Kind::Server,
+            Self::Protocol => Kind::Protocol,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_trimmed_and_must_fit_a_header() {
+        assert_eq!(AccessToken::new(" ya29.a-b_c\n").expect("a token").expose(), "ya29.a-b_c");
+        for bad in ["", "  \n", "two words", "line\nbreak", "naïve"] {
+            assert!(AccessToken::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let token = AccessToken::new("ya29.secret").expect("a token");
+        assert_eq!(format!("{token:?}"), "AccessToken(Secret(…))");
+    }
+}
