@@ -2,4 +2,7 @@
 
 #![expect(dead_code, reason = "the calls that use this come next")]
 
+mod errors;
 mod pace;
+mod request;
+mod retry;
