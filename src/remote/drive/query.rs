@@ -1,0 +1,40 @@
+//! The query language of `files.list`, as far as we speak it.
+
+/// The children of a folder that are not in the trash.
+pub(super) fn children_of(folder: &str) -> String {
+    format!("{} in parents and trashed = false", quote(folder))
+}
+
+/// A text as a value. `\'` is documented; that a backslash itself is doubled only follows from the examples, and is what
+/// `rclone` does.
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('\'');
+    for character in text.chars() {
+        if matches!(character, '\'' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted.push('\'');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_asked_for_by_the_id_of_the_folder() {
+        assert_eq!(children_of("1AbC_-"), "'1AbC_-' in parents and trashed = false");
+    }
+
+    #[test]
+    fn no_text_can_end_its_quotes() {
+        for (text, quoted) in
+            [("it's", r"'it\'s'"), (r"a\", r"'a\\'"), (r"\'", r"'\\\''"), ("", "''"), ("né\n", "'né\n'")]
+        {
+            assert_eq!(quote(text), quoted);
+        }
+    }
+}
