@@ -1,0 +1,227 @@
+//! [`Client`]: sends requests, one attempt or as many as it takes.
+//!
+//! Every attempt waits for its turn at the pacer, gets a token, is counted, and ends in a [`Reply`] or a [`Failure`]. A refused
+//! token is handed back here, and a refusal for too many requests slows everybody down here, so that no caller can forget it.
+//!
+//! Two pools of connections, because the two sorts of traffic want opposites. Metadata is many small answers, which HTTP/2
+//! carries over one connection and gzip makes short. Content is few long bodies: over HTTP/1.1 each has a TCP connection of
+//! its own (one for all would cap the speed of them all, which is why `rclone` avoids HTTP/2 for Drive), and without
+//! compression its lengths and ranges are those of the file.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use serde::de::DeserializeOwned;
+
+use super::errors::{Again, Attempt, Failure};
+use super::pace::{Admitted, Pacer};
+use super::reply::Reply;
+use super::request::{Addresses, Call, ROOT, Request};
+use super::retry::{Patience, Retry};
+use super::sending::Sending;
+use super::{DriveOptions, convert};
+use crate::auth::{AccessToken, AuthError, TokenSource};
+use crate::error::{self, Kind};
+use crate::remote::{Body, Item, RemoteError, Result};
+use crate::{metrics, net};
+
+/// Drive compresses JSON only for who also says `gzip` in the name of the program.
+const USER_AGENT: &str = concat!("drivemount/", env!("CARGO_PKG_VERSION"), " (gzip)");
+
+/// A connection of HTTP/2 that carries requests and is silent for this long is asked for a sign of life. Else, after a laptop
+/// changed its network, all requests would go into the void of the one connection that they share.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) addresses: Addresses,
+    metadata: reqwest::Client,
+    media: reqwest::Client,
+    tokens: Arc<dyn TokenSource>,
+    pacer: Pacer,
+    patience: Patience,
+    /// How long a connection may be silent.
+    idle: Duration,
+    /// How long until an answer begins, at most, for a request whose body needs no time.
+    first: Duration,
+}
+
+impl Client {
+    pub(super) fn new(options: &DriveOptions, tokens: Arc<dyn TokenSource>) -> Result<Self> {
+        let addresses = Addresses::new(options.api_url.clone())?;
+        let build = |configure: &dyn Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder| {
+            let client = net::client(&options.api_url, |builder| {
+                configure(builder)
+                    .user_agent(USER_AGENT)
+                    .connect_timeout(options.connect_timeout)
+                    .tcp_user_timeout(options.read_timeout)
+            });
+            client.map_err(|error| broken(ROOT, error).error)
+        };
+        Ok(Self {
+            metadata: build(&|builder| {
+                builder.http2_keep_alive_interval(SIGN_OF_LIFE).http2_keep_alive_timeout(SIGN_OF_LIFE / 2)
+            })?,
+            media: build(&|builder| {
+                let identity = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
+                builder.http1_only().no_gzip().default_headers(identity).pool_max_idle_per_host(options.connections)
+            })?,
+            addresses,
+            tokens,
+            pacer: Pacer::new(options.units_per_minute, options.backoff),
+            patience: Patience { total: options.retry_for, first: options.backoff, max: options.max_backoff },
+            idle: options.read_timeout,
+            first: options.connect_timeout + options.read_timeout,
+        })
+    }
+
+    /// For a call that begins now.
+    pub(super) fn retry(&self) -> Retry {
+        Retry::new(self.patience)
+    }
+
+    /// As many attempts as it takes for `read` to understand the body of a successful answer.
+    pub(super) async fn call<T>(&self, request: &Request, read: impl Fn(&[u8]) -> Attempt<T>) -> Result<T> {
+        let mut retry = self.retry();
+        loop {
+            let attempt = async { read(&self.attempt(request).await?.body().await?) };
+            match attempt.await {
+                Ok(value) => return Ok(value),
+                Err(failure) => retry.after(failure).await?,
+            }
+        }
+    }
+
+    /// As many attempts as it takes, for an answer in JSON.
+    pub(super) async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T> {
+        self.call(request, |body| Ok(parse(request.call, body)?)).await
+    }
+
+    /// As many attempts as it takes, for an answer that is an item.
+    pub(super) async fn item(&self, request: &Request) -> Result<Item> {
+        convert::item(request.call, self.json(request).await?)
+    }
+
+    /// One attempt that ends in success.
+    pub(super) async fn attempt(&self, request: &Request) -> Attempt<Reply> {
+        let reply = self.exchange(request).await?;
+        if reply.status().is_success() { Ok(reply) } else { Err(self.failure(reply).await) }
+    }
+
+    /// One attempt that ends in any answer.
+    pub(super) async fn exchange(&self, request: &Request) -> Attempt<Reply> {
+        match request.body.as_slice() {
+            [] => self.exchange_short(request, None).await,
+            [body] => self.exchange_short(request, Some(body.clone())).await,
+            parts => {
+                let length = parts.iter().map(|part| part.len() as u64).sum();
+                let stream = stream::iter(parts.to_vec()).map(Ok).boxed();
+                self.exchange_long(request, Body { length, stream }).await
+            }
+        }
+    }
+
+    /// One attempt with a body that takes no time to send.
+    async fn exchange_short(&self, request: &Request, body: Option<Bytes>) -> Attempt<Reply> {
+        let (admitted, token) = self.admit(request.call).await?;
+        let mut outgoing = outgoing(request, &token)?;
+        *outgoing.body_mut() = body.map(Into::into);
+        let answer = tokio::time::timeout(self.first, self.http(request.call).execute(outgoing)).await;
+        let answer = answer.map_err(|_| silent(request.call))?.map_err(|error| broken(request.call, error))?;
+        Ok(Reply::new(request.call, answer, self.idle, token, admitted))
+    }
+
+    /// One attempt with a body that takes its time, or that can be had only once.
+    pub(super) async fn exchange_long(&self, request: &Request, body: Body) -> Attempt<Reply> {
+        let (admitted, token) = self.admit(request.call).await?;
+        let mut outgoing = outgoing(request, &token)?;
+        // Said here, because a stream has no length: it would go in chunks.
+        outgoing.headers_mut().insert(CONTENT_LENGTH, body.length.into());
+        let (stream, sending) = Sending::new(body);
+        *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(stream));
+        let answer = tokio::select! {
+            answer = self.http(request.call).execute(outgoing) => answer.map_err(|error| broken(request.call, error)),
+            () = sending.stalled(self.idle) => Err(silent(request.call)),
+        };
+        match (answer, sending.take_error()) {
+            (Ok(answer), _) => Ok(Reply::new(request.call, answer, self.idle, token, admitted)),
+            (Err(_), Some(error)) => Err(unreadable(request.call, &error).into()),
+            (Err(failure), None) => Err(failure),
+        }
+    }
+
+    /// What an answer that is no success means. The sources of tokens and of pace learn of it.
+    pub(super) async fn failure(&self, reply: Reply) -> Failure {
+        let (token, admitted) = (reply.token.clone(), reply.admitted);
+        let failure = reply.failure().await;
+        if failure.again == Again::NewToken {
+            self.tokens.reject(&token);
+        }
+        if failure.crowded {
+            self.pacer.refused(admitted, failure.error.retry_after);
+        }
+        failure
+    }
+
+    /// Waits for the turn of a request, and gives it a token.
+    async fn admit(&self, call: Call) -> Attempt<(Admitted, AccessToken)> {
+        let admitted = self.pacer.admit(call.units).await;
+        let token = self.tokens.token().await.map_err(|error| no_token(&error))?;
+        metrics::request(call.name, call.units);
+        Ok((admitted, token))
+    }
+
+    fn http(&self, call: Call) -> &reqwest::Client {
+        if call.media { &self.media } else { &self.metadata }
+    }
+}
+
+/// `request` with a token, for the network.
+fn outgoing(request: &Request, token: &AccessToken) -> Result<reqwest::Request> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+        .map_err(|_| RemoteError::new(Kind::SignIn, "token", "the access token cannot stand in a header"))?;
+    bearer.set_sensitive(true);
+    let mut outgoing = reqwest::Request::new(request.method.clone(), request.url.clone());
+    *outgoing.headers_mut() = request.headers.clone();
+    outgoing.headers_mut().insert(AUTHORIZATION, bearer);
+    Ok(outgoing)
+}
+
+/// An answer in JSON.
+pub(super) fn parse<T: DeserializeOwned>(call: Call, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|error| {
+        let place = format!("no JSON of the expected form (line {}, column {})", error.line(), error.column());
+        convert::nonsense(call, place)
+    })
+}
+
+/// No answer, or no end of it, for lack of a connection.
+pub(super) fn broken(call: Call, error: reqwest::Error) -> Failure {
+    let (kind, again, what) = if error.is_connect() {
+        (Kind::Unreachable, Again::Soon, "the drive cannot be reached")
+    } else if error.is_timeout() {
+        (Kind::TimedOut, Again::Soon, "the drive did not answer in time")
+    } else if error.is_builder() || error.is_redirect() {
+        (Kind::Protocol, Again::No, "the drive sent us nowhere")
+    } else {
+        (Kind::Unreachable, Again::Soon, "the connection to the drive broke")
+    };
+    Failure::new(RemoteError::new(kind, call.name, format!("{what}: {}", net::cause(error))), again)
+}
+
+/// No answer, or no end of it, within the time that the drive has.
+pub(super) fn silent(call: Call) -> Failure {
+    Failure::new(RemoteError::new(Kind::TimedOut, call.name, "the drive did not answer in time"), Again::Soon)
+}
+
+fn no_token(error: &AuthError) -> Failure {
+    let again = if error.kind().retry() == error::Retry::Soon { Again::Later } else { Again::No };
+    Failure::new(RemoteError::new(error.kind(), "token", error.to_string()), again)
+}
+
+fn unreadable(call: Call, error: &std::io::Error) -> RemoteError {
+    RemoteError::new(Kind::of_io(error), call.name, format!("cannot read what is to be sent: {error}"))
+}
