@@ -17,6 +17,8 @@
 mod client;
 mod convert;
 mod errors;
+mod items;
+mod listing;
 mod pace;
 mod query;
 mod reply;

@@ -1,0 +1,89 @@
+//! Pages: the children of a folder, and what changed on the drive.
+
+use http::Method;
+
+use super::client::{Client, parse};
+use super::convert::{self, nonsense};
+use super::errors::{Again, Failure};
+use super::request::{CHANGES, CURSOR, LIST, Request};
+use super::types::{self, ChangeList, FILE, FileList, StartPageToken};
+use super::{items, query};
+use crate::error::Kind;
+use crate::remote::{Change, Changes, Cursor, FileId, Page, PageToken, RemoteError, Result};
+
+/// The most that Drive gives at once. A page costs the same whatever its length.
+const PAGE_SIZE: &str = "1000";
+
+pub(super) async fn list(client: &Client, folder: &FileId, page: Option<&PageToken>) -> Result<Page> {
+    let mut request = Request::new(LIST, Method::GET, client.addresses.of(&["files"]))
+        .query("q", &query::children_of(&folder.0))
+        .query("pageSize", PAGE_SIZE)
+        .query("fields", &format!("nextPageToken,incompleteSearch,files({FILE})"))
+        .query("includeItemsFromAllDrives", "true")
+        .all_drives();
+    if let Some(PageToken(token)) = page {
+        request = request.query("pageToken", token);
+    }
+    let list = client.call(&request, |body| {
+        let list: FileList = parse(LIST, body)?;
+        if list.incomplete_search {
+            // What is missing here may exist all the same, and whoever takes this for the whole would delete it.
+            let error = RemoteError::new(Kind::Server, LIST.name, "the drive did not search everywhere");
+            return Err(Failure::new(error, Again::Later));
+        }
+        Ok(list)
+    });
+    let FileList { files, next_page_token, .. } = list.await?;
+    let items: Result<_> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
+    Ok(Page { items: items?, next: next_page_token.map(PageToken) })
+}
+
+pub(super) async fn cursor(client: &Client) -> Result<Cursor> {
+    let request = Request::new(CURSOR, Method::GET, client.addresses.of(&["changes", "startPageToken"]))
+        .query("fields", "startPageToken")
+        .all_drives();
+    let StartPageToken { start_page_token } = client.json(&request).await?;
+    Ok(Cursor(start_page_token))
+}
+
+pub(super) async fn changes(client: &Client, cursor: &Cursor) -> Result<Changes> {
+    let fields = format!("nextPageToken,newStartPageToken,changes(changeType,removed,fileId,file({FILE}))");
+    let request = Request::new(CHANGES, Method::GET, client.addresses.of(&["changes"]))
+        .query("pageToken", &cursor.0)
+        .query("pageSize", PAGE_SIZE)
+        .query("includeRemoved", "true")
+        .query("fields", &fields)
+        .query("includeItemsFromAllDrives", "true")
+        .all_drives();
+    let list: ChangeList = client.json(&request).await?;
+    let (next, more) = match (list.next_page_token, list.new_start_page_token) {
+        (Some(next), _) => (Cursor(next), true),
+        (None, Some(next)) => (Cursor(next), false),
+        (None, None) => return Err(nonsense(CHANGES, "the feed of changes does not say where it goes on")),
+    };
+    let mut changes = Vec::with_capacity(list.changes.len());
+    for change in list.changes {
+        changes.extend(self::change(client, change).await?);
+    }
+    Ok(Changes { changes, next, more })
+}
+
+/// `None` for what is no change of an item: that a shared drive was joined, left or renamed.
+async fn change(client: &Client, change: types::Change) -> Result<Option<Change>> {
+    if change.what.as_deref() == Some("drive") {
+        return Ok(None);
+    }
+    if let (Some(file), false) = (change.file, change.removed) {
+        return convert::item(CHANGES, file).map(Change::Present).map(Some);
+    }
+    let id = FileId(change.file_id.ok_or_else(|| nonsense(CHANGES, "a change names no item"))?);
+    if change.removed {
+        return Ok(Some(Change::Removed(id)));
+    }
+    // Neither there nor removed. It is not for us to guess which.
+    match items::get(client, &id).await {
+        Ok(item) => Ok(Some(Change::Present(item))),
+        Err(error) if error.kind == Kind::NotFound => Ok(Some(Change::Removed(id))),
+        Err(error) => Err(error),
+    }
+}
