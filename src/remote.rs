@@ -308,11 +308,15 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
 
     /// Begins an upload of any size; nothing is visible on the drive until the last byte has arrived. `total` is the size
     /// if it is known already. A session lives for days.
+    ///
+    /// [`Kind::Exists`], here or with the last piece: the id of the new item is in use, most likely by an upload of ours
+    /// whose last answer got lost. [`Remote::get`] tells whether that is so.
     fn begin<'a>(&'a self, write: &'a Write, total: Option<u64>) -> BoxFuture<'a, Result<UploadSession>>;
 
     /// Sends bytes from `offset` on (which must be what the drive has, see [`Remote::progress`]). `total` makes this the last
     /// piece if it reaches it; other pieces must be multiples of 256 KiB long. The drive may take less than was sent: go on
-    /// where the answer says. Not retried inside: after an error ask for the progress and go on there.
+    /// where the answer says, even if that is where this piece began. Not retried inside: after an error ask for the progress
+    /// and go on there.
     /// [`Kind::NotFound`]: the session is gone, begin again.
     fn send<'a>(
         &'a self,

@@ -25,7 +25,9 @@ mod reply;
 mod request;
 mod retry;
 mod sending;
+mod session;
 mod types;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
