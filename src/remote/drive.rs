@@ -12,10 +12,10 @@
 //! Every call that creates names the new item by an id reserved before, and every other call may be repeated without harm;
 //! this is what makes retries safe.
 
-#![expect(dead_code, reason = "the calls that use this come next")]
-
+mod answer;
 mod client;
 mod convert;
+mod download;
 mod errors;
 mod items;
 mod listing;
@@ -29,13 +29,20 @@ mod session;
 mod types;
 mod upload;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::{FileId, Result};
+use super::{
+    About, Body, ByteStream, Changes, Cursor, FileId, Item, NewItem, Page, PageToken, Patch, Progress, Remote, Result,
+    Source, UploadSession, Write,
+};
 use crate::auth::TokenSource;
 use client::Client;
 
@@ -94,5 +101,81 @@ impl DriveRemote {
     /// The account that `tokens` are for. Sends nothing yet. Fails if the address is none, or TLS cannot be set up.
     pub fn new(options: &DriveOptions, tokens: Arc<dyn TokenSource>) -> Result<Self> {
         Ok(Self { client: Arc::new(Client::new(options, tokens)?), root: OnceCell::new() })
+    }
+}
+
+impl Remote for DriveRemote {
+    fn about(&self) -> BoxFuture<'_, Result<About>> {
+        items::about(&self.client).boxed()
+    }
+
+    fn root(&self) -> BoxFuture<'_, Result<FileId>> {
+        async { self.root.get_or_try_init(|| items::root(&self.client)).await.cloned() }.boxed()
+    }
+
+    fn get<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>> {
+        items::get(&self.client, id).boxed()
+    }
+
+    fn list<'a>(&'a self, folder: &'a FileId, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>> {
+        listing::list(&self.client, folder, page).boxed()
+    }
+
+    fn cursor(&self) -> BoxFuture<'_, Result<Cursor>> {
+        listing::cursor(&self.client).boxed()
+    }
+
+    fn changes<'a>(&'a self, cursor: &'a Cursor) -> BoxFuture<'a, Result<Changes>> {
+        listing::changes(&self.client, cursor).boxed()
+    }
+
+    fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>> {
+        items::reserve_ids(&self.client, count).boxed()
+    }
+
+    fn create_folder<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>> {
+        items::create_folder(&self.client, new).boxed()
+    }
+
+    fn update<'a>(&'a self, id: &'a FileId, patch: &'a Patch) -> BoxFuture<'a, Result<Item>> {
+        items::update(&self.client, id, patch).boxed()
+    }
+
+    fn trash<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>> {
+        items::trash(&self.client, id).boxed()
+    }
+
+    fn delete<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<()>> {
+        items::delete(&self.client, id).boxed()
+    }
+
+    fn put<'a>(&'a self, write: &'a Write, content: Bytes) -> BoxFuture<'a, Result<Item>> {
+        upload::put(&self.client, write, content).boxed()
+    }
+
+    fn small(&self) -> u64 {
+        upload::SMALL
+    }
+
+    fn begin<'a>(&'a self, write: &'a Write, total: Option<u64>) -> BoxFuture<'a, Result<UploadSession>> {
+        session::begin(&self.client, write, total).boxed()
+    }
+
+    fn send<'a>(
+        &'a self,
+        session: &'a UploadSession,
+        offset: u64,
+        total: Option<u64>,
+        body: Body,
+    ) -> BoxFuture<'a, Result<Progress>> {
+        session::send(&self.client, session, offset, total, body).boxed()
+    }
+
+    fn progress<'a>(&'a self, session: &'a UploadSession, total: Option<u64>) -> BoxFuture<'a, Result<Progress>> {
+        session::progress(&self.client, session, total).boxed()
+    }
+
+    fn read<'a>(&'a self, source: &'a Source, range: Range<u64>) -> BoxFuture<'a, Result<ByteStream>> {
+        download::read(&self.client, source, range).boxed()
     }
 }
