@@ -31,6 +31,7 @@ pub mod metrics;
 pub mod net;
 pub mod ranges;
 pub mod remote;
+pub mod server;
 pub mod state;
 pub mod sys;
 pub mod tree;

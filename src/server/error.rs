@@ -1,0 +1,288 @@
+//! Errors as the drive reports them: a status and the JSON envelope.
+//!
+//! Every error has a constructor here, with the wording of the real service where it is known, so that the table of what
+//! this server can refuse is one file. Nothing internal reaches the client: a failure of the disk or of the database is
+//! logged with its cause and answered with a bare `Internal Error`.
+
+use std::error::Error;
+use std::io;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// What a call on the drive comes to.
+pub(crate) type Result<T> = std::result::Result<T, ApiError>;
+
+/// A refused or failed call.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    domain: &'static str,
+    reason: &'static str,
+    message: String,
+    location: Option<(&'static str, &'static str)>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+const PARAMETER: &str = "parameter";
+const HEADER: &str = "header";
+
+impl ApiError {
+    fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { status, domain: "global", reason, message: message.into(), location: None, cause: None }
+    }
+
+    fn at(self, location: &'static str) -> Self {
+        Self { location: Some((PARAMETER, location)), ..self }
+    }
+
+    fn usage_limit(self) -> Self {
+        Self { domain: "usageLimits", ..self }
+    }
+
+    /// The status line of the answer.
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The word that a program goes by.
+    #[cfg(test)]
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    // 400
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "badRequest", message)
+    }
+
+    pub(crate) fn parse_error() -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "parseError", "Parse Error")
+    }
+
+    pub(crate) fn unsupported_content(media_type: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "badContent", format!("Unsupported content with type: {media_type}"))
+    }
+
+    pub(crate) fn invalid(location: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", message).at(location)
+    }
+
+    /// `q`, `orderBy`, `pageToken`: the service does not say what it disliked.
+    pub(crate) fn invalid_value(location: &'static str) -> Self {
+        Self::invalid(location, "Invalid Value")
+    }
+
+    pub(crate) fn invalid_parameter(location: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalidParameter", message).at(location)
+    }
+
+    pub(crate) fn invalid_field_selection(selection: &str) -> Self {
+        Self::invalid_parameter("fields", format!("Invalid field selection {selection}"))
+    }
+
+    pub(crate) fn required(location: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "required", format!("Required parameter: {location}")).at(location)
+    }
+
+    pub(crate) fn fields_required() -> Self {
+        let message = "The 'fields' parameter is required for this method.";
+        Self::new(StatusCode::BAD_REQUEST, "required", message).at("fields")
+    }
+
+    pub(crate) fn id_not_usable() -> Self {
+        Self::invalid("file.id", "The provided file ID is not usable.")
+    }
+
+    pub(crate) fn generated_id_not_supported() -> Self {
+        let message = "Generated IDs are not supported for Docs Editors formats.";
+        Self::new(StatusCode::BAD_REQUEST, "generatedIdNotSupported", message).at("file.id")
+    }
+
+    // 401
+
+    pub(crate) fn unauthenticated() -> Self {
+        let message = "Request had invalid authentication credentials. Expected OAuth 2 access token.";
+        let error = Self::new(StatusCode::UNAUTHORIZED, "authError", message);
+        Self { location: Some((HEADER, "Authorization")), ..error }
+    }
+
+    // 403
+
+    fn forbidden(reason: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, reason, message)
+    }
+
+    pub(crate) fn insufficient_file_permissions() -> Self {
+        Self::forbidden("insufficientFilePermissions", "The user does not have sufficient permissions for this file.")
+    }
+
+    pub(crate) fn not_downloadable() -> Self {
+        let message = "Only files with binary content can be downloaded. Use Export with Docs Editors files.";
+        Self::forbidden("fileNotDownloadable", message).at("alt")
+    }
+
+    pub(crate) fn not_exportable() -> Self {
+        Self::forbidden("fileNotExportable", "Export only supports Docs Editors files.")
+    }
+
+    pub(crate) fn never_writable() -> Self {
+        Self::forbidden("fileNeverWritable", "The content of this file can never be written.")
+    }
+
+    pub(crate) fn revisions_not_supported() -> Self {
+        Self::forbidden("revisionsNotSupported", "The file does not support revisions.")
+    }
+
+    pub(crate) fn cannot_copy() -> Self {
+        Self::forbidden("cannotCopyFile", "This file cannot be copied by the user.")
+    }
+
+    pub(crate) fn shortcut_target_invalid() -> Self {
+        Self::forbidden("shortcutTargetInvalid", "The target of a shortcut cannot be a shortcut.")
+    }
+
+    pub(crate) fn cannot_add_parent() -> Self {
+        Self::forbidden("cannotAddParent", "Increasing the number of parents is not allowed")
+    }
+
+    pub(crate) fn parent_not_a_folder() -> Self {
+        Self::forbidden("parentNotAFolder", "The specified parent is not a folder.")
+    }
+
+    pub(crate) fn parents_not_writable() -> Self {
+        let message = "The parents field is not directly writable in update requests. \
+                       Use the addParents and removeParents parameters instead.";
+        Self::forbidden("fieldNotWritable", message)
+    }
+
+    pub(crate) fn fields_not_writable() -> Self {
+        Self::forbidden("fieldNotWritable", "The resource body includes fields which are not directly writable.")
+    }
+
+    pub(crate) fn property_too_long() -> Self {
+        let message = "The length of a property's key and value together exceeds 124 bytes in UTF-8.";
+        Self::forbidden("propertyLengthLimitExceeded", message)
+    }
+
+    pub(crate) fn too_many_properties() -> Self {
+        Self::forbidden("propertyCountLimitExceeded", "The limit on the number of properties has been exceeded.")
+    }
+
+    pub(crate) fn storage_quota_exceeded() -> Self {
+        let message = "The user's Drive storage quota has been exceeded.";
+        Self::forbidden("storageQuotaExceeded", message).usage_limit()
+    }
+
+    pub(crate) fn too_many_children() -> Self {
+        let message = "The limit for the number of children (files and folders) in a folder has been exceeded.";
+        Self::forbidden("numChildrenInNonRootLimitExceeded", message)
+    }
+
+    pub(crate) fn too_deep() -> Self {
+        let message = "Your My Drive can't contain more than 100 levels of folders.";
+        Self::forbidden("myDriveHierarchyDepthLimitExceeded", message)
+    }
+
+    // 404, 405, 409, 413, 416
+
+    pub(crate) fn file_not_found(id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "notFound", format!("File not found: {id}.")).at("fileId")
+    }
+
+    pub(crate) fn revision_not_found(id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "notFound", format!("Revision not found: {id}.")).at("revisionId")
+    }
+
+    pub(crate) fn drive_not_found(id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "notFound", format!("Shared drive not found: {id}")).at("driveId")
+    }
+
+    pub(crate) fn session_not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "notFound", "Upload session not found.").at("upload_id")
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "notFound", "Not Found")
+    }
+
+    pub(crate) fn no_such_method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "httpMethodNotAllowed", "Method Not Allowed")
+    }
+
+    pub(crate) fn id_in_use() -> Self {
+        let message = "A file already exists with the provided ID.";
+        Self::new(StatusCode::CONFLICT, "fileIdInUse", message).at("file.id")
+    }
+
+    pub(crate) fn body_too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "uploadTooLarge", "Request is too large.")
+    }
+
+    pub(crate) fn range_not_satisfiable() -> Self {
+        let message = "Request range not satisfiable";
+        let error = Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "requestedRangeNotSatisfiable", message);
+        Self { location: Some((HEADER, "Range")), ..error }
+    }
+
+    // 500
+
+    pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internalError", "Internal Error");
+        Self { cause: Some(cause.into()), ..error }
+    }
+
+    /// A request that was cut off, or gave way to a later one on the same session. Hardly anybody is there to read it.
+    pub(crate) fn interrupted() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "backendError", "The request was interrupted.")
+    }
+
+    /// What the real service does with a comparison of names: it fails, and calls it its own fault.
+    pub(crate) fn backend() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "backendError", "Backend Error")
+    }
+}
+
+impl From<rusqlite::Error> for ApiError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<io::Error> for ApiError {
+    fn from(error: io::Error) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<tokio::task::JoinError> for ApiError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Some(cause) = &self.cause {
+            tracing::error!(%cause, "a call failed inside");
+        }
+        let mut detail = json!({ "domain": self.domain, "reason": self.reason, "message": self.message });
+        if let Some((kind, location)) = self.location {
+            detail["locationType"] = kind.into();
+            detail["location"] = location.into();
+        }
+        let envelope =
+            json!({ "error": { "code": self.status.as_u16(), "message": self.message, "errors": [detail] } });
+        let mut response = (self.status, format!("{envelope:#}")).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(r#"Bearer realm="drive", error="invalid_token""#);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}

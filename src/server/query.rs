@@ -1,0 +1,135 @@
+//! Search queries: the `q` of `files.list`.
+//!
+//! [`parse`] turns the text into an [`Expr`]; [`sql::condition`] turns that into a condition of the database, so that its
+//! indexes answer what they can. What a comparison of words means is in [`words`].
+//!
+//! ```text
+//! or     = and *("or" and)                 "and" binds tighter; "not" binds tightest
+//! and    = unary *("and" unary)
+//! unary  = "not" unary | "(" or ")" | term
+//! term   = name operator value | 'value' "in" name | name "has" "{" key='…' and value='…' "}"
+//! ```
+
+mod lexer;
+mod parser;
+pub(crate) mod sql;
+pub(crate) mod words;
+
+use crate::clock::Timestamp;
+
+use super::error::ApiError;
+
+pub(crate) use parser::parse;
+
+/// A condition on files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Expr {
+    /// Both.
+    And(Box<Expr>, Box<Expr>),
+    /// Either.
+    Or(Box<Expr>, Box<Expr>),
+    /// The opposite.
+    Not(Box<Expr>),
+    /// One comparison.
+    Term(Term),
+}
+
+/// One comparison. `!=` is [`Expr::Not`] of `=`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Term {
+    /// The name, in any case.
+    Name(String),
+    /// Words of the name begin with these.
+    NameContains(String),
+    /// Whole words of the name, the description or the indexable text.
+    FullText(String),
+    /// The media type.
+    MimeType(String),
+    /// The beginning of the media type.
+    MimeTypeContains(String),
+    /// A time against another.
+    Time(TimeField, Comparison, Timestamp),
+    /// In the trash, or not.
+    Trashed(bool),
+    /// Starred, or not.
+    Starred(bool),
+    /// Given to this user by another, or not.
+    SharedWithMe(bool),
+    /// Directly in this folder.
+    InParents(String),
+    /// This person owns, may write, may read it.
+    InUsers(String),
+    /// Has this property.
+    Property { scope: PropertyScope, key: String, value: String },
+    /// Who can find it.
+    Visibility(Visibility),
+    /// A shortcut to this file.
+    ShortcutTarget(String),
+    /// Bears this label.
+    InLabels(String),
+}
+
+/// A time that a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TimeField {
+    Created,
+    Modified,
+    ViewedByMe,
+}
+
+/// How two times are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Less,
+    LessOrEqual,
+    Equal,
+    GreaterOrEqual,
+    Greater,
+}
+
+/// Whose properties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PropertyScope {
+    /// `properties`: all applications see them.
+    Public,
+    /// `appProperties`: the caller's application alone.
+    Private,
+}
+
+/// Who can find a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Visibility {
+    /// Only those it was shared with: every file of this drive.
+    Limited,
+    /// Any wider circle.
+    Wider,
+}
+
+/// Why a query was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QueryError {
+    /// It is not a query, or too large a one.
+    Syntax,
+    /// `name < 'x'` and its like, on which the real service fails.
+    NameOrder,
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Syntax => Self::invalid_value("q"),
+            QueryError::NameOrder => Self::backend(),
+        }
+    }
+}
+
+impl Expr {
+    /// Whether it searches by text, whose results come in an order of their own.
+    pub(crate) fn has_full_text(&self) -> bool {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => left.has_full_text() || right.has_full_text(),
+            Self::Not(inner) => inner.has_full_text(),
+            Self::Term(term) => matches!(term, Term::FullText(_)),
+        }
+    }
+}
