@@ -6,10 +6,15 @@
 
 #![allow(dead_code, unused_imports)] // nothing calls these yet
 
+mod blobs;
 mod error;
 mod fields;
+mod ids;
+mod item;
+mod media_type;
 mod order;
 mod page;
 mod params;
 mod query;
 mod schema;
+mod store;

@@ -1,0 +1,75 @@
+//! What the drive holds, as its answers describe it.
+
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+
+use super::media_type::Kind;
+
+/// A file, a folder, a shortcut or a document, in its current state.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    /// Its row.
+    pub no: i64,
+    /// Its id.
+    pub id: String,
+    /// Id of the folder that it is in; `None` for the root.
+    pub parent: Option<String>,
+    /// Any text.
+    pub name: String,
+    pub mime_type: String,
+    pub created: Timestamp,
+    pub modified: Timestamp,
+    pub viewed: Option<Timestamp>,
+    pub starred: bool,
+    /// In the trash, itself or with a folder above it.
+    pub trashed: bool,
+    /// Put into the trash itself.
+    pub explicitly_trashed: bool,
+    /// Fields that are kept and given back, nothing more.
+    pub details: Map<String, Value>,
+    /// Properties that all applications see.
+    pub properties: Map<String, Value>,
+    /// Properties that the asking application alone sees.
+    pub app_properties: Map<String, Value>,
+    /// Bytes that count against the quota.
+    pub quota_bytes: u64,
+    /// Number of its last change.
+    pub version: i64,
+    /// Time of its last change.
+    pub changed: Timestamp,
+    pub shortcut: Option<Shortcut>,
+    /// Its content, if it is a file.
+    pub head: Option<Revision>,
+}
+
+impl Item {
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::of(&self.mime_type)
+    }
+}
+
+/// Where a shortcut leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shortcut {
+    /// Id of an item, which may be gone.
+    pub target: String,
+    /// What the target was when the shortcut was made.
+    pub target_mime_type: String,
+}
+
+/// One content of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Revision {
+    pub id: String,
+    /// The file of its bytes; `None` if it has none, or none any more.
+    pub blob: Option<String>,
+    pub size: u64,
+    pub md5: String,
+    pub sha1: String,
+    pub sha256: String,
+    pub mime_type: String,
+    pub original_filename: String,
+    pub modified: Timestamp,
+    pub keep_forever: bool,
+}

@@ -1,0 +1,70 @@
+//! What must hold of the tables between two transactions, whatever was done. Looked at by tests after every change.
+
+use rusqlite::Connection;
+
+/// Each with a query that finds what breaks it.
+const INVARIANTS: [(&str, &str); 12] = [
+    (
+        "there is one root, and it is not in the trash",
+        "SELECT 1 WHERE 1 <> (SELECT count(*) FROM items WHERE parent IS NULL AND trashed = 0)",
+    ),
+    (
+        "only folders have children",
+        "SELECT items.id FROM items JOIN items AS parents ON parents.no = items.parent
+         WHERE parents.mime_type <> 'application/vnd.google-apps.folder'",
+    ),
+    (
+        "every item can be reached from the root",
+        "WITH RECURSIVE reached (no) AS (
+             SELECT no FROM items WHERE parent IS NULL
+             UNION SELECT items.no FROM items JOIN reached ON items.parent = reached.no)
+         SELECT id FROM items WHERE no NOT IN reached",
+    ),
+    (
+        "an item is in the trash if it was put there or its parent is in it",
+        "SELECT items.id FROM items LEFT JOIN items AS parents ON parents.no = items.parent
+         WHERE items.trashed <> (items.explicitly_trashed OR coalesce(parents.trashed, 0))",
+    ),
+    (
+        "children are counted",
+        "SELECT id FROM items WHERE children <> (SELECT count(*) FROM items AS below WHERE below.parent = items.no)",
+    ),
+    ("storage is counted", "SELECT used FROM drive WHERE used <> (SELECT sum(quota_bytes) FROM items)"),
+    (
+        "an item uses the storage of its current revision and those kept",
+        "SELECT id FROM items WHERE quota_bytes <> (SELECT coalesce(sum(size), 0) FROM revisions
+                                                    WHERE item = items.no AND (no = head OR keep_forever = 1))",
+    ),
+    (
+        "files have a current revision, others have none",
+        "SELECT items.id FROM items LEFT JOIN revisions ON revisions.no = items.head AND revisions.item = items.no
+         WHERE (revisions.no IS NULL) <> (items.mime_type LIKE 'application/vnd.google-apps.%')",
+    ),
+    (
+        "a revision has its bytes as long as it can be asked for",
+        "SELECT revisions.id FROM revisions JOIN items ON items.no = revisions.item
+         WHERE size > 0 AND (blob IS NULL) = (revisions.no = items.head OR keep_forever = 1)",
+    ),
+    (
+        "bytes belong to revisions, to a session, to a draft, or to nobody",
+        "SELECT blob FROM (SELECT DISTINCT blob FROM revisions UNION ALL SELECT blob FROM sessions
+                           UNION ALL SELECT blob FROM drafts UNION ALL SELECT blob FROM doomed)
+         WHERE blob IS NOT NULL GROUP BY blob HAVING count(*) > 1",
+    ),
+    (
+        "a change has one number, and none is ahead of the count",
+        "SELECT version FROM (SELECT version FROM items UNION ALL SELECT version FROM removed)
+         GROUP BY version HAVING count(*) > 1 OR version > (SELECT change FROM drive)",
+    ),
+    ("what is removed is gone, and once", "SELECT id FROM removed WHERE id IN (SELECT id FROM items) GROUP BY id"),
+];
+
+/// Panics with the first invariant that does not hold.
+pub(crate) fn check(db: &Connection) {
+    for (invariant, query) in INVARIANTS {
+        let broken = db.prepare(query).expect(invariant).exists([]).expect(invariant);
+        assert!(!broken, "not so any more: {invariant}");
+    }
+    let foreign_keys = db.prepare("PRAGMA foreign_key_check").expect("prepares").exists([]).expect("runs");
+    assert!(!foreign_keys, "a row refers to one that is not there");
+}
