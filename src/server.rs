@@ -11,10 +11,33 @@ mod error;
 mod fields;
 mod ids;
 mod item;
+mod items;
 mod media_type;
+mod metadata;
 mod order;
 mod page;
 mod params;
 mod query;
 mod schema;
 mod store;
+
+/// What a drive refuses for being too much. The defaults are those of the real service.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of all contents, the trash included. `None` (the default): no limit.
+    pub storage: Option<u64>,
+    /// Children of a folder other than the root: 500,000.
+    pub children: u64,
+    /// Levels of folders below the root: 100.
+    pub depth: u64,
+    /// Bytes of a name: 32 KiB. (The real service documents none.)
+    pub name_bytes: usize,
+    /// Bytes of one content: 5,497,558,138,880.
+    pub upload_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { storage: None, children: 500_000, depth: 100, name_bytes: 32 * 1024, upload_bytes: 5_497_558_138_880 }
+    }
+}

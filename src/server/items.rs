@@ -1,0 +1,112 @@
+//! The rules of the drive: what may be done to items, and what it brings about.
+//!
+//! [`Rules`] is one change under way, inside one transaction. Every way to create, update, copy or delete, with or without
+//! content, ends here, so that each rule is written once: one parent an item, no folder within itself, an id used once, the
+//! limits on depth, children, properties and storage, and what follows a folder into the trash.
+
+mod create;
+#[cfg(test)]
+mod model;
+mod remove;
+mod update;
+
+use super::Limits;
+use super::blobs::Content;
+use super::error::{ApiError, Result};
+use super::media_type::Kind;
+use super::metadata::Metadata;
+use super::store::rows::{self, ItemRow};
+use super::store::{Edit, Identity, contents, totals};
+
+/// Public properties of an item, and private ones of each application.
+const MAX_PROPERTIES_PER_APP: u64 = 30;
+/// Properties of an item in all.
+const MAX_PROPERTIES: u64 = 100;
+
+/// One change by one caller.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub edit: &'a Edit<'a>,
+    pub identity: &'a Identity,
+    pub limits: &'a Limits,
+    /// The calling application.
+    pub app: &'a str,
+}
+
+/// Content that comes with a change.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Upload<'a> {
+    pub content: &'a Content,
+    /// As the client declared it, if it did.
+    pub media_type: Option<&'a str>,
+    /// Whether this revision shall be kept when others follow.
+    pub keep_forever: bool,
+}
+
+/// Which folders an update puts an item into and takes it out of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Moves<'a> {
+    pub add: &'a [String],
+    pub remove: &'a [String],
+}
+
+impl Rules<'_> {
+    fn find(&self, id: &str) -> Result<ItemRow> {
+        rows::find(self.edit.db, self.identity.resolve(id))
+    }
+
+    /// The item that new or moved items shall go into.
+    fn folder(&self, id: &str) -> Result<ItemRow> {
+        let folder = self.find(id)?;
+        if Kind::of(&folder.mime_type) != Kind::Folder {
+            return Err(ApiError::parent_not_a_folder());
+        }
+        Ok(folder)
+    }
+
+    /// Whether `folder` can take one more child, which holds `levels` levels of folders (0 if it is none itself).
+    fn check_room(&self, folder: &ItemRow, levels: u64) -> Result<()> {
+        if folder.parent.is_some() && folder.children >= self.limits.children {
+            return Err(ApiError::too_many_children());
+        }
+        if levels > 0 && rows::depth(self.edit.db, folder.no)? + levels > self.limits.depth {
+            return Err(ApiError::too_deep());
+        }
+        Ok(())
+    }
+
+    fn check_name(&self, name: &str) -> Result<()> {
+        if name.len() > self.limits.name_bytes {
+            return Err(ApiError::invalid("name", "The name is too long."));
+        }
+        Ok(())
+    }
+
+    fn set_properties(&self, item: i64, metadata: &Metadata) -> Result<()> {
+        for (app, properties) in [("", &metadata.properties), (self.app, &metadata.app_properties)] {
+            for (key, value) in properties {
+                rows::set_property(self.edit, item, app, key, value.as_deref())?;
+            }
+        }
+        if metadata.properties.is_empty() && metadata.app_properties.is_empty() {
+            return Ok(());
+        }
+        let (public, private, all) = rows::count_properties(self.edit.db, item, self.app)?;
+        if public > MAX_PROPERTIES_PER_APP || private > MAX_PROPERTIES_PER_APP || all > MAX_PROPERTIES {
+            return Err(ApiError::too_many_properties());
+        }
+        Ok(())
+    }
+
+    /// Gives an item new content. Fails if that takes more storage than there is.
+    fn set_content(&self, item: i64, content: &Content, about: contents::About<'_>) -> Result<()> {
+        let before = totals(self.edit.db)?.used;
+        contents::add(self.edit, item, content, about)?;
+        let after = totals(self.edit.db)?.used;
+        // A file may shrink even on a drive that is over its limit already.
+        if after > before && self.limits.storage.is_some_and(|limit| after > limit) {
+            return Err(ApiError::storage_quota_exceeded());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! New items: from metadata, with content, and as copies.
+
+use serde_json::Map;
+
+use super::super::blobs::Content;
+use super::super::error::{ApiError, Result};
+use super::super::ids;
+use super::super::item::Shortcut;
+use super::super::media_type::{self, Kind};
+use super::super::metadata::{Metadata, Patch};
+use super::super::store::contents::{self, About};
+use super::super::store::minted::{self, Minted};
+use super::super::store::rows::{self, ItemRow};
+use super::{Rules, Upload};
+
+impl Rules<'_> {
+    /// Creates an item; its id. A file without content is empty.
+    pub(crate) fn create(&self, metadata: &Metadata, upload: Option<&Upload<'_>>) -> Result<String> {
+        let shortcut = self.shortcut(metadata)?;
+        let name = match (&metadata.name, &shortcut) {
+            (Patch::Set(name), _) => name.clone(),
+            (_, Some((_, target))) => target.name.clone(),
+            (_, None) => String::from("Untitled"),
+        };
+        let mime_type = new_mime_type(metadata, upload, &name);
+        let kind = Kind::of(&mime_type);
+        match kind {
+            Kind::File => {}
+            _ if upload.is_some() => {
+                return Err(ApiError::bad_request(format!("Content cannot be converted to {mime_type}.")));
+            }
+            Kind::Document if !media_type::is_creatable_document(&mime_type) => {
+                return Err(ApiError::invalid("mimeType", format!("Items of type {mime_type} cannot be created.")));
+            }
+            Kind::Folder | Kind::Shortcut | Kind::Document => {}
+        }
+        let id = self.new_id(metadata, &mime_type)?;
+        let parent = self.new_parent(metadata, None)?;
+        let explicitly_trashed = metadata.trashed.unwrap_or(false);
+        let row = ItemRow {
+            no: 0,
+            id,
+            parent: Some(parent.no),
+            mime_type,
+            created: metadata.created.unwrap_or(self.edit.now),
+            modified: metadata.modified.unwrap_or(self.edit.now),
+            viewed: match metadata.viewed {
+                Patch::Set(time) => Some(time),
+                Patch::Keep | Patch::Clear => None,
+            },
+            starred: metadata.starred.unwrap_or(false),
+            trashed: explicitly_trashed || parent.trashed,
+            explicitly_trashed,
+            details: Map::new(),
+            indexable_text: None,
+            shortcut: shortcut.map(|(shortcut, _)| shortcut),
+            name,
+            children: 0,
+        };
+        self.check_room(&parent, u64::from(kind == Kind::Folder))?;
+        let empty = Content::empty();
+        let content = upload.map_or(&empty, |upload| upload.content);
+        let keep_forever = upload.is_some_and(|upload| upload.keep_forever);
+        self.add(row, metadata, None, (kind == Kind::File).then_some((content, keep_forever)))
+    }
+
+    /// Copies an item (no folder); the id of the copy.
+    pub(crate) fn copy(&self, source: &str, metadata: &Metadata, keep_forever: bool) -> Result<String> {
+        let source = self.find(source)?;
+        let kind = Kind::of(&source.mime_type);
+        if kind == Kind::Folder {
+            return Err(ApiError::cannot_copy());
+        }
+        let id = self.new_id(metadata, &source.mime_type)?;
+        let parent = self.new_parent(metadata, source.parent)?;
+        self.check_room(&parent, 0)?;
+        let content = contents::head(self.edit.db, source.no)?.map(|head| Content {
+            blob: head.blob,
+            size: head.size,
+            md5: head.md5,
+            sha1: head.sha1,
+            sha256: head.sha256,
+            start: Vec::new(),
+        });
+        let row = ItemRow {
+            id,
+            parent: Some(parent.no),
+            name: match &metadata.name {
+                Patch::Set(name) => name.clone(),
+                Patch::Keep | Patch::Clear => format!("Copy of {}", source.name),
+            },
+            created: metadata.created.unwrap_or(self.edit.now),
+            modified: metadata.modified.unwrap_or(self.edit.now),
+            viewed: None,
+            starred: metadata.starred.unwrap_or(false),
+            trashed: parent.trashed,
+            explicitly_trashed: false,
+            ..source.clone()
+        };
+        self.add(row, metadata, Some(source.no), content.as_ref().map(|content| (content, keep_forever)))
+    }
+
+    /// Stores a new item with all that belongs to it.
+    fn add(
+        &self,
+        mut row: ItemRow,
+        metadata: &Metadata,
+        source: Option<i64>,
+        content: Option<(&Content, bool)>,
+    ) -> Result<String> {
+        self.check_name(&row.name)?;
+        for (name, value) in &metadata.details {
+            row.details.insert((*name).to_owned(), value.clone());
+        }
+        row.details.retain(|_, value| !value.is_null());
+        if let Patch::Set(text) = &metadata.indexable_text {
+            row.indexable_text = Some(text.clone());
+        }
+        let no = rows::insert(self.edit, &row)?;
+        minted::spend(self.edit, &row.id)?;
+        if let Some(source) = source {
+            rows::copy_properties(self.edit, self.app, source, no)?;
+        }
+        self.set_properties(no, metadata)?;
+        if let Some((content, keep_forever)) = content {
+            let original_filename = metadata.original_filename.as_deref().unwrap_or(&row.name);
+            let about = About { mime_type: &row.mime_type, original_filename, modified: row.modified, keep_forever };
+            self.set_content(no, content, about)?;
+        }
+        Ok(row.id)
+    }
+
+    /// Where a new shortcut leads, and the item there. `None` if the item shall be no shortcut.
+    fn shortcut(&self, metadata: &Metadata) -> Result<Option<(Shortcut, ItemRow)>> {
+        if metadata.mime_type.as_deref() != Some(media_type::SHORTCUT) {
+            return Ok(None);
+        }
+        let target =
+            metadata.shortcut_target.as_deref().ok_or_else(|| ApiError::required("shortcutDetails.targetId"))?;
+        let target = self.find(target)?;
+        if Kind::of(&target.mime_type) == Kind::Shortcut {
+            return Err(ApiError::shortcut_target_invalid());
+        }
+        let shortcut = Shortcut { target: target.id.clone(), target_mime_type: target.mime_type.clone() };
+        Ok(Some((shortcut, target)))
+    }
+
+    /// The id of a new item: the one that the client brought, or a fresh one.
+    fn new_id(&self, metadata: &Metadata, mime_type: &str) -> Result<String> {
+        let Some(id) = &metadata.id else { return Ok(ids::file()) };
+        let kind = Kind::of(mime_type);
+        if kind == Kind::Document && !media_type::is_third_party(mime_type) {
+            return Err(ApiError::generated_id_not_supported());
+        }
+        match minted::state(self.edit.db, id)? {
+            Minted::Used => Err(ApiError::id_in_use()),
+            Minted::Free { shortcut } if shortcut == (kind == Kind::Shortcut) => Ok(id.clone()),
+            Minted::Unknown if rows::exists(self.edit.db, id)? => Err(ApiError::id_in_use()),
+            Minted::Free { .. } | Minted::Unknown => Err(ApiError::id_not_usable()),
+        }
+    }
+
+    /// The folder of a new item: the one asked for, else that of the item copied, else the root.
+    fn new_parent(&self, metadata: &Metadata, source: Option<i64>) -> Result<ItemRow> {
+        match metadata.parents.as_deref().unwrap_or_default() {
+            [] => match source {
+                Some(no) => rows::find(self.edit.db, &rows::id(self.edit.db, no)?),
+                None => self.folder("root"),
+            },
+            [parent] => self.folder(parent),
+            _ => Err(ApiError::invalid("parents", "A file cannot have more than one parent.")),
+        }
+    }
+}
+
+/// What the client says, else what its content says it is, else what it looks like.
+fn new_mime_type(metadata: &Metadata, upload: Option<&Upload<'_>>, name: &str) -> String {
+    let declared = upload.and_then(|upload| upload.media_type).filter(|declared| *declared != media_type::OCTET_STREAM);
+    let start = upload.map_or(&[][..], |upload| &upload.content.start);
+    match (&metadata.mime_type, declared) {
+        (Some(mime_type), _) => mime_type.clone(),
+        (None, Some(declared)) => declared.to_owned(),
+        (None, None) => media_type::guess(name, start).to_owned(),
+    }
+}

@@ -1,0 +1,174 @@
+//! Changes of an item: metadata, content, place, trash, all in one step.
+
+use serde_json::Value;
+
+use super::super::error::{ApiError, Result};
+use super::super::media_type::{self, Kind};
+use super::super::metadata::{Metadata, Patch};
+use super::super::store::contents::{self, About};
+use super::super::store::rows::{self, ItemRow};
+use super::super::store::trash;
+use super::{Moves, Rules, Upload};
+
+impl Rules<'_> {
+    /// Changes an item. The modification time becomes that of the change, unless the client gives one. Saying nothing
+    /// changes nothing.
+    pub(crate) fn update(
+        &self,
+        id: &str,
+        metadata: &Metadata,
+        moves: Moves<'_>,
+        upload: Option<&Upload<'_>>,
+    ) -> Result<()> {
+        let mut row = self.find(id)?;
+        if metadata.parents.is_some() {
+            return Err(ApiError::parents_not_writable());
+        }
+        if metadata.names_read_only_field {
+            return Err(ApiError::fields_not_writable());
+        }
+        if metadata.empty && moves.add.is_empty() && moves.remove.is_empty() && upload.is_none() {
+            return Ok(());
+        }
+        if upload.is_some() && Kind::of(&row.mime_type) != Kind::File {
+            return Err(ApiError::never_writable());
+        }
+        let renamed = metadata.name != Patch::Keep;
+        let is_root = row.parent.is_none();
+        if is_root && (renamed || metadata.trashed.is_some()) {
+            return Err(ApiError::insufficient_file_permissions());
+        }
+        if (renamed || upload.is_some()) && is_locked(&row) && !unlocks(metadata) {
+            return Err(ApiError::insufficient_file_permissions());
+        }
+        let was_trashed = row.trashed;
+        self.move_item(&mut row, moves)?;
+        row.explicitly_trashed = metadata.trashed.unwrap_or(row.explicitly_trashed);
+        row.trashed = row.explicitly_trashed || self.is_parent_trashed(&row)?;
+        self.set_fields(&mut row, metadata)?;
+        if let Some(upload) = upload {
+            row.mime_type = revised_mime_type(&row, metadata, upload)?;
+        }
+        rows::save(self.edit, &row)?;
+        if row.trashed != was_trashed && Kind::of(&row.mime_type) == Kind::Folder {
+            trash::spread(self.edit, row.no, row.trashed)?;
+        }
+        self.set_properties(row.no, metadata)?;
+        if let Some(name) = &metadata.original_filename {
+            contents::set_original_filename(self.edit, row.no, name)?;
+        }
+        if let (Some(upload), Some(head)) = (upload, contents::head(self.edit.db, row.no)?) {
+            let about = About {
+                mime_type: &row.mime_type,
+                original_filename: &head.original_filename,
+                modified: row.modified,
+                keep_forever: upload.keep_forever,
+            };
+            self.set_content(row.no, upload.content, about)?;
+        }
+        Ok(())
+    }
+
+    fn set_fields(&self, row: &mut ItemRow, metadata: &Metadata) -> Result<()> {
+        match &metadata.name {
+            Patch::Keep => {}
+            Patch::Clear => row.name = String::from("Untitled"),
+            Patch::Set(name) => row.name.clone_from(name),
+        }
+        self.check_name(&row.name)?;
+        row.modified = metadata.modified.unwrap_or(self.edit.now);
+        match metadata.viewed {
+            Patch::Keep => {}
+            Patch::Clear => row.viewed = None,
+            Patch::Set(time) => row.viewed = Some(time),
+        }
+        row.starred = metadata.starred.unwrap_or(row.starred);
+        match &metadata.indexable_text {
+            Patch::Keep => {}
+            Patch::Clear => row.indexable_text = None,
+            Patch::Set(text) => row.indexable_text = Some(text.clone()),
+        }
+        for (name, value) in &metadata.details {
+            row.details.insert((*name).to_owned(), value.clone());
+        }
+        row.details.retain(|_, value| !value.is_null());
+        Ok(())
+    }
+
+    fn is_parent_trashed(&self, row: &ItemRow) -> Result<bool> {
+        row.parent.map_or(Ok(false), |parent| rows::is_trashed(self.edit.db, parent))
+    }
+
+    /// Puts an item where `moves` says, if that leaves it in exactly one folder.
+    fn move_item(&self, row: &mut ItemRow, moves: Moves<'_>) -> Result<()> {
+        if moves.add.is_empty() && moves.remove.is_empty() {
+            return Ok(());
+        }
+        let Some(current) = row.parent else {
+            return Err(ApiError::insufficient_file_permissions());
+        };
+        let mut removed = false;
+        for id in moves.remove {
+            removed |= self.find(id)?.no == current;
+        }
+        let mut target: Option<ItemRow> = None;
+        for id in moves.add {
+            let folder = self.folder(id)?;
+            let stays = folder.no == current && !removed;
+            match &target {
+                _ if stays => {}
+                None => target = Some(folder),
+                Some(other) if other.no == folder.no => {
+                    return Err(ApiError::bad_request("A parent was given twice."));
+                }
+                Some(_) => return Err(ApiError::cannot_add_parent()),
+            }
+        }
+        let target = match target {
+            Some(_) if !removed => return Err(ApiError::cannot_add_parent()),
+            Some(target) => target,
+            // An item that loses its last parent goes to the root.
+            None if removed => self.folder("root")?,
+            None => return Ok(()),
+        };
+        if target.no == current {
+            return Ok(());
+        }
+        if rows::is_within(self.edit.db, target.no, row.no)? {
+            return Err(ApiError::bad_request("A folder cannot be moved into itself or into a folder within it."));
+        }
+        let levels = match Kind::of(&row.mime_type) {
+            Kind::Folder => 1 + rows::height(self.edit.db, row.no)?,
+            Kind::Shortcut | Kind::Document | Kind::File => 0,
+        };
+        self.check_room(&target, levels)?;
+        row.parent = Some(target.no);
+        Ok(())
+    }
+}
+
+/// Whether the content restrictions of an item forbid new content and new names.
+fn is_locked(row: &ItemRow) -> bool {
+    is_read_only(row.details.get("contentRestrictions"))
+}
+
+/// Whether an update lifts them in the same step.
+fn unlocks(metadata: &Metadata) -> bool {
+    let restrictions = metadata.details.iter().find(|(name, _)| *name == "contentRestrictions");
+    restrictions.is_some_and(|(_, value)| !is_read_only(Some(value)))
+}
+
+fn is_read_only(restrictions: Option<&Value>) -> bool {
+    let mut restrictions = restrictions.and_then(Value::as_array).into_iter().flatten();
+    restrictions.any(|restriction| restriction["readOnly"] == true)
+}
+
+/// The type of a file with its new content: what the client says, else what the content was declared as, else as before.
+fn revised_mime_type(row: &ItemRow, metadata: &Metadata, upload: &Upload<'_>) -> Result<String> {
+    let declared = upload.media_type.filter(|declared| *declared != media_type::OCTET_STREAM);
+    let mime_type = metadata.mime_type.as_deref().or(declared).unwrap_or(&row.mime_type);
+    if Kind::of(mime_type) != Kind::File {
+        return Err(ApiError::bad_request(format!("Content cannot be converted to {mime_type}.")));
+    }
+    Ok(mime_type.to_owned())
+}
