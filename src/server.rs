@@ -3,12 +3,40 @@
 //! It is what the demo mounts, what the tests run on and what benchmarks measure against, so it is as strict as the real
 //! service: what that refuses, this refuses, in the same words. It shares no code with the client side, since a mistake
 //! that both made would show on neither.
+//!
+//! ```text
+//!   connections  routes  auth                      accepting and ending, which call goes where, who may call
+//!   files  revisions  about  changes  drives       the calls
+//!     download  export
+//!   items                                          the rules: what may be done, and what it brings about
+//!   params  fields  query  order  page             the languages of the API: what is asked,
+//!     metadata  render  schema  error              what is written, what is answered
+//!   store  blobs  reaper                           rows, bytes, and the end of bytes
+//! ```
+//!
+//! **Promises.** What was answered with success survives the death of the process, at whatever moment. (It may not survive
+//! that of the machine: nothing waits for the disk.) Content appears whole or not at all. A download gives one revision from
+//! its first byte to its last. Listings are paged by position, not by count, so nothing is skipped or repeated because
+//! something else came or went. Memory does not grow with the size of a file.
+//!
+//! **On disk**, below the data folder: `drive.db` (and its `-wal`), `blobs/` (one file a content), `lock` (held while a
+//! server runs), `token` (if none was given).
 
-#![allow(dead_code, unused_imports)] // nothing calls these yet
+#![allow(dead_code, unused_imports)] // uploads, which follow, use the rest
 
+mod about;
+mod auth;
 mod blobs;
+mod call;
+mod changes;
+mod connections;
+mod download;
+mod drive;
+mod drives;
 mod error;
+mod export;
 mod fields;
+mod files;
 mod ids;
 mod item;
 mod items;
@@ -18,8 +46,62 @@ mod order;
 mod page;
 mod params;
 mod query;
+mod reaper;
+mod render;
+mod revisions;
+mod routes;
 mod schema;
 mod store;
+
+use std::fs::{DirBuilder, OpenOptions, TryLockError};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use blobs::Blobs;
+use drive::Drive;
+use reaper::Reaper;
+use store::{OpenError, Store};
+
+/// Uploads that were cut off by the end of the server have this long to put away what they received.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// How a server is to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of its data, made if it does not exist.
+    pub data: PathBuf,
+    /// Where it listens. Port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// What clients must show. `None`: the one kept in the data folder, made at the first start.
+    pub token: Option<String>,
+    /// Whether `listen` may be an address that other machines can reach.
+    pub allow_remote: bool,
+    /// What the drive refuses for being too much.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// A server for this machine alone, on any port, with the limits of the real service.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token: None,
+            allow_remote: false,
+            limits: Limits::default(),
+        }
+    }
+}
 
 /// What a drive refuses for being too much. The defaults are those of the real service.
 #[derive(Debug, Clone, Copy)]
@@ -40,4 +122,163 @@ impl Default for Limits {
     fn default() -> Self {
         Self { storage: None, children: 500_000, depth: 100, name_bytes: 32 * 1024, upload_bytes: 5_497_558_138_880 }
     }
+}
+
+/// Why a server did not start. The text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Other machines could reach it, and nobody said that they may.
+    #[error(
+        "refusing to listen on {0}, which other machines can reach: the connection is not encrypted, so whoever sees it \
+         can take the token. Use 127.0.0.1, or pass --allow-remote if you trust the network"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}. Choose another with --listen; port 0 takes any free one")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data folder cannot be made, read or written.
+    #[error("cannot use the data folder {path}: {source}. Choose another with --data, or correct its permissions")]
+    Data {
+        /// The folder, or what is wrong in it.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another server runs on it.
+    #[error("the data folder {0} is in use by another server. Stop that one, or choose another folder with --data")]
+    InUse(PathBuf),
+    /// The data was written by a newer version of this program, or is no drive at all.
+    #[error("cannot open the drive in {path}: {reason}. Update drivemount, or choose another folder with --data")]
+    Format {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The token cannot be sent in a header.
+    #[error("the token is not usable: it must be printable ASCII without spaces. Choose another with --token")]
+    Token,
+}
+
+/// A running server. It ends when [`Server::stop`] is called; if it is dropped instead, it ends soon, with whatever is
+/// under way cut off (nothing that was acknowledged is lost by that).
+#[derive(Debug)]
+pub struct Server {
+    url: String,
+    token: String,
+    drive: Arc<Drive>,
+    stop: DropGuard,
+    serving: JoinHandle<()>,
+    reaping: JoinHandle<()>,
+}
+
+impl Server {
+    /// Opens the drive and listens. Must be called in a tokio runtime with I/O enabled.
+    pub async fn start(options: Options) -> Result<Self, ServerError> {
+        if !options.allow_remote && !options.listen.ip().is_loopback() {
+            return Err(ServerError::NotLoopback(options.listen));
+        }
+        if options.token.as_deref().is_some_and(|token| !is_token(token)) {
+            return Err(ServerError::Token);
+        }
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|source| ServerError::Listen { address: options.listen, source })?;
+        let address =
+            listener.local_addr().map_err(|source| ServerError::Listen { address: options.listen, source })?;
+        let data = options.data.clone();
+        let opened = spawn_blocking(move || open(&options.data, options.token)).await;
+        let opened = opened.map_err(|error| ServerError::Data { path: data, source: io::Error::other(error) })??;
+
+        let store = Arc::new(opened.store);
+        let (reaper, reaping) = Reaper::start(store.clone(), opened.blobs.clone());
+        let token = opened.token;
+        let drive = Arc::new(Drive::new(store, opened.blobs, reaper, options.limits, token.clone()));
+        let stop = CancellationToken::new();
+        let router = routes::router(drive.clone());
+        let serving = tokio::spawn(connections::serve(listener, router, address.to_string(), stop.clone()));
+        let url = format!("http://{address}");
+        Ok(Self { url, token, drive, stop: stop.drop_guard(), serving, reaping })
+    }
+
+    /// Where it is: scheme, address and port, without a slash at the end.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// What clients must show.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Ends the server: requests under way may finish, for some seconds; then they are cut off. When this returns, the
+    /// data folder is free for the next.
+    pub async fn stop(self) {
+        let Self { drive, stop, serving, reaping, .. } = self;
+        drop(stop);
+        let _ = serving.await;
+        drive.tasks.close();
+        if timeout(SETTLE, drive.tasks.wait()).await.is_err() {
+            tracing::warn!("an upload did not come to its end in time");
+        }
+        // The reaper ends when nobody can give it orders any more, and it is the last to use the database.
+        let closed = drive.store.closed();
+        drop(drive);
+        let _ = timeout(SETTLE, reaping).await;
+        let _ = timeout(SETTLE, closed.cancelled()).await;
+    }
+}
+
+/// What a data folder holds.
+struct Opened {
+    store: Store,
+    blobs: Blobs,
+    token: String,
+}
+
+fn open(data: &Path, token: Option<String>) -> Result<Opened, ServerError> {
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ServerError::Data { path, source }
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(unusable(data))?;
+    let lock_path = data.join("lock");
+    let lock =
+        OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path).map_err(unusable(&lock_path))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => ServerError::InUse(data.to_owned()),
+        TryLockError::Error(source) => unusable(&lock_path)(source),
+    })?;
+    let database = data.join("drive.db");
+    let store = Store::open(&database, lock).map_err(|error| match error {
+        OpenError::Newer(_) | OpenError::Foreign => {
+            ServerError::Format { path: data.to_owned(), reason: error.to_string() }
+        }
+        OpenError::Sqlite(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                ServerError::Format { path: data.to_owned(), reason: error.to_string() }
+            }
+            _ => unusable(&database)(io::Error::other(error)),
+        },
+    })?;
+    let folder = data.join("blobs");
+    let blobs = Blobs::open(folder.clone()).map_err(unusable(&folder))?;
+    let file = data.join("token");
+    let token = match token {
+        Some(token) => token,
+        None => auth::kept_token(&file).map_err(unusable(&file))?,
+    };
+    if !is_token(&token) {
+        return Err(ServerError::Token);
+    }
+    Ok(Opened { store, blobs, token })
+}
+
+fn is_token(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,0 +1,53 @@
+//! `about`: the account and its storage.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::call::{Call, Json};
+use super::drive::Drive;
+use super::error::{ApiError, Result};
+use super::export;
+use super::render::{Object, select, user};
+use super::schema;
+use super::store::{totals, trash};
+
+/// Colours that the real service offers for folders.
+const PALETTE: [&str; 6] = ["#ac725e", "#d06b64", "#f83a22", "#fa573c", "#ff7537", "#ffad46"];
+
+/// `GET …/about`
+pub(crate) async fn get(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+    let fields = call.params().filled("fields").ok_or_else(ApiError::fields_required)?;
+    let mask = schema::ABOUT.mask(Some(fields))?;
+    let limits = drive.limits;
+    let identity = drive.store.identity().clone();
+    drive
+        .store
+        .read(move |db| {
+            let used = totals(db)?.used;
+            let in_trash = if mask.select("storageQuota").is_some() { trash::used(db)? } else { 0 };
+            let mut about = Object::new(&mask);
+            about.put("kind", || "drive#about");
+            about.nest("user", |mask| select(mask, user(&identity)));
+            about.nest("storageQuota", |mask| {
+                let mut quota = Object::new(mask);
+                quota.put_some("limit", || limits.storage.map(|limit| limit.to_string()));
+                quota.put("usage", || used.to_string());
+                quota.put("usageInDrive", || used.to_string());
+                quota.put("usageInDriveTrash", || in_trash.to_string());
+                quota.finish()
+            });
+            about.nest("exportFormats", |mask| select(mask, export::table()));
+            for name in ["importFormats", "maxImportSizes"] {
+                about.put(name, || Value::Object(serde_json::Map::new()));
+            }
+            about.put("maxUploadSize", || limits.upload_bytes.to_string());
+            about.put("appInstalled", || true);
+            about.put("canCreateDrives", || false);
+            about.put("canCreateTeamDrives", || false);
+            about.put("folderColorPalette", || json!(PALETTE));
+            Ok(call.json(&about.finish()))
+        })
+        .await
+}

@@ -1,0 +1,85 @@
+//! Who may call: the bearer token of the drive, and the file it is kept in.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header;
+
+use super::call::{Arrival, Caller, header_text};
+use super::drive::Drive;
+use super::error::{ApiError, Result};
+use super::ids;
+
+/// The application of whoever has the drive's own token.
+const OWN_APP: &str = "drivemount";
+
+/// The token kept in `file`; a fresh one is made (readable by this user alone) if there is none.
+pub(crate) fn kept_token(file: &Path) -> io::Result<String> {
+    match fs::read_to_string(file) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // Empty: its writer died. Made anew.
+        Ok(_) | Err(_) => {}
+    }
+    let token = ids::secret();
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    writeln!(file, "{token}")?;
+    Ok(token)
+}
+
+/// Lets a call pass if it bears the token, in its header or (as the API allows) in its query.
+pub(crate) async fn check(State(drive): State<Arc<Drive>>, mut request: Request, next: Next) -> Result<Response> {
+    let in_header = header_text(request.headers(), header::AUTHORIZATION).and_then(bearer);
+    let arrival = request.extensions().get::<Arrival>();
+    let in_query = || {
+        let params = &arrival?.params;
+        params.get("access_token").or_else(|| params.get("oauth_token"))
+    };
+    let known = in_header.or_else(in_query).is_some_and(|token| is_equal(token.as_bytes(), drive.token().as_bytes()));
+    if !known {
+        return Err(ApiError::unauthenticated());
+    }
+    request.extensions_mut().insert(Caller { app: OWN_APP.into() });
+    Ok(next.run(request).await)
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Compares without telling by its duration where the first difference is.
+fn is_equal(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_kept_for_the_next_start_and_for_nobody_else() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("token");
+        let token = kept_token(&file).expect("is made");
+        assert_eq!(kept_token(&file).expect("is read"), token);
+        let mode = fs::metadata(&file).expect("exists").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_scheme_may_be_in_any_case() {
+        assert_eq!(bearer("Bearer abc"), Some("abc"));
+        assert_eq!(bearer("bearer abc"), Some("abc"));
+        assert_eq!(bearer("Basic abc"), None);
+        assert!(is_equal(b"abc", b"abc") && !is_equal(b"abc", b"abd") && !is_equal(b"abc", b"ab"));
+    }
+}

@@ -1,0 +1,74 @@
+//! The feed of changes.
+//!
+//! A token is a place in the feed: the number of the first change not seen yet. It never expires. Each item has one entry,
+//! at the place of its last change; so a reader that goes from page to page may meet an item again, but never misses one.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde_json::json;
+
+use super::call::{Call, Json};
+use super::drive::Drive;
+use super::error::{ApiError, Result};
+use super::params::Params;
+use super::render::{self, Object, View, select};
+use super::schema;
+use super::store::changes::{self, Change};
+use super::store::totals;
+
+const DEFAULT_PAGE: usize = 100;
+
+/// `GET …/changes/startPageToken`
+pub(crate) async fn start_page_token(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+    check_drive(call.params())?;
+    let mask = call.mask(&schema::START_PAGE_TOKEN)?;
+    let totals = drive.store.read(totals).await?;
+    let token = (totals.change + 1).to_string();
+    Ok(call.json(&select(&mask, json!({ "kind": "drive#startPageToken", "startPageToken": token }))))
+}
+
+/// `GET …/changes`
+pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+    let params = call.params();
+    check_drive(params)?;
+    let mask = call.mask(&schema::CHANGE_LIST)?;
+    let size = params.page_size(DEFAULT_PAGE)?;
+    let removed = params.flag("includeRemoved", true)?;
+    let token = params.filled("pageToken").ok_or_else(|| ApiError::required("pageToken"))?;
+    let from = number(token).ok_or(ApiError::invalid_value("pageToken"))?;
+    let identity = drive.store.identity().clone();
+    drive
+        .store
+        .read(move |db| {
+            let end = totals(db)?.change + 1;
+            if from > end {
+                return Err(ApiError::invalid_value("pageToken"));
+            }
+            // One more than asked for tells whether this page is the last, and where the next begins.
+            let mut entries = changes::page(db, call.app(), from, size + 1, removed)?;
+            let next = entries.get(size).map(Change::version);
+            entries.truncate(size);
+            let view = View { identity: &identity, origin: call.origin() };
+            let mut answer = Object::new(&mask);
+            answer.put("kind", || "drive#changeList");
+            answer.nest("changes", |mask| entries.iter().map(|entry| render::change(entry, view, mask)).collect());
+            match next {
+                Some(next) => answer.put("nextPageToken", || next.to_string()),
+                None => answer.put("newStartPageToken", || end.to_string()),
+            }
+            Ok(call.json(&answer.finish()))
+        })
+        .await
+}
+
+/// A token as this feed writes them: digits, no zero in front.
+fn number(token: &str) -> Option<i64> {
+    let is_canonical = !token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit());
+    if is_canonical { token.parse().ok() } else { None }
+}
+
+/// There are no shared drives, so none has a feed.
+fn check_drive(params: &Params) -> Result<()> {
+    params.filled("driveId").map_or(Ok(()), |id| Err(ApiError::drive_not_found(id)))
+}

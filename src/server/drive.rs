@@ -1,0 +1,54 @@
+//! The embedded drive: what all handlers share.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::Limits;
+use super::blobs::Blobs;
+use super::call::Call;
+use super::error::Result;
+use super::items::Rules;
+use super::reaper::Reaper;
+use super::store::{Store, contents};
+
+/// One drive, open.
+#[derive(Debug)]
+pub(crate) struct Drive {
+    pub store: Arc<Store>,
+    pub blobs: Blobs,
+    pub limits: Limits,
+    pub reaper: Reaper,
+    /// Work that goes on when the client that asked for it has hung up.
+    pub tasks: TaskTracker,
+    token: String,
+}
+
+impl Drive {
+    pub(crate) fn new(store: Arc<Store>, blobs: Blobs, reaper: Reaper, limits: Limits, token: String) -> Self {
+        Self { store, blobs, limits, reaper, tasks: TaskTracker::new(), token }
+    }
+
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Makes a change to the drive: all of it, durably, or nothing.
+    pub(crate) async fn change<T, F>(self: &Arc<Self>, call: &Call, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Rules<'_>) -> Result<T> + Send + 'static,
+    {
+        let (drive, call) = (self.clone(), call.clone());
+        let change = move |edit: &super::store::Edit<'_>| {
+            let identity = drive.store.identity();
+            let result = job(&Rules { edit, identity, limits: &drive.limits, app: call.app() })?;
+            Ok((result, contents::has_doomed(edit.db)?))
+        };
+        let (result, has_doomed) = self.store.write(change).await?;
+        if has_doomed {
+            self.reaper.look();
+        }
+        Ok(result)
+    }
+}

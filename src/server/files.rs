@@ -1,0 +1,207 @@
+//! The calls on files that have no content in their body, and ids.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
+use serde_json::json;
+
+use super::call::{Call, Json, Named, json_body};
+use super::download;
+use super::drive::Drive;
+use super::error::{ApiError, Result};
+use super::ids;
+use super::items::{Moves, Rules};
+use super::metadata::Metadata;
+use super::order::Order;
+use super::page;
+use super::params::Params;
+use super::query;
+use super::query::sql::{Asker, condition};
+use super::render::{self, EMAIL, Object, View, select};
+use super::schema;
+use super::store::{list, minted, rows};
+
+/// Entries of a page when the client does not say.
+const DEFAULT_PAGE: usize = 100;
+
+/// `GET …/files/{id}`
+pub(crate) async fn get(
+    State(drive): State<Arc<Drive>>,
+    Named(id): Named<String>,
+    call: Call,
+    headers: HeaderMap,
+) -> Result<Response> {
+    if call.params().get("alt") == Some("media") {
+        return download::file(&drive, &id, &headers).await;
+    }
+    let mask = call.mask(&schema::FILE)?;
+    let identity = drive.store.identity().clone();
+    let json = drive.store.read(move |db| {
+        let item = rows::get(db, call.app(), identity.resolve(&id))?;
+        let view = View { identity: &identity, origin: call.origin() };
+        Ok(call.json(&render::file(&item, view, &mask)))
+    });
+    Ok(json.await?.into_response())
+}
+
+/// `GET …/files`
+pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+    let params = call.params();
+    let mask = call.mask(&schema::FILE_LIST)?;
+    let size = params.page_size(DEFAULT_PAGE)?;
+    let order = params.filled("orderBy").map(Order::parse).transpose()?;
+    let expr = params.filled("q").map(query::parse).transpose()?;
+    if order.is_some() && expr.as_ref().is_some_and(query::Expr::has_full_text) {
+        let message = "Sorting is not supported for queries with fullText terms.";
+        return Err(ApiError::invalid("orderBy", message));
+    }
+    let is_empty = !spaces(params)?;
+    check_corpora(params)?;
+    let order = order.unwrap_or_default();
+    let identity = drive.store.identity().clone();
+    let question = json!(["q", "orderBy", "corpora", "driveId", "spaces"].map(|name| params.filled(name))).to_string();
+    let position = match params.filled("pageToken") {
+        Some(token) => Some(page::position(&identity.secret, &question, token)?),
+        None => None,
+    };
+    drive
+        .store
+        .read(move |db| {
+            let asker = Asker { app: call.app(), email: EMAIL, root: &identity.root };
+            let condition = expr.map(|expr| condition(&expr, asker));
+            let page = if is_empty {
+                list::Page { items: Vec::new(), next: None }
+            } else {
+                list::page(db, call.app(), condition.as_ref(), &order, position.as_ref(), size)?
+            };
+            let view = View { identity: &identity, origin: call.origin() };
+            let mut answer = Object::new(&mask);
+            answer.put("kind", || "drive#fileList");
+            answer.put("incompleteSearch", || false);
+            let next = page.next.as_ref();
+            answer.put_some("nextPageToken", || Some(page::token(&identity.secret, &question, next?)));
+            answer.nest("files", |mask| page.items.iter().map(|item| render::file(item, view, mask)).collect());
+            Ok(call.json(&answer.finish()))
+        })
+        .await
+}
+
+/// Whether a listing is to look at the one space that this drive has.
+fn spaces(params: &Params) -> Result<bool> {
+    let spaces = params.list("spaces");
+    if spaces.iter().any(|space| !matches!(*space, "drive" | "appDataFolder" | "photos")) {
+        return Err(ApiError::invalid_value("spaces"));
+    }
+    Ok(spaces.is_empty() || spaces.contains(&"drive"))
+}
+
+/// Everything is in one corpus, the user's own; there are no shared drives.
+fn check_corpora(params: &Params) -> Result<()> {
+    match (params.filled("corpora"), params.filled("driveId")) {
+        (Some("drive"), None) => {
+            Err(ApiError::invalid("driveId", "The driveId parameter must be specified when corpora is drive."))
+        }
+        (_, Some(id)) => Err(ApiError::drive_not_found(id)),
+        (None | Some("user" | "domain" | "allDrives"), None) => Ok(()),
+        (Some(_), None) => Err(ApiError::invalid_value("corpora")),
+    }
+}
+
+/// `GET …/files/generateIds`
+pub(crate) async fn generate_ids(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+    let params = call.params();
+    let mask = call.mask(&schema::GENERATED_IDS)?;
+    let count = params.number("count", 10, &(1..=1000))?;
+    let space = params.filled("space").unwrap_or("drive");
+    if !matches!(space, "drive" | "appDataFolder") {
+        return Err(ApiError::invalid_value("space"));
+    }
+    let is_shortcut = match params.filled("type") {
+        None | Some("files") => false,
+        Some("shortcuts") => true,
+        Some(_) => return Err(ApiError::invalid_value("type")),
+    };
+    let ids: Vec<String> = (0..count).map(|_| ids::file()).collect();
+    let answer = json!({ "kind": "drive#generatedIds", "space": space, "ids": ids });
+    drive.change(&call, move |rules| minted::add(rules.edit, &ids, is_shortcut)).await?;
+    Ok(call.json(&select(&mask, answer)))
+}
+
+/// `POST …/files`
+pub(crate) async fn create(
+    State(drive): State<Arc<Drive>>,
+    call: Call,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json> {
+    let metadata = Metadata::parse(&json_body(&headers, body).await?)?;
+    change(&drive, call, move |rules| rules.create(&metadata, None)).await
+}
+
+/// `PATCH …/files/{id}`
+pub(crate) async fn update(
+    State(drive): State<Arc<Drive>>,
+    Named(id): Named<String>,
+    call: Call,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json> {
+    let metadata = Metadata::parse(&json_body(&headers, body).await?)?;
+    let list = |name: &str| call.params().list(name).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let (add, remove) = (list("addParents"), list("removeParents"));
+    change(&drive, call, move |rules| {
+        rules.update(&id, &metadata, Moves { add: &add, remove: &remove }, None)?;
+        Ok(rules.identity.resolve(&id).to_owned())
+    })
+    .await
+}
+
+/// `POST …/files/{id}/copy`
+pub(crate) async fn copy(
+    State(drive): State<Arc<Drive>>,
+    Named(id): Named<String>,
+    call: Call,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json> {
+    let metadata = Metadata::parse(&json_body(&headers, body).await?)?;
+    let keep_forever = call.params().flag("keepRevisionForever", false)?;
+    change(&drive, call, move |rules| rules.copy(&id, &metadata, keep_forever)).await
+}
+
+/// Makes a change of one file and answers with the file as it is then.
+async fn change<F>(drive: &Arc<Drive>, call: Call, job: F) -> Result<Json>
+where
+    F: FnOnce(&Rules<'_>) -> Result<String> + Send + 'static,
+{
+    let mask = call.mask(&schema::FILE)?;
+    let answer = call.clone();
+    drive
+        .change(&call, move |rules| {
+            let id = job(rules)?;
+            let item = rows::get(rules.edit.db, rules.app, &id)?;
+            let view = View { identity: rules.identity, origin: answer.origin() };
+            Ok(answer.json(&render::file(&item, view, &mask)))
+        })
+        .await
+}
+
+/// `DELETE …/files/{id}`
+pub(crate) async fn delete(
+    State(drive): State<Arc<Drive>>,
+    Named(id): Named<String>,
+    call: Call,
+) -> Result<StatusCode> {
+    drive.change(&call, move |rules| rules.delete(&id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE …/files/trash`
+pub(crate) async fn empty_trash(State(drive): State<Arc<Drive>>, call: Call) -> Result<StatusCode> {
+    let shared_drive = call.params().filled("driveId").map(str::to_owned);
+    drive.change(&call, move |rules| rules.empty_trash(shared_drive.as_deref())).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

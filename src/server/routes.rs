@@ -1,0 +1,35 @@
+//! Which call goes where.
+//!
+//! The literal paths below `files/` have the shape of an id; the router prefers them to `{id}`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{delete, get, post};
+
+use super::drive::Drive;
+use super::error::ApiError;
+use super::{about, auth, changes, download, drives, files, revisions};
+
+/// The API of a drive.
+pub(crate) fn router(drive: Arc<Drive>) -> Router {
+    Router::new()
+        .route("/drive/v3/about", get(about::get))
+        .route("/drive/v3/changes", get(changes::list))
+        .route("/drive/v3/changes/startPageToken", get(changes::start_page_token))
+        .route("/drive/v3/drives", get(drives::list))
+        .route("/drive/v3/drives/{id}", get(drives::get))
+        .route("/drive/v3/files", get(files::list).post(files::create))
+        .route("/drive/v3/files/generateIds", get(files::generate_ids))
+        .route("/drive/v3/files/trash", delete(files::empty_trash))
+        .route("/drive/v3/files/{id}", get(files::get).patch(files::update).delete(files::delete))
+        .route("/drive/v3/files/{id}/copy", post(files::copy))
+        .route("/drive/v3/files/{id}/export", get(download::export))
+        .route("/drive/v3/files/{id}/revisions", get(revisions::list))
+        .route("/drive/v3/files/{id}/revisions/{revision}", get(revisions::get))
+        .method_not_allowed_fallback(async || ApiError::no_such_method())
+        .route_layer(from_fn_with_state(drive.clone(), auth::check))
+        .fallback(async || ApiError::no_such_path())
+        .with_state(drive)
+}
