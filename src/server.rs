@@ -7,7 +7,7 @@
 //! ```text
 //!   connections  routes  auth                      accepting and ending, which call goes where, who may call
 //!   files  revisions  about  changes  drives       the calls
-//!     download  export
+//!     upload  download  export
 //!   items                                          the rules: what may be done, and what it brings about
 //!   params  fields  query  order  page             the languages of the API: what is asked,
 //!     metadata  render  schema  error              what is written, what is answered
@@ -21,8 +21,6 @@
 //!
 //! **On disk**, below the data folder: `drive.db` (and its `-wal`), `blobs/` (one file a content), `lock` (held while a
 //! server runs), `token` (if none was given).
-
-#![allow(dead_code, unused_imports)] // uploads, which follow, use the rest
 
 mod about;
 mod auth;
@@ -52,6 +50,7 @@ mod revisions;
 mod routes;
 mod schema;
 mod store;
+mod upload;
 
 use std::fs::{DirBuilder, OpenOptions, TryLockError};
 use std::io;

@@ -11,6 +11,7 @@ use super::error::Result;
 use super::items::Rules;
 use super::reaper::Reaper;
 use super::store::{Store, contents};
+use super::upload::Sessions;
 
 /// One drive, open.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Drive {
     pub store: Arc<Store>,
     pub blobs: Blobs,
     pub limits: Limits,
+    /// Resumable uploads under way.
+    pub sessions: Sessions,
     pub reaper: Reaper,
     /// Work that goes on when the client that asked for it has hung up.
     pub tasks: TaskTracker,
@@ -26,7 +29,7 @@ pub(crate) struct Drive {
 
 impl Drive {
     pub(crate) fn new(store: Arc<Store>, blobs: Blobs, reaper: Reaper, limits: Limits, token: String) -> Self {
-        Self { store, blobs, limits, reaper, tasks: TaskTracker::new(), token }
+        Self { store, blobs, limits, sessions: Sessions::default(), reaper, tasks: TaskTracker::new(), token }
     }
 
     pub(crate) fn token(&self) -> &str {

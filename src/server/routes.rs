@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 
 use super::drive::Drive;
 use super::error::ApiError;
-use super::{about, auth, changes, download, drives, files, revisions};
+use super::{about, auth, changes, download, drives, files, revisions, upload};
 
 /// The API of a drive.
 pub(crate) fn router(drive: Arc<Drive>) -> Router {
@@ -28,6 +28,11 @@ pub(crate) fn router(drive: Arc<Drive>) -> Router {
         .route("/drive/v3/files/{id}/export", get(download::export))
         .route("/drive/v3/files/{id}/revisions", get(revisions::list))
         .route("/drive/v3/files/{id}/revisions/{revision}", get(revisions::get))
+        .route("/upload/drive/v3/files", post(upload::create).put(upload::send).delete(upload::cancel))
+        .route(
+            "/upload/drive/v3/files/{id}",
+            patch(upload::update).put(upload::send).post(upload::send).delete(upload::cancel),
+        )
         .method_not_allowed_fallback(async || ApiError::no_such_method())
         .route_layer(from_fn_with_state(drive.clone(), auth::check))
         .fallback(async || ApiError::no_such_path())
