@@ -1,11 +1,105 @@
 //! `drivemount serve`: runs the embedded drive.
 
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::{Exit, Failure};
+use crate::server::{Limits, Options, Server, ServerError};
+
+/// Where the token may come from, beside the flags: arguments of a process are seen by everybody on the machine.
+const TOKEN_VARIABLE: &str = "DRIVEMOUNT_SERVE_TOKEN";
 
 /// Run a Drive-compatible server on this machine
+///
+/// It speaks the Google Drive v3 protocol and keeps everything in one folder. When it can be used it prints one line with its
+/// address, and it runs until it is interrupted.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Folder of the drive's data; made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Token that clients must show; without any, one is made and kept in DIR/token
+    ///
+    /// Other users of the machine can see arguments: rather use --token-file, or the variable `DRIVEMOUNT_SERVE_TOKEN`.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
+    token: Option<String>,
+    /// File that holds the token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Bytes that the drive can hold; without it, there is no limit
+    #[arg(long, value_name = "BYTES")]
+    quota: Option<u64>,
+    /// Let other machines connect. The connection is not encrypted: only on a network that you trust
+    #[arg(long)]
+    allow_remote: bool,
+}
 
-pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
-    Err(Failure::new(Exit::Failure, "not built yet"))
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    // Diagnostics go to stderr, by RUST_LOG; a subscriber that is set already is as good.
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let options = options(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Failure, format!("cannot start threads: {error}")))?;
+    runtime.block_on(serve(options))
+}
+
+fn options(args: &Args) -> Result<Options, Failure> {
+    let token = match (&args.token, &args.token_file) {
+        (Some(token), _) => Some(token.clone()),
+        (None, Some(file)) => {
+            let text = fs::read_to_string(file).map_err(|error| {
+                let file = file.display();
+                Failure::new(Exit::Usage, format!("cannot read the token file {file}: {error}"))
+            })?;
+            Some(text.trim().to_owned())
+        }
+        (None, None) => env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
+    };
+    Ok(Options {
+        listen: args.listen,
+        token,
+        allow_remote: args.allow_remote,
+        limits: Limits { storage: args.quota, ..Limits::default() },
+        ..Options::new(&args.data)
+    })
+}
+
+async fn serve(options: Options) -> Result<Exit, Failure> {
+    // Before the ready line: whoever reads that may send a signal at once.
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        return Err(Failure::new(Exit::Failure, "cannot receive signals"));
+    };
+    let data = options.data.display().to_string();
+    let kept_token = if options.token.is_none() { format!(", token in {data}/token") } else { String::new() };
+    let server = Server::start(options).await.map_err(|error| Failure::new(exit(&error), error.to_string()))?;
+    let ready = format!("drivemount serve: ready at {} (data in {data}{kept_token})\n", server.url());
+    let mut stdout = io::stdout();
+    if let Err(error) = stdout.write_all(ready.as_bytes()).and_then(|()| stdout.flush()) {
+        tracing::warn!(%error, "nobody reads the ready line");
+    }
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    server.stop().await;
+    Ok(Exit::Success)
+}
+
+fn exit(error: &ServerError) -> Exit {
+    match error {
+        ServerError::NotLoopback(_) | ServerError::Token => Exit::Usage,
+        ServerError::Listen { .. } => Exit::Failure,
+        // The data folder is to a server what the cache folder is to a mount.
+        ServerError::Data { .. } | ServerError::InUse(_) | ServerError::Format { .. } => Exit::Cache,
+    }
 }
