@@ -1,30 +1,59 @@
 //! The command line: one file a command, no logic but arguments, output and exit code.
 
+mod daemon;
+mod demo;
+mod flush;
+mod mount;
+mod output;
 mod serve;
+mod status;
+mod target;
+mod unmount;
 
 use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::control::ClientError;
+use crate::mount::FailureSort;
+
 /// Mount your cloud drive at /content/drive on any Linux runtime.
 #[derive(Debug, Parser)]
-#[command(name = "drivemount", version, propagate_version = true)]
+#[command(name = "drivemount", version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const AFTER_HELP: &str = "Try it without an account:\n  drivemount demo --at /content/drive\n\n\
+                          Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 sign-in required, 4 cannot be mounted here,\n\
+                          5 done but not everything is on the drive yet, 6 cache folder unusable, 7 drive not reachable";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Mount(Box<mount::Args>),
+    Unmount(unmount::Args),
+    Flush(flush::Args),
+    Status(status::Args),
+    Demo(demo::Args),
     Serve(serve::Args),
+    /// The part of a mount that runs in the background; reads its settings from standard input
+    #[command(hide = true)]
+    Daemon(daemon::Args),
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Mount(args) => mount::run(*args),
+        Command::Unmount(args) => unmount::run(&args),
+        Command::Flush(args) => flush::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Daemon(args) => daemon::run(&args),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -62,6 +91,18 @@ impl From<Exit> for ExitCode {
     }
 }
 
+impl From<FailureSort> for Exit {
+    fn from(sort: FailureSort) -> Self {
+        match sort {
+            FailureSort::SignIn => Self::SignIn,
+            FailureSort::CannotMount => Self::CannotMount,
+            FailureSort::Cache => Self::Cache,
+            FailureSort::Unreachable => Self::Unreachable,
+            FailureSort::Other => Self::Failure,
+        }
+    }
+}
+
 /// Why a command failed: a sentence that says what to do, and the exit code.
 #[derive(Debug)]
 struct Failure {
@@ -75,8 +116,20 @@ impl Failure {
     }
 }
 
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::new(Exit::Failure, error.to_string())
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+/// A runtime for a command that asks a daemon something.
+fn small_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Failure, format!("cannot start: {error}")))
 }

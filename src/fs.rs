@@ -16,6 +16,7 @@ mod change;
 mod dir;
 mod handle;
 mod io;
+mod owner;
 mod place;
 mod remote;
 mod revoke;
@@ -117,6 +118,8 @@ pub struct Caller {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Its thread, as the kernel numbers it; 0: not known.
+    pub thread: u32,
 }
 
 /// What the mount decides for all entries.
@@ -228,11 +231,13 @@ impl Fs {
         Ok(())
     }
 
-    /// The entry of a number: as it is open, or as the tree has it.
+    /// The entry of a number: as it is open, or as the tree has it. Of a number that means nothing any more the kernel is told
+    /// that it is *stale*, and not that there is no such file: then it looks the name up again, which may mean another entry by
+    /// now.
     fn node(&self, ino: Ino) -> Result<Node> {
         if let Some(node) = self.files.unlinked(ino) {
             return Ok(node);
         }
-        self.tree.node(ino)?.ok_or_else(|| Kind::NotFound.into())
+        self.tree.node(ino)?.ok_or_else(|| Kind::Stale.into())
     }
 }

@@ -9,7 +9,9 @@ mod adapter;
 mod convert;
 mod revoke;
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +22,10 @@ use tokio_util::sync::CancellationToken;
 use self::adapter::Adapter;
 pub use self::revoke::KernelCaches;
 use crate::fs::Fs;
+use crate::sys::{self, FuseMount};
+
+/// What the table of mounts shows as the type of file system, after `fuse.`.
+pub const NAME: &str = "drivemount";
 
 /// Threads that take requests from the kernel. Two keep one answering while the other is at the local disk.
 const THREADS: usize = 2;
@@ -51,22 +57,40 @@ pub fn mount(
     ended: CancellationToken,
 ) -> io::Result<Mounted> {
     let mut config = Config::default();
-    config.mount_options = vec![
-        MountOption::FSName(options.source.clone()),
-        MountOption::Subtype("drivemount".to_owned()),
-        // The kernel checks permission bits itself, exactly as on a disk.
-        MountOption::DefaultPermissions,
-        MountOption::NoDev,
-        MountOption::NoSuid,
-        if options.read_only { MountOption::RO } else { MountOption::RW },
-    ];
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(THREADS);
     // Each thread waits in a queue of its own.
     config.clone_fd = true;
-    let session = Session::new(Adapter::new(fs, runtime, ended), mountpoint, &config)?;
-    caches.connect(session.notifier());
+    let adapter = Adapter::new(fs, runtime, ended);
+    let session = match mount_directly(mountpoint, options) {
+        Ok(device) => Session::from_fd(adapter, device.into(), config.acl, config)?,
+        // Not the superuser: the set-uid helper `fusermount3` may.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            config.mount_options = vec![
+                MountOption::FSName(options.source.clone()),
+                MountOption::Subtype(NAME.to_owned()),
+                // The kernel checks permission bits itself, exactly as on a disk.
+                MountOption::DefaultPermissions,
+                MountOption::NoDev,
+                MountOption::NoSuid,
+                if options.read_only { MountOption::RO } else { MountOption::RW },
+            ];
+            Session::new(adapter, mountpoint, &config)?
+        }
+        Err(error) => return Err(error),
+    };
+    caches.connect(session.notifier(), session.as_fd().try_clone_to_owned()?);
     Ok(Mounted { session: session.spawn()? })
+}
+
+/// Mounts without a helper. (`fuser` can do so too, but then the table of mounts does not show whose mount it is.)
+fn mount_directly(mountpoint: &Path, options: &MountOptions) -> io::Result<File> {
+    let device = File::options().read(true).write(true).open("/dev/fuse")?;
+    let kind = format!("fuse.{NAME}");
+    let MountOptions { source, read_only, allow_other } = options;
+    let request = FuseMount { source, kind: &kind, read_only: *read_only, allow_other: *allow_other };
+    sys::mount_fuse(&device, mountpoint, &request)?;
+    Ok(device)
 }
 
 impl Mounted {

@@ -255,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_moves_the_log_into_the_file() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = open(&dir).expect("opens");
+        let path = dir.path().join("state.db");
+        for number in 0..100 {
+            state.set_fact(&format!("fact {number}"), &"x".repeat(1000)).expect("writes");
+        }
+        assert!(std::fs::metadata(&path).expect("stat").len() < 50_000);
+        state.checkpoint().expect("checkpoints");
+        assert!(std::fs::metadata(&path).expect("stat").len() > 100_000);
+    }
+
+    #[test]
     fn readers_do_not_wait_for_a_writer() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let state = open(&dir).expect("opens");

@@ -31,6 +31,41 @@ pub fn punch_hole(file: &File, range: Range<u64>) -> io::Result<()> {
     })
 }
 
+/// Mounts a FUSE file system whose requests come out of `device` (an open `/dev/fuse`). For the superuser only.
+pub fn mount_fuse(device: &File, mountpoint: &Path, request: &FuseMount<'_>) -> io::Result<()> {
+    let (user, group) = user_and_group();
+    let others = if request.allow_other { ",allow_other" } else { "" };
+    // fuse(8), "rootmode": the type of the root, a folder.
+    let options =
+        format!("fd={},rootmode=40000,user_id={user},group_id={group},default_permissions{others}", device.as_raw_fd());
+    let (source, place) = (c_string(OsStr::new(request.source))?, c_string(mountpoint.as_os_str())?);
+    let (kind, options) = (c_string(OsStr::new(request.kind))?, c_string(OsStr::new(&options))?);
+    let read_only = if request.read_only { libc::MS_RDONLY } else { 0 };
+    // SAFETY: all pointers are to C strings that outlive the call; the descriptor is open.
+    check(unsafe {
+        libc::mount(
+            source.as_ptr(),
+            place.as_ptr(),
+            kind.as_ptr(),
+            libc::MS_NOSUID | libc::MS_NODEV | read_only,
+            options.as_ptr().cast(),
+        )
+    })
+}
+
+/// What [`mount_fuse`] is to tell the kernel.
+#[derive(Debug, Clone, Copy)]
+pub struct FuseMount<'a> {
+    /// What the table of mounts shows as the source.
+    pub source: &'a str,
+    /// The type of file system: `fuse.` and a name.
+    pub kind: &'a str,
+    /// No changes at all.
+    pub read_only: bool,
+    /// Other users may use it too.
+    pub allow_other: bool,
+}
+
 /// Detaches a mount from the tree at once; it ends when its last user does.
 pub fn unmount_lazily(mountpoint: &Path) -> io::Result<()> {
     let path = c_string(mountpoint.as_os_str())?;
@@ -100,7 +135,7 @@ mod tests {
     #[test]
     fn a_punched_hole_reads_zeros_and_frees_its_blocks() {
         let file = tempfile::tempfile().expect("temporary file");
-        file.write_all_at(&[7; 1 << 20], 0).expect("writes");
+        file.write_all_at(&vec![7; 1 << 20], 0).expect("writes");
         let before = file.metadata().expect("stat").blocks();
         punch_hole(&file, 0..1 << 19).expect("punches");
         let after = file.metadata().expect("stat");

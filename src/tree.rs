@@ -331,6 +331,11 @@ impl Tree {
         Ok(self.state.read(|db| nodes::children(db, parent))?)
     }
 
+    /// Keeps the log of the database short. Blocks on the disk.
+    pub fn checkpoint(&self) -> Result<()> {
+        Ok(self.state.checkpoint()?)
+    }
+
     /// The path of an entry below the mountpoint, `a/b`; for people, not for opening: it may be gone the next moment.
     pub fn path(&self, ino: Ino) -> Result<String> {
         Ok(self.state.read(|db| nodes::path(db, ino))?)

@@ -168,7 +168,7 @@ fn another_revision_of_a_file_is_another_entry() {
 fn a_whole_file_is_adopted_without_a_copy() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let cache = Cache::open(&dir.path().join("blocks"), LEAST).expect("opens");
-    let bytes: Vec<u8> = (0..3 * MIB + 5).map(|at| (at / 1000 % 256) as u8).collect();
+    let bytes: Vec<u8> = (0..3 * MIB + 5).map(|at| (at / 1000).to_le_bytes()[0]).collect();
     let path = dir.path().join("staged");
     std::fs::write(&path, &bytes).expect("writes");
     let inode = std::fs::metadata(&path).expect("stat").ino();

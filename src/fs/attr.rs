@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Answer, Entry, Fs, NodeId, Result, TTL};
 use crate::clock::{self, Instant, Timestamp};
 use crate::error::Kind;
+use crate::remote::Quota;
 use crate::tree::local::Attributes;
 use crate::tree::{Node, NodeKind};
 
@@ -165,6 +166,11 @@ impl Fs {
             self.writeback.set_attributes(ino, changes)?.ok_or(Kind::NotFound)?;
         }
         self.getattr(id)
+    }
+
+    /// The drive's storage, as it was last asked.
+    pub fn quota(&self) -> Quota {
+        self.quota.lock().0
     }
 
     /// `statfs`: the storage of the drive, as of a minute ago at most, but never waiting for it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::attr::{FILE_MODE, FOLDER_MODE};
 use super::dir::name;
+use super::handle::{Bytes, OpenFlags};
 use super::{Answer, Caller, Entry, Fs, FsError, NodeId, Result};
 use crate::error::Kind;
 use crate::tree::{Node, NodeKind};
@@ -42,7 +43,8 @@ impl Fs {
             let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None);
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
-            let (handle, open) = fs.files.open(node.ino, true, super::handle::Bytes::Staged(staging));
+            let flags = OpenFlags { write: true, truncate: false, thread: caller.thread };
+            let (handle, open) = fs.files.open(node.ino, flags, Bytes::Staged(staging));
             open.file.written();
             Ok((fs.entry(folder, &node), handle))
         })

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::owner::Owners;
 use crate::clock::{self, Timestamp};
 use crate::content::{Reader, Session};
 use crate::tree::local::Attributes;
@@ -23,6 +24,8 @@ pub struct OpenFlags {
     pub write: bool,
     /// The content was cut to nothing with the opening.
     pub truncate: bool,
+    /// The thread that opens it.
+    pub thread: u32,
 }
 
 /// How the kernel may cache what it reads through a handle.
@@ -142,6 +145,8 @@ impl OpenFile {
 pub(super) struct Handle {
     pub(super) file: Arc<OpenFile>,
     pub(super) write: bool,
+    /// Who opened it, or wrote through it.
+    pub(super) owners: Owners,
     /// How this handle reads.
     pub(super) session: Mutex<Session>,
 }
@@ -168,16 +173,18 @@ impl Files {
     }
 
     /// Opens a file that may be open already; `bytes` if it is not.
-    pub(super) fn open(&self, ino: Ino, write: bool, bytes: Bytes) -> (u64, Arc<Handle>) {
+    pub(super) fn open(&self, ino: Ino, flags: OpenFlags, bytes: Bytes) -> (u64, Arc<Handle>) {
         let mut files = self.by_ino.write();
         let file = Arc::clone(files.entry(ino).or_insert_with(|| Arc::new(OpenFile::new(ino, bytes))));
         {
             let mut state = file.state.lock();
             state.handles += 1;
-            state.writers += u32::from(write);
+            state.writers += u32::from(flags.write);
         }
         drop(files);
-        let handle = Arc::new(Handle { file, write, session: Mutex::default() });
+        let owners = Owners::default();
+        owners.add(flags.thread);
+        let handle = Arc::new(Handle { file, write: flags.write, owners, session: Mutex::default() });
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         self.handles.write().insert(number, Arc::clone(&handle));
         (number, handle)

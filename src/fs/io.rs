@@ -26,7 +26,7 @@ impl Fs {
             NodeKind::Document if flags.write => return Err(Kind::Denied.into()),
             _ => {}
         }
-        let (number, handle, caching) = self.open_node(node, flags.write)?;
+        let (number, handle, caching) = self.open_node(node, flags)?;
         if flags.truncate && flags.write {
             let emptied = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, 0)?));
             if let Err(error) = emptied {
@@ -39,10 +39,10 @@ impl Fs {
         Ok((number, caching))
     }
 
-    fn open_node(&self, mut node: Node, write: bool) -> Result<(u64, Arc<Handle>, Caching)> {
+    fn open_node(&self, mut node: Node, flags: OpenFlags) -> Result<(u64, Arc<Handle>, Caching)> {
         let mut caching = Caching::Keep;
         for _ in 0..TRIES {
-            let (number, handle) = self.files.open(node.ino, write, self.bytes(&node)?);
+            let (number, handle) = self.files.open(node.ino, flags, self.bytes(&node)?);
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
             let now = self.node(node.ino)?;
@@ -50,7 +50,7 @@ impl Fs {
                 Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
                 Bytes::Staged(_) | Bytes::Text(_) => false,
             };
-            let others_write = !write && !handle.file.is_only_read();
+            let others_write = !flags.write && !handle.file.is_only_read();
             if !reads_another || others_write || !now.is_linked() {
                 return Ok((number, handle, caching));
             }
@@ -123,13 +123,14 @@ impl Fs {
         }
     }
 
-    /// `write`.
-    pub fn write(&self, handle: u64, offset: u64, bytes: &[u8]) -> Result<()> {
+    /// `write`, by a thread.
+    pub fn write(&self, handle: u64, thread: u32, offset: u64, bytes: &[u8]) -> Result<()> {
         self.writable()?;
         let handle = self.files.handle(handle).filter(|handle| handle.write).ok_or(Kind::BadHandle)?;
         let staging = self.stage(&handle.file)?;
         self.writeback.write(&staging, offset, bytes)?;
         handle.file.written();
+        handle.owners.add(thread);
         Ok(())
     }
 
@@ -157,7 +158,8 @@ impl Fs {
             NodeKind::Symlink => return Err(Kind::Invalid.into()),
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
-        let (number, handle, _) = self.open_node(node.clone(), true)?;
+        let flags = OpenFlags { write: true, truncate: false, thread: 0 };
+        let (number, handle, _) = self.open_node(node.clone(), flags)?;
         let resized = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, size)?));
         handle.file.written();
         // Who has it open seals it when they close it; if nobody has, the release below does.
@@ -165,10 +167,12 @@ impl Fs {
         resized.and(released)
     }
 
-    /// `close`: what was written so far is safe here from now on. Called for each descriptor of a handle.
-    pub fn flush(&self, handle: u64) -> Result<()> {
+    /// `close` of one of the descriptors of a handle, by a thread: what was written so far is safe here from now on, if it is a
+    /// thread of somebody who has to do with it.
+    pub fn flush(&self, handle: u64, thread: u32) -> Result<()> {
         let handle = self.files.handle(handle).ok_or(Kind::BadHandle)?;
-        if handle.write { self.seal(&handle.file, Durability::Process) } else { Ok(()) }
+        let declares = handle.write && handle.owners.include(thread);
+        if declares { self.seal(&handle.file, Durability::Process) } else { Ok(()) }
     }
 
     /// `fsync`: what was written so far survives the loss of power.

@@ -142,7 +142,7 @@ refuse!(
 );
 
 fn caller(request: &Request) -> Caller {
-    Caller { uid: request.uid(), gid: request.gid() }
+    Caller { uid: request.uid(), gid: request.gid(), thread: request.pid() }
 }
 
 fn give_entry(reply: ReplyEntry, entry: crate::fs::Entry) {
@@ -304,9 +304,9 @@ impl Filesystem for Adapter {
         reply.error(convert::errno(Kind::Unsupported));
     }
 
-    fn open(&self, _request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
         let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
-        let open = OpenFlags { write, truncate: flags.0 & libc::O_TRUNC != 0 };
+        let open = OpenFlags { write, truncate: flags.0 & libc::O_TRUNC != 0, thread: request.pid() };
         self.respond_now(
             "open",
             reply,
@@ -341,7 +341,7 @@ impl Filesystem for Adapter {
 
     fn write(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -351,12 +351,12 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        self.respond_now("write", reply, |fs| fs.write(fh.0, offset, data), |reply, ()| reply.written(length));
+        let (length, thread) = (u32::try_from(data.len()).unwrap_or(u32::MAX), request.pid());
+        self.respond_now("write", reply, |fs| fs.write(fh.0, thread, offset, data), |reply, ()| reply.written(length));
     }
 
-    fn flush(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
-        self.respond_now("flush", reply, |fs| fs.flush(fh.0), |reply, ()| reply.ok());
+    fn flush(&self, request: &Request, _ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
+        self.respond_now("flush", reply, |fs| fs.flush(fh.0, request.pid()), |reply, ()| reply.ok());
     }
 
     fn release(

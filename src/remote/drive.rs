@@ -102,6 +102,13 @@ impl DriveRemote {
     pub fn new(options: &DriveOptions, tokens: Arc<dyn TokenSource>) -> Result<Self> {
         Ok(Self { client: Arc::new(Client::new(options, tokens)?), root: OnceCell::new() })
     }
+
+    /// The same account over the same connections and at the same pace, for callers who want to know sooner that something
+    /// fails, or can wait longer than [`DriveOptions::retry_for`].
+    #[must_use]
+    pub fn with_patience(&self, retry_for: Duration) -> Self {
+        Self { client: Arc::new(self.client.with_patience(retry_for)), root: self.root.clone() }
+    }
 }
 
 impl Remote for DriveRemote {

@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::{Base, Ino, Node, NodeKind, nodes};
+use super::{Base, Ino, Node, NodeKind, names, nodes};
 use crate::clock::Timestamp;
 
 /// What becomes of an entry that was removed.
@@ -69,7 +69,8 @@ fn removal(base: &Base, node: &Node) -> Removal {
 /// Gives an entry another name or folder. The name must be free there.
 pub fn relocate(db: &Connection, node: &Node, folder: Ino, name: &str, now: Timestamp) -> rusqlite::Result<()> {
     nodes::keep_base(db, node)?;
-    let moved = Node { parent: folder, name: name.to_owned(), drive_name: None, ctime: now, ..node.clone() };
+    let drive_name = names::on_drive(node, name);
+    let moved = Node { parent: folder, name: name.to_owned(), drive_name, ctime: now, ..node.clone() };
     nodes::update(db, &moved)?;
     nodes::touch_folder(db, node.parent, now)?;
     if folder != node.parent {

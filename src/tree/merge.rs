@@ -139,7 +139,8 @@ impl<'a> Merge<'a> {
         Ok(agreed)
     }
 
-    /// An item that is not in the tree. `arrived` if it came into the folder just now, rather than was there before.
+    /// An item that is not in the tree. `arrived` if it came into the folder just now, rather than was there before; of a folder
+    /// that is being listed for the first time nobody was told yet what is in it, or what is not.
     fn stranger(
         &mut self,
         folder: Option<Node>,
@@ -158,8 +159,8 @@ impl<'a> Merge<'a> {
         let name = names::place(self.db, folder.ino, &wanted, &item.id, created, &mut self.effects)?;
         let ino = Ino(self.inos.next().expect("a number for each item was reserved"));
         nodes::insert(self.db, &new_node(ino, folder.ino, name.clone(), item))?;
-        self.effects.entries.push((folder.ino, name));
         if let Some(now) = arrived {
+            self.effects.entries.push((folder.ino, name));
             // Programs that watch a folder's time (Python's importer does) must see that it changed.
             nodes::touch_folder(self.db, folder.ino, now)?;
             self.effects.attributes.push(folder.ino);

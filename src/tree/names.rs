@@ -42,6 +42,12 @@ fn wanted_document(name: &str, media_type: &str) -> String {
     format!("{name}.{extension}")
 }
 
+/// The name on the drive of an entry that is given a name here, if it is another: a document's extension is ours.
+pub(super) fn on_drive(node: &Node, name: &str) -> Option<String> {
+    let extension = extension_of(&node.name).filter(|_| node.kind == NodeKind::Document)?;
+    name.strip_suffix(extension)?.strip_suffix('.').map(str::to_owned)
+}
+
 /// A place for an item in a folder: the name to show it under. May rename a younger twin to make room.
 pub(super) fn place(
     db: &Connection,

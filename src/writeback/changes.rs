@@ -135,7 +135,8 @@ impl Writeback {
                     let removal = local::supersede(tx, &source, target, now)?;
                     origin = staging::source_of(target);
                     staging::set_base(tx, source.ino, origin.as_ref())?;
-                    journal::end_upload(tx, source.ino)?;
+                    // What was sent last for the target may arrive yet, and is ours.
+                    journal::inherit_upload(tx, source.ino, target.ino)?;
                     self.after_removal(tx, target.ino, removal)?;
                 }
                 target => {
@@ -153,8 +154,8 @@ impl Writeback {
         }
         drop(sealing);
         if let Some(target) = &renamed.target {
-            // What is left of the target may be a create of the source that is still under way.
-            self.queue.cancel(renamed.source.ino);
+            // They may have changed identities: neither may overtake what is under way for the other.
+            self.queue.follow(renamed.source.ino, target.ino);
             self.queue.follow(target.ino, renamed.source.ino);
             self.removed(target.ino);
         }

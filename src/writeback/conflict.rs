@@ -102,7 +102,9 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
         journal::end_upload(tx, node.ino)?;
         journal::touch(tx, node.ino, writeback.seqs.next())?;
         tree.merge_within(tx, item, inos.clone(), &mut effects)?;
-        Ok(Some(Conflict { path: nodes::path(tx, node.parent)? + "/" + &node.name, copy }))
+        let folder = nodes::path(tx, node.parent)?;
+        let path = if folder.is_empty() { node.name } else { format!("{folder}/{}", node.name) };
+        Ok(Some(Conflict { path, copy }))
     })?;
     tree.tell(effects);
     if let Some(conflict) = kept {

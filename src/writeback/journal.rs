@@ -215,6 +215,12 @@ pub(super) fn begin_upload(db: &Connection, ino: Ino, upload: &Upload) -> rusqli
     .map(|_| ())
 }
 
+/// Notes that what was sent last for `from` without an answer was sent for what `to` is now.
+pub(super) fn inherit_upload(db: &Connection, to: Ino, from: Ino) -> rusqlite::Result<()> {
+    end_upload(db, to)?;
+    db.prepare_cached("UPDATE upload SET ino = ?1 WHERE ino = ?2")?.execute([to, from]).map(|_| ())
+}
+
 /// Notes that no upload of an entry waits for an answer.
 pub(super) fn end_upload(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM upload WHERE ino = ?1")?.execute([ino]).map(|_| ())

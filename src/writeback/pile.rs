@@ -261,6 +261,7 @@ fn copy(from: &File, to: &File, range: Range<u64>) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "all of it is small")]
 mod tests {
     use proptest::prelude::*;
 

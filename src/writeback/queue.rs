@@ -176,7 +176,7 @@ impl Queue {
         self.inner.lock().schedule(ino, Instant::now());
     }
 
-    /// What is being sent of an entry is not wanted any more.
+    /// What is being sent of an entry is not wanted any more. Takes effect where that is safe, see [`super::upload`].
     pub(super) fn cancel(&self, ino: Ino) {
         if let Some(running) = self.inner.lock().running.get(&ino) {
             running.cancel.cancel();
@@ -249,7 +249,7 @@ pub(super) async fn run(writeback: Arc<Writeback>, end: CancellationToken) {
     loop {
         for (ino, cancel) in writeback.queue.inner.lock().take_due() {
             let writeback = Arc::clone(&writeback);
-            jobs.spawn(async move { writeback.work(ino, cancel).await });
+            jobs.spawn(async move { writeback.work(ino, &cancel).await });
         }
         let next = writeback.queue.inner.lock().next();
         let pause = async {
@@ -269,11 +269,8 @@ pub(super) async fn run(writeback: Arc<Writeback>, end: CancellationToken) {
 }
 
 impl Writeback {
-    async fn work(&self, ino: Ino, cancel: CancellationToken) {
-        let result = tokio::select! {
-            result = send::step(self, ino) => result,
-            () = cancel.cancelled() => Ok(Outcome::Again),
-        };
+    async fn work(&self, ino: Ino, cancel: &CancellationToken) {
+        let result = send::step(self, ino, cancel).await;
         let mut attempts = 0;
         if let Err(error) = &result {
             attempts = self.queue.inner.lock().failures.get(&ino).map_or(0, |failure| failure.attempts) + 1;

@@ -8,8 +8,12 @@
 //! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it.
 //!
 //! 1 and 2 wait for what is above, 3 for moves; nothing waits for a removal but removals below it.
+//!
+//! A request that may still arrive is never overtaken by a later one for the same item: whoever takes over the identity of an
+//! item waits until what was under way for it has ended.
 
 use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
 
 use super::WritebackError::Remote;
 use super::journal::{self, Entry, Gone};
@@ -52,7 +56,7 @@ pub(super) struct Job {
     pub(super) folder: Option<FileId>,
 }
 
-pub(super) async fn step(writeback: &Writeback, ino: Ino) -> Result<Outcome> {
+pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
     match writeback.state.snapshot(|db| plan(db, ino))? {
         Plan::Settled => {
             writeback.state.write::<_, rusqlite::Error>(|tx| forget(tx, ino))?;
@@ -61,7 +65,7 @@ pub(super) async fn step(writeback: &Writeback, ino: Ino) -> Result<Outcome> {
         Plan::Idle => Ok(Outcome::Idle),
         Plan::Wait(other) => Ok(Outcome::Wait(other)),
         Plan::CreateFolder(job) => writeback.create_folder(job).await,
-        Plan::Upload(job) => upload::run(writeback, job).await,
+        Plan::Upload(job) => upload::run(writeback, job, cancel).await,
         Plan::Update(job, differences) => writeback.update(job, differences).await,
         Plan::Remove(job) => writeback.remove_from_drive(job).await,
     }

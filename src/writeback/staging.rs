@@ -59,19 +59,33 @@ struct Inner {
     pile: Pile,
     /// What shines through beneath the layers; also the revision that the edit began from.
     base: Option<Arc<Reader>>,
-    /// When it was last sealed.
-    seq: Seq,
+    /// The last seal that the tables have. While one is being stored, the pile is sealed already and this is still the one
+    /// before.
+    stored: Option<Sealed>,
     /// The drive has exactly what the pile is now.
     on_drive: Option<Source>,
     /// The entry was removed: nobody wants the content any more.
     discarded: bool,
 }
 
+#[derive(Debug, Clone)]
+struct Sealed {
+    seq: Seq,
+    layers: Arc<Layers>,
+}
+
+impl Inner {
+    /// Whether a seal is the newest state there is: nothing was written since, and no newer seal is being stored.
+    fn is_newest(&self, seal: &Sealed) -> bool {
+        let is_it = |layers: Option<&Arc<Layers>>| layers.is_some_and(|layers| Arc::ptr_eq(layers, &seal.layers));
+        !self.pile.dirty && is_it(self.pile.sealed.as_ref()) && is_it(self.stored.as_ref().map(|stored| &stored.layers))
+    }
+}
+
 /// Content as it was when it was sealed. Never changes.
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
-    pub(super) seq: Seq,
-    layers: Arc<Layers>,
+    seal: Sealed,
     base: Option<Arc<Reader>>,
     staging: Arc<Staging>,
 }
@@ -170,7 +184,12 @@ impl fmt::Debug for Staging {
 impl Snapshot {
     /// Length in bytes.
     pub(super) fn size(&self) -> u64 {
-        self.layers.size
+        self.seal.layers.size
+    }
+
+    /// When it was sealed.
+    pub(super) fn seq(&self) -> Seq {
+        self.seal.seq
     }
 
     /// The bytes of a range within the size. What comes from the base is kept in the staging file on the way, so that this is
@@ -178,7 +197,7 @@ impl Snapshot {
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let length = range.end - range.start;
         let keep = |offset, bytes: &[u8]| self.staging.fill(offset, bytes);
-        let bytes = assemble(self.layers.locate(range), self.base.as_ref(), keep).await?;
+        let bytes = assemble(self.seal.layers.locate(range), self.base.as_ref(), keep).await?;
         if bytes.len() as u64 == length {
             Ok(bytes)
         } else {
@@ -254,7 +273,7 @@ impl Stagings {
     pub(super) fn create(self: &Arc<Self>, ino: Ino) -> Arc<Staging> {
         // An empty file is content too.
         let pile = Pile { dirty: true, ..Pile::default() };
-        self.keep(ino, pile, None, Seq::default(), &mut self.in_use.lock())
+        self.keep(ino, pile, None, None, &mut self.in_use.lock())
     }
 
     /// The staging of an entry that has content which the drive has not, or that is open for writing; `None` if there is none.
@@ -279,7 +298,7 @@ impl Stagings {
             return Ok(Some(staging));
         }
         let pile = Pile::sealed(Layers { size: stored.size, stack: layers, base_size });
-        Ok(Some(self.keep(ino, pile, base, stored.seq, &mut in_use)))
+        Ok(Some(self.keep(ino, pile, base, Some(stored.seq), &mut in_use)))
     }
 
     /// The staging to write into an existing file.
@@ -295,7 +314,7 @@ impl Stagings {
         let size = base.as_ref().map_or(0, |base| base.source().blob.size);
         let mut pile = Pile::default();
         (pile.now.size, pile.now.base_size) = (size, size);
-        Ok(self.keep(node.ino, pile, base, Seq::default(), &mut in_use))
+        Ok(self.keep(node.ino, pile, base, None, &mut in_use))
     }
 
     fn keep(
@@ -303,10 +322,11 @@ impl Stagings {
         ino: Ino,
         pile: Pile,
         base: Option<Arc<Reader>>,
-        seq: Seq,
+        stored: Option<Seq>,
         in_use: &mut HashMap<Ino, Weak<Staging>>,
     ) -> Arc<Staging> {
-        let inner = Mutex::new(Inner { pile, base, seq, on_drive: None, discarded: false });
+        let stored = stored.zip(pile.sealed.clone()).map(|(seq, layers)| Sealed { seq, layers });
+        let inner = Mutex::new(Inner { pile, base, stored, on_drive: None, discarded: false });
         let staging = Arc::new(Staging { ino, owner: Arc::clone(self), inner, sealing: Mutex::new(()) });
         in_use.insert(ino, Arc::downgrade(&staging));
         staging
@@ -401,11 +421,12 @@ impl Stagings {
         };
         let result = self.store_seal(staging.ino, layers.as_deref(), base.as_ref(), &files, durability, store);
         let mut inner = staging.inner.lock();
-        match result {
-            Ok(Some(seq)) => inner.seq = seq,
-            Ok(None) => {}
-            Err(_) => inner.pile.dirty |= layers.is_some(),
+        match (&result, layers) {
+            (Ok(Some(seq)), Some(layers)) => inner.stored = Some(Sealed { seq: *seq, layers }),
+            (Ok(_), _) | (Err(_), None) => {}
+            (Err(_), Some(_)) => inner.pile.dirty = true,
         }
+        drop(inner);
         result
     }
 
@@ -440,17 +461,24 @@ impl Stagings {
     /// The content of an entry as it was last sealed, to be sent.
     pub(super) fn snapshot(staging: &Arc<Staging>) -> Option<Snapshot> {
         let inner = staging.inner.lock();
-        let layers = Arc::clone(inner.pile.sealed.as_ref()?);
-        Some(Snapshot { seq: inner.seq, layers, base: inner.base.clone(), staging: Arc::clone(staging) })
+        let seal = inner.stored.clone()?;
+        Some(Snapshot { seal, base: inner.base.clone(), staging: Arc::clone(staging) })
     }
 
     /// Notes that the drive has a snapshot as the revision `source`; to be called after the transaction that says so.
-    pub(super) fn acknowledge(&self, staging: &Staging, snapshot: &Snapshot, source: Source) {
+    pub(super) fn acknowledge(&self, staging: &Staging, snapshot: &Snapshot, source: &Source) {
         let mut inner = staging.inner.lock();
         // What shone through from the old base stands at the same place in the new revision.
-        inner.base = Some(self.content.open(&source));
-        if inner.seq == snapshot.seq && !inner.pile.dirty {
-            inner.on_drive = Some(source);
+        let old = inner.base.replace(self.content.open(source));
+        if inner.is_newest(&snapshot.seal) {
+            inner.on_drive = Some(source.clone());
+        }
+        drop(inner);
+        // Nobody will ask for the revision that ours replaced.
+        if let Some(old) = old.map(|old| old.source().clone()).filter(|old| old != source)
+            && let Err(error) = self.content.cache().forget(&old)
+        {
+            tracing::debug!(%error, "an old revision stays in the cache until its turn to go");
         }
     }
 
@@ -466,6 +494,12 @@ impl Stagings {
 
     /// Puts away what the last user of a staging left. Blocks on the local disk.
     fn put_away(&self, ino: Ino, mut inner: Inner) -> Result<()> {
+        let numbers: Vec<u64> = inner.pile.now.stack.iter().map(|layer| layer.number).collect();
+        if self.state.read(|db| are_needed(db, ino, &numbers))? {
+            // Whatever we believe, the journal says that this is still to be sent, and what it says goes.
+            tracing::error!(%ino, "a staging file that is still to be sent was about to be put away");
+            return Ok(());
+        }
         let held = inner.pile.held();
         if let Some(source) = inner.on_drive.take().filter(|_| !inner.discarded)
             && let Some(whole) = inner.pile.squash()?
@@ -646,6 +680,15 @@ pub(super) fn set_base(db: &Connection, ino: Ino, base: Option<&Source>) -> rusq
         base.and_then(|base| base.blob.md5).map(|md5| md5.0)
     ])
     .map(|_| ())
+}
+
+/// Whether files of a staging belong to content that is not on the drive.
+fn are_needed(db: &Connection, ino: Ino, files: &[u64]) -> rusqlite::Result<bool> {
+    let mut needed = db.prepare_cached(
+        "SELECT layer.file FROM layer JOIN staging ON staging.ino = layer.ino WHERE layer.ino = ?1 AND retired = 0",
+    )?;
+    let needed = needed.query_map([ino], |row| row.get(0).map(from_sql))?.collect::<rusqlite::Result<Vec<u64>>>()?;
+    Ok(needed.iter().any(|file| files.contains(file)))
 }
 
 fn retired_is_gone(db: &Connection, ino: Ino) -> rusqlite::Result<()> {

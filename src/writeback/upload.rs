@@ -3,6 +3,9 @@
 //! Small content goes in one request. Large content goes in a session that can be resumed, over broken connections and over
 //! restarts, from where the drive says it is. What the drive stored is compared with what was sent by checksum; until they
 //! are equal the content stays here.
+//!
+//! An upload that nobody wants any more is given up only between the pieces of a session, when it is known that nothing came
+//! of it. A request that was sent whole is waited for, since the drive may do it even if nobody listens.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use md5::{Digest, Md5 as Hash};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Upload};
 use super::queue::Outcome;
@@ -22,7 +26,7 @@ use crate::clock;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{Blob, Body, Item, ItemKind, Md5, Progress, Source, UploadSession, Write};
-use crate::tree::{Effects, NodeKind};
+use crate::tree::{Effects, Node, NodeKind, nodes};
 
 /// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
 pub(super) const LARGE_AT_ONCE: usize = 4;
@@ -55,7 +59,7 @@ impl Content {
     /// The seq it was sealed at.
     fn seq(&self) -> journal::Seq {
         match self {
-            Self::Staged(_, snapshot) => snapshot.seq,
+            Self::Staged(_, snapshot) => snapshot.seq(),
             Self::Link(_) => journal::Seq::default(),
         }
     }
@@ -72,7 +76,7 @@ impl Content {
 }
 
 /// Uploads the sealed content of an entry, with whatever of its metadata differs.
-pub(super) async fn run(writeback: &Writeback, job: Job) -> Result<Outcome> {
+pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationToken) -> Result<Outcome> {
     let content = if job.node.kind == NodeKind::Symlink {
         Content::Link(job.node.target.clone().unwrap_or_default().into())
     } else {
@@ -95,13 +99,14 @@ pub(super) async fn run(writeback: &Writeback, job: Job) -> Result<Outcome> {
         Write::Create(job.new_item(writeback.assign_id(&job).await?)?)
     };
     let sent = if content.size() <= writeback.remote.small() {
-        put(writeback, &job, &write, &content).await
+        put(writeback, &job, &write, &content).await.map(Some)
     } else {
         let _turn = writeback.large.acquire().await;
-        resume(writeback, &job, &write, &content).await
+        resume(writeback, &job, &write, &content, cancel).await
     };
     match sent {
-        Ok((item, md5)) => commit(writeback, &job, &content, &item, md5).await,
+        Ok(None) => Ok(Outcome::Again),
+        Ok(Some((item, md5))) => commit(writeback, &job, &content, &item, md5).await,
         Err(WritebackError::Remote(error)) => match write {
             Write::Create(_) => writeback.refused(&job, error).await,
             // It may be gone, or in another folder than we thought: look.
@@ -140,8 +145,14 @@ fn begin(
     Ok(writeback.state.write::<_, rusqlite::Error>(|tx| journal::begin_upload(tx, job.node.ino, &upload))?)
 }
 
-/// Sends large content, from where an earlier try left off.
-async fn resume(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<(Item, Md5)> {
+/// Sends large content, from where an earlier try left off. `None`: given up, and nothing came of it.
+async fn resume(
+    writeback: &Writeback,
+    job: &Job,
+    write: &Write,
+    content: &Content,
+    cancel: &CancellationToken,
+) -> Result<Option<(Item, Md5)>> {
     let (ino, total) = (job.node.ino, content.size());
     let mut hash = Arc::new(Mutex::new(Running::default()));
     let mut session = usable_session(writeback, job, content)?;
@@ -160,15 +171,20 @@ async fn resume(writeback: &Writeback, job: &Job, write: &Write, content: &Conte
         let progress = match offset {
             Some(offset) => {
                 let body = body(content, &hash, offset..total, writeback, ino);
-                writeback.remote.send(&current, offset, Some(total), body).await
+                tokio::select! {
+                    sent = writeback.remote.send(&current, offset, Some(total), body) => sent,
+                    // What came of it is asked for.
+                    () = cancel.cancelled() => writeback.remote.progress(&current, Some(total)).await,
+                }
             }
             None => writeback.remote.progress(&current, Some(total)).await,
         };
         match progress {
             Ok(Progress::Done(item)) => {
                 let md5 = finish(content, &hash, total).await?;
-                return Ok((*item, md5));
+                return Ok(Some((*item, md5)));
             }
+            _ if cancel.is_cancelled() => return Ok(None),
             Ok(Progress::Stored(stored)) => {
                 writeback.queue.sent(ino, stored);
                 if stored > reached {
@@ -312,7 +328,7 @@ pub(super) async fn commit(
             return Ok(None);
         }
         let newest = match content {
-            Content::Staged(_, snapshot) => staging::retire_if_newest(tx, ino, snapshot.seq)?,
+            Content::Staged(_, snapshot) => staging::retire_if_newest(tx, ino, snapshot.seq())?,
             Content::Link(_) => true,
         };
         if !newest {
@@ -323,14 +339,34 @@ pub(super) async fn commit(
         Ok(Some(journal::acknowledge(tx, &job.entry, settled && newest)?))
     })?;
     if let (Some(_), Content::Staged(staging, snapshot)) = (stored, content) {
-        writeback.stagings.acknowledge(staging, snapshot, source);
+        writeback.stagings.acknowledge(staging, snapshot, &source);
     }
     writeback.tree.tell(effects);
     match stored {
         Some(true) => Ok(Outcome::Settled),
         Some(false) => Ok(Outcome::Again),
-        None => writeback.stray(&item.id).await,
+        None => landed(writeback, item, &source).await,
     }
+}
+
+/// An upload of ours arrived after its entry became something else. If another entry took over the identity of the item, its
+/// content is newer, and begins from this one; if nobody did, the item is not wanted.
+async fn landed(writeback: &Writeback, item: &Item, source: &Source) -> Result<Outcome> {
+    let mut effects = Effects::default();
+    let heir = writeback.state.write::<_, WritebackError>(|tx| {
+        let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else { return Ok(None) };
+        staging::set_base(tx, heir.ino, Some(source))?;
+        journal::end_upload(tx, heir.ino)?;
+        writeback.tree.uploaded(tx, heir.ino, item, false, &mut effects)?;
+        Ok(Some(heir.ino))
+    })?;
+    writeback.tree.tell(effects);
+    let Some(heir) = heir else { return writeback.stray(&item.id).await };
+    if let Some(staging) = writeback.stagings.in_use(heir) {
+        writeback.stagings.set_origin(&staging, source);
+    }
+    writeback.queue.changed(heir);
+    Ok(Outcome::Again)
 }
 
 fn mismatch(ours: Md5, theirs: Option<Md5>) -> WritebackError {

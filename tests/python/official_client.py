@@ -48,6 +48,11 @@ def discovery_document(url):
     return document
 
 
+def connect(url, token):
+    """Google's client for the drive at this address."""
+    return discovery.build_from_document(discovery_document(url), credentials=Credentials(token))
+
+
 class Schemas:
     """Checks values against the schemas of a discovery document: types, formats, no field that is not listed."""
 
@@ -116,9 +121,8 @@ class Run:
     """One pass over the API, in a folder of its own."""
 
     def __init__(self, url, token):
-        document = discovery_document(url)
-        self.schemas = Schemas(document)
-        self.service = discovery.build_from_document(document, credentials=Credentials(token))
+        self.schemas = Schemas(discovery_document(url))
+        self.service = connect(url, token)
         self.files = self.service.files()
         self.folder = None
 

@@ -35,13 +35,13 @@ const USER_AGENT: &str = concat!("drivemount/", env!("CARGO_PKG_VERSION"), " (gz
 /// changed its network, all requests would go into the void of the one connection that they share.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) addresses: Addresses,
     metadata: reqwest::Client,
     media: reqwest::Client,
     tokens: Arc<dyn TokenSource>,
-    pacer: Pacer,
+    pacer: Arc<Pacer>,
     patience: Patience,
     /// How long a connection may be silent.
     idle: Duration,
@@ -71,11 +71,16 @@ impl Client {
             })?,
             addresses,
             tokens,
-            pacer: Pacer::new(options.units_per_minute, options.backoff),
+            pacer: Arc::new(Pacer::new(options.units_per_minute, options.backoff)),
             patience: Patience { total: options.retry_for, first: options.backoff, max: options.max_backoff },
             idle: options.read_timeout,
             first: options.connect_timeout + options.read_timeout,
         })
+    }
+
+    /// The same connections and the same pace, for callers with another patience.
+    pub(super) fn with_patience(&self, total: Duration) -> Self {
+        Self { patience: Patience { total, ..self.patience }, ..self.clone() }
     }
 
     /// For a call that begins now.

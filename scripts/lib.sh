@@ -1,0 +1,49 @@
+# What the scripts share: to be sourced. Says what it installs before it installs it.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# need PROGRAM=PACKAGE ...: installs the Debian packages of the programs that are missing.
+need() {
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    command -v apt-get >/dev/null || die "please install: ${missing[*]}"
+    say "Installing Debian packages: ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# A C compiler builds SQLite and the TLS library; /dev/fuse needs the superuser or `fusermount3`.
+need_build_tools() {
+    command -v cargo >/dev/null || die "cargo is missing: install Rust first, see https://rustup.rs"
+    need cc=gcc make=make fusermount3=fuse3
+    [ -e /dev/fuse ] || as_root modprobe fuse 2>/dev/null || true
+    [ -e /dev/fuse ] || die "this machine has no /dev/fuse; in Docker, add: --device /dev/fuse --cap-add SYS_ADMIN"
+}
+
+# need_python MODULE=PACKAGE ...: a Python of the project's own, in .venv, with these packages. Sets $python.
+need_python() {
+    local pair missing=()
+    need python3=python3
+    python="$top/.venv/bin/python"
+    if ! "$python" -m pip --version >/dev/null 2>&1; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-program=python3-venv
+        say "Making a Python environment in .venv"
+        python3 -m venv --clear "$top/.venv"
+    fi
+    for pair in "$@"; do
+        "$python" -c "import ${pair%%=*}" 2>/dev/null || missing+=("${pair#*=}")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    say "Installing Python packages into .venv: ${missing[*]}"
+    "$python" -m pip install --quiet --disable-pip-version-check "${missing[@]}"
+}

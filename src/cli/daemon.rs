@@ -1,0 +1,152 @@
+//! The part of a mount that runs in the background.
+//!
+//! `drivemount mount` starts this same program again as `drivemount daemon`, gives it the settings on its standard input (so that
+//! no secret stands in the list of processes), and waits until it says on its standard output that the mount can be used, or
+//! why not. After that the two have nothing to do with each other.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use super::output::left_lines;
+use super::{Exit, Failure, mount};
+use crate::config::MountConfig;
+use crate::mount::{self as life, FailureSort, MountError, Ready};
+use crate::sys;
+
+/// A log longer than this is put aside when a mount starts; one old one is kept.
+const LONG_LOG: u64 = 10 * 1024 * 1024;
+
+/// Run a mount in the background; started by `drivemount mount`
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where it is mounted, for people who look at the list of processes
+    _mountpoint: PathBuf,
+}
+
+/// What the daemon says when it has started.
+#[derive(Debug, Serialize, Deserialize)]
+enum Report {
+    Ready(Ready),
+    Failed { sort: FailureSort, message: String },
+}
+
+/// Starts the daemon, and waits until its mount can be used.
+pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
+    let failed = |what: &str, error: &dyn std::fmt::Display| Failure::new(Exit::Failure, format!("{what}: {error}"));
+    let program = std::env::current_exe().map_err(|error| failed("this program is not to be found", &error))?;
+    let settings = serde_json::to_vec(config).map_err(|error| failed("settings", &error))?;
+    let mut daemon = Command::new(program);
+    daemon.arg("daemon").arg(&config.mountpoint).current_dir("/");
+    // The settings have it already.
+    daemon.env_remove("DRIVEMOUNT_TOKEN");
+    daemon.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut daemon = daemon.spawn().map_err(|error| failed("the daemon cannot be started", &error))?;
+    if let Some(mut input) = daemon.stdin.take() {
+        // If it died already, the missing report tells.
+        let _broken = input.write_all(&settings);
+    }
+    let mut report = String::new();
+    if let Some(output) = daemon.stdout.take() {
+        let read = BufReader::new(output).read_line(&mut report);
+        read.map_err(|error| failed("the daemon does not answer", &error))?;
+    }
+    match serde_json::from_str(&report) {
+        Ok(Report::Ready(ready)) => Ok(ready),
+        Ok(Report::Failed { sort, message }) => Err(Failure::new(sort.into(), message)),
+        Err(_) => {
+            let status = daemon.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+            let log = config.log_file();
+            Err(Failure::new(
+                Exit::Failure,
+                format!("the daemon ended before the mount was ready ({status}); see {}", log.display()),
+            ))
+        }
+    }
+}
+
+/// Mounts within this process, and logs to the terminal.
+pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&config)).with_writer(io::stderr);
+    // One that is set already is as good.
+    let _already = subscriber.try_init();
+    let shown = config.clone();
+    let result = runtime()?.block_on(life::run(config, |ready| {
+        print!("{}", mount::banner(ready, &shown));
+        // A pipe may be waiting for it.
+        let _closed = io::stdout().flush();
+    }));
+    let left = result.map_err(|error| Failure::new(error.sort().into(), error.to_string()))?;
+    if left.entries == 0 {
+        return Ok(Exit::Success);
+    }
+    eprintln!("{}\nIt is kept on this machine: mount the same drive again and it is sent.", left_lines(&left));
+    Ok(Exit::Unsent)
+}
+
+/// The daemon itself.
+pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
+    let mut settings = Vec::new();
+    let read = io::stdin().lock().take(1 << 20).read_to_end(&mut settings);
+    let config: Option<MountConfig> = read.ok().and_then(|_| serde_json::from_slice(&settings).ok());
+    let Some(config) = config else {
+        return Err(Failure::new(Exit::Usage, "this is started by `drivemount mount`, which gives it its settings"));
+    };
+    drop(settings);
+    if let Err(error) = sys::leave_terminal() {
+        tracing::debug!(%error, "already its own session");
+    }
+    let log_file = config.log_file();
+    let outcome = (|| {
+        log_to(&log_file, &config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| MountError::System { what: "starting threads", source })?;
+        runtime.block_on(life::run(config, |ready| report(&Report::Ready(ready.clone()))))
+    })();
+    match outcome {
+        Ok(left) if left.entries == 0 => Ok(Exit::Success),
+        Ok(_) => Ok(Exit::Unsent),
+        Err(error) => {
+            tracing::error!(%error, "not mounted");
+            report(&Report::Failed { sort: error.sort(), message: error.to_string() });
+            Ok(error.sort().into())
+        }
+    }
+}
+
+fn report(report: &Report) {
+    let mut output = io::stdout().lock();
+    // Whoever started us may be gone; the mount is none the worse.
+    if let Ok(line) = serde_json::to_string(report) {
+        let _gone = writeln!(output, "{line}").and_then(|()| output.flush());
+    }
+}
+
+fn log_to(path: &Path, config: &MountConfig) -> Result<(), MountError> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(unusable)?;
+    if std::fs::metadata(path).is_ok_and(|log| log.len() > LONG_LOG) {
+        std::fs::rename(path, path.with_extension("log.old")).map_err(unusable)?;
+    }
+    let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(unusable)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(config)).with_ansi(false).with_writer(file);
+    let _already = subscriber.try_init();
+    Ok(())
+}
+
+/// What is logged. Each request of the kernel, and each step of HTTP, only if asked for by name.
+fn filter(config: &MountConfig) -> EnvFilter {
+    let quiet = "fuser=warn,hyper_util=info,reqwest=info,h2=info";
+    EnvFilter::try_new(format!("{quiet},{}", config.log_level)).unwrap_or_default()
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::Failure, format!("cannot start threads: {error}")))
+}

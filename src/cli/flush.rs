@@ -1,0 +1,40 @@
+//! `drivemount flush`: waits until everything is on the drive.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::output::{left_lines, watch_unsent};
+use super::{Exit, Failure, small_runtime, target};
+use crate::config::parse_duration;
+use crate::control::{Left, Scope};
+
+/// Wait until what was saved is on the drive; the mount stays as it is
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A file or folder in the mount, or the mountpoint; without it, all of the only mount
+    path: Option<PathBuf>,
+    /// Give up waiting after this time (30s, 5m); what is left is still sent
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let target = target::find(args.path.as_deref())?;
+    small_runtime()?.block_on(async {
+        let scope = Scope { path: target.path.clone() };
+        let flush = watch_unsent(&target.client, "sending", target.client.flush(&scope));
+        let timeout = args.timeout.unwrap_or(Duration::MAX);
+        let left = if let Ok(left) = tokio::time::timeout(timeout, flush).await {
+            left?
+        } else {
+            let unsent = target.client.status().await?.unsent;
+            Left { items: unsent.items, entries: unsent.entries, bytes: unsent.bytes }
+        };
+        if left.entries == 0 {
+            println!("everything is on the drive");
+            return Ok(Exit::Success);
+        }
+        eprintln!("{}\nIt is kept on this machine, and sent as soon as that is possible.", left_lines(&left));
+        Ok(Exit::Unsent)
+    })
+}

@@ -1,0 +1,85 @@
+//! What commands show: bars, tables, lists.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::config::Bytes;
+use crate::control::{Client, Left, Unsent, UnsentItem};
+
+/// How often a bar looks at the mount.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Items of a list that are shown one by one.
+const SHOWN: usize = 20;
+
+/// A number of things: `1 file`, `2 files`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+/// Shows on a bar how much is not on the drive yet, while `work` waits for it.
+pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Future<Output = T>) -> T {
+    let bar = ProgressBar::new(0);
+    if !io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = "{spinner} {msg}  [{bar:30}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta}";
+    if let Ok(style) = ProgressStyle::with_template(style) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(verb.to_owned());
+    let look = async {
+        let mut most = 0;
+        loop {
+            if let Ok(status) = client.status().await {
+                let unsent = status.unsent;
+                most = most.max(unsent.bytes);
+                bar.set_length(most);
+                bar.set_position(most - unsent.bytes);
+                bar.set_message(format!("{verb} {}{}", count(unsent.entries, "entry", "entries"), trouble(&unsent)));
+            }
+            bar.tick();
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let value = tokio::select! {
+        value = work => value,
+        () = look => unreachable!("looking has no end"),
+    };
+    bar.finish_and_clear();
+    value
+}
+
+fn trouble(unsent: &Unsent) -> String {
+    unsent.items.iter().find_map(|item| item.reason.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
+/// The lines that say what is not on the drive.
+pub(super) fn left_lines(left: &Left) -> String {
+    let head = format!("not on the drive yet: {}, {}", count(left.entries, "entry", "entries"), Bytes(left.bytes));
+    let mut lines = vec![head];
+    lines.extend(item_lines(&left.items, left.entries));
+    lines.join("\n")
+}
+
+/// Entries that are not on the drive, a line each; `entries` is how many there are in all.
+pub(super) fn item_lines(items: &[UnsentItem], entries: usize) -> Vec<String> {
+    let mut lines: Vec<String> = items.iter().take(SHOWN).map(|item| format!("  {}", item_line(item))).collect();
+    if entries > lines.len() {
+        lines.push(format!("  and {} more", entries - lines.len()));
+    }
+    lines
+}
+
+fn item_line(item: &UnsentItem) -> String {
+    let size = match (item.bytes, item.sent) {
+        (0, _) => String::new(),
+        (bytes, 0) => format!("  {}", Bytes(bytes)),
+        (bytes, sent) => format!("  {} of {}", Bytes(sent), Bytes(bytes)),
+    };
+    let reason = item.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+    let again = item.retry_in_seconds.map_or_else(String::new, |seconds| format!("; again in {seconds} s"));
+    format!("{:<10} {}{size}{reason}{again}", item.state, item.path)
+}

@@ -1,0 +1,66 @@
+//! `drivemount unmount`: everything to the drive, then the end.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::output::{left_lines, watch_unsent};
+use super::{Exit, Failure, small_runtime, target};
+use crate::config::parse_duration;
+use crate::control::{ClientError, Ending};
+use crate::mount::mountpoint;
+
+/// Send everything to the drive, then unmount
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The mountpoint; without it, the only mount
+    mountpoint: Option<PathBuf>,
+    /// Unmount after this time (30s, 5m) even if not everything is on the drive; the next mount sends the rest
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let target = match target::find(args.mountpoint.as_deref()) {
+        Ok(target) => target,
+        Err(failure) => return bury(args.mountpoint.as_deref(), failure),
+    };
+    let timeout_millis = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+    let ending = Ending { timeout_millis };
+    let left = small_runtime()?.block_on(watch_unsent(&target.client, "sending", target.client.unmount(&ending)));
+    let left = left.map_err(|error| match error {
+        ClientError::NoAnswer { path, why } => Failure::new(
+            Exit::Failure,
+            format!(
+                "the daemon of {} ended before it answered ({why}); `drivemount mount` goes on with what it left",
+                path.display()
+            ),
+        ),
+        error => error.into(),
+    })?;
+    let place = target.client.mountpoint().display();
+    if left.entries == 0 {
+        println!("unmounted {place}; everything is on the drive");
+        return Ok(Exit::Success);
+    }
+    eprintln!(
+        "unmounted {place}, but {}\nIt is kept on this machine: mount the same drive again and it is sent.",
+        left_lines(&left)
+    );
+    Ok(Exit::Unsent)
+}
+
+/// A dead mount has no daemon to ask: it is only taken away.
+fn bury(path: Option<&Path>, failure: Failure) -> Result<Exit, Failure> {
+    let Some(path) = path else { return Err(failure) };
+    match mountpoint::bury_dead(path) {
+        Ok(true) => {
+            println!(
+                "{} was a dead mount and is removed; mount the same drive again and what it left unsent is sent",
+                path.display()
+            );
+            Ok(Exit::Success)
+        }
+        Ok(false) => Err(failure),
+        Err(error) => Err(Failure::new(Exit::Failure, error.to_string())),
+    }
+}

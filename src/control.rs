@@ -1,0 +1,175 @@
+//! The control socket: how commands reach a running mount.
+//!
+//! A mount answers HTTP with JSON on a unix socket in its cache folder, which only its user can open. The address is found by
+//! asking the mountpoint itself for an extended attribute, so there is no list of mounts that could be wrong.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /v1/status` | [`Status`], within milliseconds |
+//! | `POST /v1/flush` with [`Scope`] | [`Left`], when the drive has everything or what is left cannot be sent |
+//! | `POST /v1/unmount` with [`Ending`] | [`Left`], when the mount is gone |
+//!
+//! Closing the connection gives up waiting. It gives up nothing else, but a flush that nobody waits for is not hurried.
+
+mod client;
+mod server;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+pub use self::client::{Client, ClientError};
+pub use self::server::serve;
+use crate::metrics::Requests;
+
+/// The most entries that a status lists one by one.
+pub const LISTED: usize = 1000;
+
+/// How a mount fares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Where it is mounted.
+    pub mountpoint: PathBuf,
+    /// What is mounted: `google`, `local:DIR`, `http://HOST:PORT`.
+    pub source: String,
+    /// Whose drive it is.
+    pub account: String,
+    /// Version of the daemon.
+    pub version: String,
+    /// Process number of the daemon.
+    pub pid: u32,
+    /// `mounted`, or `draining` when it is about to end.
+    pub state: String,
+    /// No changes can be made.
+    pub read_only: bool,
+    /// When it was mounted, as RFC 3339.
+    pub since: String,
+    /// The local disk.
+    pub cache: CacheStatus,
+    /// What the drive does not have yet.
+    pub unsent: Unsent,
+    /// Edits that collided with others since it was mounted.
+    pub conflicts: Vec<ConflictStatus>,
+    /// The drive's storage; without a limit `total` is absent.
+    pub drive: DriveStatus,
+    /// What went over the network since it was mounted.
+    pub traffic: Traffic,
+}
+
+/// Bytes on the local disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheStatus {
+    /// Where.
+    pub dir: PathBuf,
+    /// Content of the drive.
+    pub used_bytes: u64,
+    /// What it may take, unsent content included.
+    pub cap_bytes: u64,
+    /// Unsent content.
+    pub staged_bytes: u64,
+}
+
+/// What the drive does not have yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsent {
+    /// How many entries differ.
+    pub entries: usize,
+    /// Bytes that would be lost with this machine.
+    pub bytes: u64,
+    /// Of those, bytes of files that are open and not closed or synced since they were written.
+    pub unsealed_bytes: u64,
+    /// The entries, the oldest change first; the first [`LISTED`] of them.
+    pub items: Vec<UnsentItem>,
+}
+
+/// An entry that the drive does not have as it is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsentItem {
+    /// Its path below the mountpoint.
+    pub path: String,
+    /// `queued`, `uploading`, `removing`, `retrying` or `refused`.
+    pub state: String,
+    /// Bytes to send, 0 if only its name or attributes differ.
+    pub bytes: u64,
+    /// How many of them the drive has taken.
+    pub sent: u64,
+    /// Why it was not sent yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Seconds until it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_seconds: Option<u64>,
+}
+
+/// An edit that collided with somebody else's; neither was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictStatus {
+    /// The path, which has their version.
+    pub path: String,
+    /// The name of our version, in the same folder.
+    pub copy: String,
+}
+
+/// The drive's storage, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriveStatus {
+    /// All that there is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    /// What is used.
+    pub used_bytes: u64,
+}
+
+/// What went over the network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Bytes of content received.
+    pub downloaded_bytes: u64,
+    /// Bytes of content sent.
+    pub uploaded_bytes: u64,
+    /// Requests that had to be repeated.
+    pub retries: u64,
+    /// Requests, and what they cost in the drive's quota units, by call.
+    pub requests: BTreeMap<String, Requests>,
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// A path below the mountpoint; absent or empty: everything.
+    #[serde(default)]
+    pub path: String,
+}
+
+/// How to end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// How long to wait for the drive, in milliseconds; absent: as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_millis: Option<u64>,
+}
+
+/// What is not on the drive. It is kept here, and sent by this mount or the next one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The entries; the first [`LISTED`] of them.
+    pub items: Vec<UnsentItem>,
+    /// How many there are.
+    pub entries: usize,
+    /// Bytes that would be lost with this machine.
+    pub bytes: u64,
+}
+
+/// A mount, as commands see it.
+pub trait Controlled: Send + Sync + fmt::Debug {
+    /// How it fares. Must not wait for the network.
+    fn status(&self) -> Result<Status, String>;
+    /// Waits for the drive.
+    fn flush(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Left, String>>;
+    /// Drains and unmounts; completes when the mount is gone.
+    fn unmount(self: Arc<Self>, ending: Ending) -> BoxFuture<'static, Result<Left, String>>;
+}

@@ -1,0 +1,149 @@
+//! The side of the commands.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::{Ending, Left, Scope, Status};
+use crate::net;
+
+/// The name of a unix socket may not be longer (108 bytes with the final zero, unix(7)).
+const LONGEST: usize = 100;
+
+/// How long a status may take before the mount counts as not answering.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A socket whose path may be longer than the system allows: then it is reached through its folder.
+#[derive(Debug)]
+pub(super) struct Reachable {
+    path: PathBuf,
+    _folder: Option<File>,
+}
+
+impl Reachable {
+    pub(super) fn new(socket: &Path) -> io::Result<Self> {
+        let parts = socket.parent().zip(socket.file_name());
+        let Some((folder, name)) = parts.filter(|_| socket.as_os_str().len() > LONGEST) else {
+            return Ok(Self { path: socket.to_owned(), _folder: None });
+        };
+        let folder = File::open(folder)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name);
+        Ok(Self { path, _folder: Some(folder) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Why a mount could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// There is no drivemount there.
+    #[error("{path} is not a drivemount", path = path.display())]
+    NotMounted {
+        /// The place.
+        path: PathBuf,
+    },
+    /// Its daemon is gone.
+    #[error(
+        "the daemon of {path} is gone; what was saved is kept, and sent by the next `drivemount mount` of the same drive there",
+        path = path.display()
+    )]
+    Dead {
+        /// The place.
+        path: PathBuf,
+    },
+    /// It does not answer.
+    #[error("the daemon of {path} does not answer: {why}", path = path.display())]
+    NoAnswer {
+        /// The place.
+        path: PathBuf,
+        /// What happened.
+        why: String,
+    },
+    /// It answered with an error.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A running mount, to be asked.
+#[derive(Debug)]
+pub struct Client {
+    mountpoint: PathBuf,
+    http: reqwest::Client,
+    _socket: Reachable,
+}
+
+impl Client {
+    /// The mount at `mountpoint`. Asks the kernel, which asks the daemon; sends nothing yet.
+    pub fn new(mountpoint: &Path) -> Result<Self, ClientError> {
+        let path = || mountpoint.to_owned();
+        let socket = match crate::sys::get_xattr(mountpoint, crate::fs::CONTROL_XATTR) {
+            Ok(socket) => PathBuf::from(std::ffi::OsStr::from_bytes(&socket)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
+                return Err(ClientError::Dead { path: path() });
+            }
+            Err(_) => return Err(ClientError::NotMounted { path: path() }),
+        };
+        let no_answer = |why: String| ClientError::NoAnswer { path: path(), why };
+        let socket = Reachable::new(&socket).map_err(|error| no_answer(error.to_string()))?;
+        let target = address("").map_err(&no_answer)?;
+        let http = net::client(&target, |builder| builder.unix_socket(socket.path()));
+        let http = http.map_err(|error| no_answer(net::cause(error)))?;
+        Ok(Self { mountpoint: path(), http, _socket: socket })
+    }
+
+    /// Where it is mounted.
+    pub fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// How it fares.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        let url = address("status").map_err(|why| self.no_answer(why))?;
+        self.read(self.http.get(url).timeout(STATUS_TIMEOUT)).await
+    }
+
+    /// Waits until the drive has everything in a scope.
+    pub async fn flush(&self, scope: &Scope) -> Result<Left, ClientError> {
+        self.post("flush", scope).await
+    }
+
+    /// Drains and unmounts; answered when the mount is gone.
+    pub async fn unmount(&self, ending: &Ending) -> Result<Left, ClientError> {
+        self.post("unmount", ending).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, call: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        let url = address(call).map_err(|why| self.no_answer(why))?;
+        self.read(self.http.post(url).json(body)).await
+    }
+
+    async fn read<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+        let answer = request.send().await.map_err(|error| self.no_answer(net::cause(error)))?;
+        let success = answer.status().is_success();
+        let body = answer.bytes().await.map_err(|error| self.no_answer(net::cause(error)))?;
+        if success {
+            return serde_json::from_slice(&body).map_err(|error| self.no_answer(error.to_string()));
+        }
+        let error: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+        let why = error.as_ref().and_then(|error| error.get("error")).and_then(|why| why.as_str());
+        Err(ClientError::Failed(why.unwrap_or("the daemon failed without a reason").to_owned()))
+    }
+
+    fn no_answer(&self, why: String) -> ClientError {
+        ClientError::NoAnswer { path: self.mountpoint.clone(), why }
+    }
+}
+
+fn address(call: &str) -> Result<Url, String> {
+    Url::parse(&format!("http://localhost/v1/{call}")).map_err(|error| error.to_string())
+}

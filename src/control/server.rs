@@ -1,0 +1,62 @@
+//! The side of the mount.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+
+use super::client::Reachable;
+use super::{Controlled, Ending, Scope};
+
+/// Answers commands at `socket` until `end`, and then finishes those under way. An old socket there is replaced: whoever holds
+/// the lock of the cache folder is the only one to answer in it. The socket is left there: whoever gives the lock back removes
+/// it first.
+pub async fn serve(socket: &Path, mount: Arc<dyn Controlled>, end: CancellationToken) -> io::Result<()> {
+    let reachable = Reachable::new(socket)?;
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(reachable.path())?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    let router = Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/flush", post(flush))
+        .route("/v1/unmount", post(unmount))
+        .with_state(mount);
+    axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await
+}
+
+type Mount = State<Arc<dyn Controlled>>;
+
+async fn status(State(mount): Mount) -> Response {
+    // Asks the database: not on a thread that drives connections.
+    let status = tokio::task::spawn_blocking(move || mount.status()).await;
+    respond(status.unwrap_or_else(|panic| Err(panic.to_string())))
+}
+
+async fn flush(State(mount): Mount, Json(scope): Json<Scope>) -> Response {
+    respond(mount.flush(scope).await)
+}
+
+async fn unmount(State(mount): Mount, Json(ending): Json<Ending>) -> Response {
+    // Goes on when the command that asked goes away.
+    let done = tokio::spawn(mount.unmount(ending)).await;
+    respond(done.unwrap_or_else(|panic| Err(panic.to_string())))
+}
+
+fn respond<T: Serialize>(result: Result<T, String>) -> Response {
+    match result {
+        Ok(value) => Json(value).into_response(),
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, Json(serde_json::json!({ "error": why }))).into_response(),
+    }
+}

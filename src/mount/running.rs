@@ -1,0 +1,275 @@
+//! A mount that runs: as commands see it, and how it comes to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::mountpoint::Mountpoint;
+use super::{Lock, Ready, drain};
+use crate::clock::{self, Timestamp};
+use crate::config::MountConfig;
+use crate::control::{
+    CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, Status, Traffic, Unsent,
+    UnsentItem,
+};
+use crate::error::Retry;
+use crate::fs::{Fs, Parts};
+use crate::fuse::Mounted;
+use crate::metrics;
+use crate::server::Server;
+use crate::writeback::Pending;
+
+/// How long the kernel's last requests are waited for after the mount was removed: somebody may still have a file open, whom
+/// there is nothing more to give.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// A mount, from the inside.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) config: MountConfig,
+    pub(super) mountpoint: Mountpoint,
+    pub(super) account: String,
+    pub(super) parts: Parts,
+    pub(super) fs: Arc<Fs>,
+    /// Cancelled when the kernel has no mount any more.
+    pub(super) gone: CancellationToken,
+    since: Timestamp,
+    draining: AtomicBool,
+    /// Somebody wants it to end.
+    ask: watch::Sender<Option<Ending>>,
+    /// It has ended, with this left.
+    pub(super) ended: watch::Sender<Option<Left>>,
+}
+
+/// A mount, from the outside: what must be stopped at the end.
+#[derive(Debug)]
+pub(super) struct Mount {
+    pub(super) running: Arc<Running>,
+    pub(super) recovered: usize,
+    pub(super) notes: Vec<String>,
+    pub(super) mounted: Option<Mounted>,
+    pub(super) end: CancellationToken,
+    pub(super) jobs: JoinSet<()>,
+    pub(super) answering: CancellationToken,
+    pub(super) serving: JoinHandle<std::io::Result<()>>,
+    pub(super) server: Option<Server>,
+    pub(super) lock: Lock,
+}
+
+impl Running {
+    pub(super) fn new(
+        config: MountConfig,
+        mountpoint: Mountpoint,
+        account: String,
+        parts: Parts,
+        fs: Arc<Fs>,
+        gone: CancellationToken,
+    ) -> Self {
+        Self {
+            config,
+            mountpoint,
+            account,
+            parts,
+            fs,
+            gone,
+            since: clock::now(),
+            draining: AtomicBool::new(false),
+            ask: watch::Sender::new(None),
+            ended: watch::Sender::new(None),
+        }
+    }
+
+    /// From now on there are no changes.
+    pub(super) fn close(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.fs.close();
+    }
+
+    /// What the drive does not have yet.
+    pub(super) fn unsent(&self) -> Result<Unsent, String> {
+        let pending = self.parts.writeback.pending().map_err(|error| error.to_string())?;
+        let unsealed_bytes = self.fs.unsealed_bytes();
+        let bytes = pending.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum::<u64>() + unsealed_bytes;
+        let entries = pending.len();
+        Ok(Unsent { entries, bytes, unsealed_bytes, items: self.items(pending) })
+    }
+
+    fn items(&self, pending: Vec<Pending>) -> Vec<UnsentItem> {
+        let item = |pending: Pending| {
+            let state = match &pending.error {
+                Some((kind, ..)) if kind.retry() == Retry::Never => "refused",
+                Some(_) => "retrying",
+                None if pending.gone => "removing",
+                None if pending.running => "uploading",
+                None => "queued",
+            };
+            let (reason, retry_in_seconds) = pending.error.map(|(_, reason, wait)| (reason, wait)).unzip();
+            UnsentItem {
+                path: self.parts.tree.path(pending.ino).unwrap_or_default(),
+                state: state.to_owned(),
+                bytes: pending.bytes,
+                sent: pending.sent,
+                reason,
+                retry_in_seconds,
+            }
+        };
+        pending.into_iter().take(LISTED).map(item).collect()
+    }
+
+    /// What is left when waiting for the drive has ended.
+    pub(super) fn left(&self) -> Result<Left, String> {
+        let unsent = self.unsent()?;
+        Ok(Left { items: unsent.items, entries: unsent.entries, bytes: unsent.bytes })
+    }
+}
+
+impl Controlled for Running {
+    fn status(&self) -> Result<Status, String> {
+        let space = self.fs.quota();
+        let conflicts = self.parts.writeback.conflicts().into_iter();
+        let cache = self.parts.content.cache();
+        Ok(Status {
+            mountpoint: self.mountpoint.path().to_owned(),
+            source: self.config.source.to_string(),
+            account: self.account.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            state: if self.draining.load(Ordering::Relaxed) { "draining" } else { "mounted" }.to_owned(),
+            read_only: self.config.read_only,
+            since: self.since.to_rfc3339(),
+            cache: CacheStatus {
+                dir: self.config.cache_dir.clone(),
+                used_bytes: cache.used(),
+                cap_bytes: cache.cap(),
+                staged_bytes: self.parts.writeback.staged_bytes(),
+            },
+            unsent: self.unsent()?,
+            conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
+            drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
+            traffic: Traffic {
+                downloaded_bytes: metrics::DOWNLOADED.get(),
+                uploaded_bytes: metrics::UPLOADED.get(),
+                retries: metrics::RETRIES.get(),
+                requests: metrics::requests(),
+            },
+        })
+    }
+
+    fn flush(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Left, String>> {
+        async move {
+            let node = self.fs.resolve(&scope.path).await.map_err(|error| format!("{}: {error}", scope.path))?;
+            let left = self.fs.flush_to_drive(node.ino).await.map_err(|error| error.to_string())?;
+            if left.is_empty() {
+                return Ok(Left::default());
+            }
+            let pending = self.parts.writeback.pending().map_err(|error| error.to_string())?;
+            let pending: Vec<_> = pending.into_iter().filter(|item| left.contains(&item.ino)).collect();
+            let bytes = pending.iter().map(|item| item.bytes).sum();
+            Ok(Left { entries: pending.len(), bytes, items: self.items(pending) })
+        }
+        .boxed()
+    }
+
+    fn unmount(self: Arc<Self>, ending: Ending) -> BoxFuture<'static, Result<Left, String>> {
+        async move {
+            let mut ended = self.ended.subscribe();
+            self.ask.send_replace(Some(ending));
+            let left = ended.wait_for(Option::is_some).await.map_err(|error| error.to_string())?;
+            Ok(left.clone().unwrap_or_default())
+        }
+        .boxed()
+    }
+}
+
+impl Mount {
+    pub(super) fn ready(&self) -> Ready {
+        Ready {
+            mountpoint: self.running.mountpoint.path().to_owned(),
+            source: self.running.config.source.to_string(),
+            account: self.running.account.clone(),
+            recovered: self.recovered,
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// Waits until somebody wants the mount to end: a command, a signal, or whoever removed it.
+    pub(super) async fn until_end(&mut self) -> Ending {
+        let mut asked = self.running.ask.subscribe();
+        tokio::select! {
+            ending = asked.wait_for(Option::is_some) => ending.ok().and_then(|ending| ending.clone()).unwrap_or_default(),
+            name = end_signal() => {
+                tracing::info!(signal = name, "ending");
+                Ending::default()
+            }
+            () = self.running.gone.cancelled() => {
+                tracing::info!("the mount was removed; sending what is left");
+                Ending::default()
+            }
+        }
+    }
+
+    /// Drains, unmounts, and stops everything.
+    pub(super) async fn finish(mut self, ending: Ending) -> Left {
+        let left = tokio::select! {
+            left = drain::drain(&self.running, &ending) => left,
+            // Whoever says so twice does not want to wait. Nothing is lost by it.
+            name = end_signal() => {
+                tracing::warn!(signal = name, "not waiting for the drive any longer");
+                drain::left(&self.running)
+            }
+        };
+        if let Err(error) = self.running.mountpoint.unmount() {
+            tracing::error!(%error, "not unmounted");
+        }
+        if let Some(mounted) = self.mounted.take() {
+            let joined = tokio::task::spawn_blocking(move || mounted.join());
+            match tokio::time::timeout(LAST_REQUESTS, joined).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => tracing::warn!(%error, "the kernel session ended with an error"),
+                Ok(Err(error)) => tracing::error!(%error, "the kernel session panicked"),
+                Err(_) => tracing::warn!("somebody still has a file of the mount open; leaving them to it"),
+            }
+        }
+        self.end.cancel();
+        while self.jobs.join_next().await.is_some() {}
+        super::tasks::put_down(&self.running);
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        // From here on the cache folder is somebody else's; so whoever waits for the end is told after this.
+        let _absent = std::fs::remove_file(self.running.config.control_socket());
+        drop(self.lock);
+        self.running.ended.send_replace(Some(left.clone()));
+        self.answering.cancel();
+        match self.serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "control socket"),
+            Err(error) => tracing::error!(%error, "control socket"),
+        }
+        left
+    }
+}
+
+/// Waits for a signal that means the end.
+async fn end_signal() -> &'static str {
+    let wait = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::error!(%error, "a signal cannot be waited for");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::terminate()) => "SIGTERM",
+        () = wait(SignalKind::interrupt()) => "SIGINT",
+    }
+}

@@ -1,0 +1,25 @@
+//! The real program on a real mount, beside a real server, used by real programs.
+//!
+//! Needs the rights to mount. A test that cannot run fails.
+
+#[path = "support/cloud.rs"]
+mod cloud;
+#[path = "support/machine.rs"]
+mod machine;
+
+#[path = "mount/bad_input.rs"]
+mod bad_input;
+#[path = "mount/copy.rs"]
+mod copy;
+#[path = "mount/crash.rs"]
+mod crash;
+#[path = "mount/elsewhere.rs"]
+mod elsewhere;
+#[path = "mount/files.rs"]
+mod files;
+#[path = "mount/life.rs"]
+mod life;
+#[path = "mount/model.rs"]
+mod model;
+#[path = "mount/python.rs"]
+mod python;

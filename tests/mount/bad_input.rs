@@ -1,0 +1,213 @@
+//! What bad input gets: a sentence with the remedy, an exit code of its own, and nothing deleted.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::cloud::{Cloud, PROGRAM};
+use crate::machine::{Machine, run, said, write};
+
+/// Runs the program with these arguments and nothing of ours in its environment.
+fn drivemount(arguments: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DRIVEMOUNT")) {
+        command.env_remove(name);
+    }
+    run(command.args(arguments))
+}
+
+/// It failed with that code, and said that, in a line or two and without a trace.
+#[track_caller]
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{}", said(output));
+    for word in words {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert!(!error.contains("panicked") && !error.contains("backtrace"), "{error}");
+    assert!(code == 2 || error.trim_end().lines().count() == 1, "one line: {error}");
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn nobody_signed_in_is_told_what_to_do() {
+    let machine = Machine::new();
+    let output = drivemount(&["mount", text(&machine.drive()), "--cache-dir", text(&machine.cache())]);
+    refused(&output, 3, &["drivemount demo", "local:", "--token-file", "DRIVEMOUNT_TOKEN"]);
+}
+
+#[test]
+fn each_bad_mountpoint_has_a_sentence() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().expect("temporary folder");
+    write(dir.path().join("file"), b"x");
+    fs::create_dir(dir.path().join("full")).expect("makes");
+    write(dir.path().join("full/precious"), b"x");
+    let token = cloud.token_file();
+    let mount = |place: &Path| {
+        let cache = machine.cache();
+        drivemount(&["mount", &cloud.url, text(place), "--token-file", text(&token), "--cache-dir", text(&cache)])
+    };
+    refused(&mount(&dir.path().join("none/none")), 4, &["does not exist", "mkdir -p"]);
+    refused(&mount(&dir.path().join("file")), 4, &["is not a folder"]);
+    refused(&mount(&dir.path().join("full")), 4, &["is not empty", "precious"]);
+    assert!(dir.path().join("full/precious").exists());
+    machine.mount(&cloud);
+    refused(&mount(&machine.drive()), 4, &["is mounted at", "already", "drivemount status", "drivemount unmount"]);
+    machine.unmount();
+
+    // Only the last part is missing: it is made, and goes again with the mount.
+    let place = dir.path().join("made");
+    let output = mount(&place);
+    assert!(output.status.success(), "{}", said(&output));
+    let output = run(Command::new(PROGRAM).arg("unmount").arg(&place));
+    assert!(output.status.success(), "{}", said(&output));
+    crate::cloud::eventually("the folder is gone", || (!place.exists()).then_some(()));
+}
+
+#[test]
+fn bad_values_of_flags_are_refused_with_an_example() {
+    for (flag, value, words) in [
+        ("--cache-size", "lots", &["10G"][..]),
+        ("--poll-interval", "soon", &["5s"]),
+        ("--network-timeout", "0", &["5s"]),
+        ("--api-url", "nowhere", &["--api-url"]),
+        ("--log-level", "verbose=loud=very", &["info"]),
+    ] {
+        let output = drivemount(&["mount", "google", "/nowhere/at/all", "--token", "t", flag, value]);
+        refused(&output, 2, words);
+    }
+    refused(&drivemount(&["mount", "gogle", "/nowhere"]), 2, &["`google`", "local:DIR"]);
+    refused(&drivemount(&["mount"]), 2, &["Usage"]);
+    refused(&drivemount(&["mount", "google", "/nowhere", "--no-such-flag"]), 2, &["--no-such-flag"]);
+    refused(
+        &drivemount(&["mount", "google", "/nowhere", "--token", "a", "--token-file", "b"]),
+        2,
+        &["cannot be used with"],
+    );
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_named() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::new();
+    let token = machine.cache().with_file_name("token");
+    fs::copy(cloud.token_file(), &token).expect("copies");
+    cloud.kill();
+    let output = drivemount(&[
+        "mount",
+        &cloud.url,
+        text(&machine.drive()),
+        "--token-file",
+        text(&token),
+        "--cache-dir",
+        text(&machine.cache()),
+    ]);
+    refused(&output, 7, &["no drive answers", &cloud.url, "network"]);
+}
+
+#[test]
+fn a_wrong_token_is_told_and_never_shown() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let mount = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["mount", &cloud.url])
+            .arg(machine.drive())
+            .arg("--cache-dir")
+            .arg(machine.cache())
+            .args(arguments);
+        run(command.env("DRIVEMOUNT_LOG_LEVEL", "trace"))
+    };
+    let output = mount(&["--token", "hush-hush"]);
+    refused(&output, 3, &["refused the token", "--token-file"]);
+    assert!(!said(&output).contains("hush") && !machine.log().contains("hush"), "{}", machine.log());
+    refused(&mount(&["--token-file", "/no/such/file"]), 3, &["/no/such/file"]);
+    refused(&mount(&["--credentials", "/etc/hostname"]), 3, &["/etc/hostname"]);
+}
+
+#[test]
+fn a_cache_folder_that_cannot_be_used_is_told_why_and_left_alone() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    // Not a folder.
+    write(machine.cache(), b"precious");
+    refused(&machine.try_mount(&cloud), 6, &["cache folder", "--cache-dir"]);
+    assert_eq!(crate::machine::read(machine.cache()), b"precious");
+    fs::remove_file(machine.cache()).expect("removes");
+
+    // In use.
+    machine.mount(&cloud);
+    let other = Machine::new();
+    let token = cloud.token_file();
+    let second = |cloud: &Cloud| {
+        drivemount(&[
+            "mount",
+            &cloud.url,
+            text(&other.drive()),
+            "--token-file",
+            text(&token),
+            "--cache-dir",
+            text(&machine.cache()),
+        ])
+    };
+    refused(&second(&cloud), 6, &["in use by another drivemount", "process", text(&machine.drive())]);
+    machine.unmount();
+
+    // Of another account.
+    let stranger = Cloud::start();
+    refused(&machine.try_mount(&stranger), 6, &["belongs to the account", "--cache-dir"]);
+
+    // Of a newer format.
+    let raise = |database: &str| {
+        let path = machine.cache().join(database);
+        let version: i64 =
+            crate::machine::sh(&format!("sqlite3 {} 'PRAGMA user_version'", path.display())).trim().parse().expect("n");
+        crate::machine::sh(&format!("sqlite3 {} 'PRAGMA user_version = {}'", path.display(), version + 1));
+        version
+    };
+    for database in ["state.db", "blocks/index.db"] {
+        let version = raise(database);
+        refused(&machine.try_mount(&cloud), 6, &["newer", "--cache-dir"]);
+        let path = machine.cache().join(database);
+        assert!(path.exists());
+        crate::machine::sh(&format!("sqlite3 {} 'PRAGMA user_version = {version}'", path.display()));
+    }
+    machine.mount(&cloud);
+    machine.unmount();
+
+    // Damaged.
+    write(machine.cache().join("state.db"), vec![7; 100_000]);
+    for ending in ["-wal", "-shm"] {
+        let _absent = fs::remove_file(machine.cache().join(format!("state.db{ending}")));
+    }
+    refused(&machine.try_mount(&cloud), 6, &["state.db"]);
+    assert_eq!(fs::metadata(machine.cache().join("state.db")).expect("still there").len(), 100_000);
+}
+
+#[test]
+fn commands_without_a_mount_say_so() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    for command in ["status", "flush", "unmount"] {
+        refused(&drivemount(&[command, text(dir.path())]), 1, &["is not in a drivemount"]);
+    }
+    refused(&drivemount(&["flush", text(&dir.path().join("none"))]), 1, &["is not in a drivemount"]);
+}
+
+#[test]
+fn the_files_of_a_mount_are_closed_to_others() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let mode = |path: &Path| fs::metadata(path).expect("stat").permissions().mode() & 0o777;
+    assert_eq!(mode(&machine.cache()), 0o700);
+    for file in ["drivemount.log", "control.sock"] {
+        assert_eq!(mode(&machine.cache().join(file)), 0o600, "{file}");
+    }
+    assert_eq!(mode(&cloud.token_file()), 0o600);
+}

@@ -1,0 +1,163 @@
+//! The daemon is killed; nothing that was promised is lost.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use serde_json::Value;
+
+use crate::cloud::{Cloud, eventually};
+use crate::machine::{Machine, bytes, names, read, write};
+
+#[test]
+fn a_file_closed_before_a_kill_reaches_the_drive_once() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    // Killed before the entries have rested long enough to be sent.
+    fs::create_dir(machine.at("folder")).expect("makes");
+    write(machine.at("folder/closed"), b"closed and not sent");
+    machine.kill();
+    assert_eq!(cloud.all(), Vec::<Value>::new(), "killed before anything was sent");
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("folder/closed")), b"closed and not sent", "at once, sent or not");
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("closed")), b"closed and not sent");
+    assert_eq!(cloud.all().len(), 2, "the folder and the file, once each");
+}
+
+#[test]
+fn kills_at_any_moment_of_sending_make_no_second_file() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let mut unsent = 0;
+    for round in 0..12_u64 {
+        for number in 0..8 {
+            write(machine.at(&format!("file {number}")), bytes(round * 10 + number, 20_000));
+        }
+        fs::create_dir(machine.at(&format!("folder {round}"))).expect("makes");
+        write(machine.at(&format!("folder {round}/in it")), bytes(round, 1000));
+        // From before the first request to after the last one.
+        std::thread::sleep(std::time::Duration::from_millis(350 + 15 * round));
+        unsent += u64::from(machine.status()["unsent"]["entries"] != 0);
+        machine.kill();
+        machine.mount(&cloud);
+    }
+    assert!(unsent >= 3, "only {unsent} of the kills hit something unsent: that shows nothing");
+    machine.flush();
+    let files = cloud.all();
+    assert_eq!(files.len(), 8 + 2 * 12, "{files:?}");
+    for number in 0..8 {
+        let id = cloud.id(&format!("file {number}"));
+        assert!(cloud.content(&id) == bytes(110 + number, 20_000));
+    }
+    assert_eq!(machine.status()["conflicts"], serde_json::json!([]), "our own revisions are no conflict");
+}
+
+#[test]
+fn a_kill_during_a_large_upload_sends_the_rest() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let content = bytes(7, 96 << 20);
+    write(machine.at("large"), &content);
+    let sent = eventually("the upload is under way", || {
+        let item = machine.status()["unsent"]["items"][0].clone();
+        item["sent"].as_u64().filter(|&sent| sent > 8 << 20)
+    });
+    machine.kill();
+    assert_eq!(cloud.all(), Vec::<Value>::new(), "no part of a file is ever seen");
+    machine.mount(&cloud);
+    machine.flush();
+    assert!(cloud.content(&cloud.id("large")) == content);
+    let again = machine.status()["traffic"]["uploaded_bytes"].as_u64().expect("number");
+    assert!(
+        again < (96 << 20) - sent / 2,
+        "{again} bytes were sent after the kill, of which {sent} had been sent before"
+    );
+    assert_eq!(names(machine.cache().join("staging")), Vec::<String>::new());
+}
+
+#[test]
+fn what_was_synced_and_never_closed_survives_a_kill() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("old"), b"old content");
+    machine.flush();
+    let mut new = File::create(machine.at("new")).expect("creates");
+    new.write_all(b"synced").expect("writes");
+    new.sync_all().expect("syncs");
+    new.write_all(b", and not").expect("writes");
+    let old = OpenOptions::new().write(true).open(machine.at("old")).expect("opens");
+    old.write_all_at(b"OLD", 0).expect("writes");
+    old.sync_data().expect("syncs");
+    old.write_all_at(b"torn", 2).expect("writes into what was synced");
+    machine.kill();
+    drop((new, old));
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("new")), b"synced");
+    assert_eq!(read(machine.at("old")), b"OLD content", "the synced state, not a mixture");
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("new")), b"synced");
+    assert_eq!(cloud.content(&cloud.id("old")), b"OLD content");
+}
+
+#[test]
+fn what_was_never_closed_is_put_aside_and_not_sent() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("kept"), b"as it was");
+    machine.flush();
+    let mut new = File::create(machine.at("half.bin")).expect("creates");
+    new.write_all(b"half of it").expect("writes");
+    let mut kept = OpenOptions::new().write(true).truncate(true).open(machine.at("kept")).expect("opens");
+    kept.write_all(b"half").expect("writes");
+    machine.kill();
+    drop((new, kept));
+    machine.mount(&cloud);
+    assert_eq!(names(machine.drive()), ["kept"]);
+    assert_eq!(read(machine.at("kept")), b"as it was");
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("kept")), b"as it was");
+    let aside = machine.cache().join("unfinished");
+    let found: Vec<Vec<u8>> = names(&aside).iter().map(|name| read(aside.join(name))).collect();
+    assert!(found.contains(&b"half of it".to_vec()), "{:?}", names(&aside));
+    assert!(machine.log().contains("half.bin"), "and the log says so");
+}
+
+#[test]
+fn a_server_that_dies_under_uploads_costs_only_time() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let content = bytes(3, 30 << 20);
+    write(machine.at("large"), &content);
+    for number in 0..20 {
+        write(machine.at(&format!("{number}")), b"small");
+    }
+    eventually("the upload is under way", || {
+        let items = machine.status()["unsent"]["items"].clone();
+        items.as_array()?.iter().any(|item| item["sent"].as_u64().is_some_and(|sent| sent > 0)).then_some(())
+    });
+    cloud.kill();
+    write(machine.at("written while it was away"), b"here");
+    assert_eq!(read(machine.at("3")), b"small", "what is here is here");
+    cloud.restart();
+    machine.flush();
+    assert!(cloud.content(&cloud.id("large")) == content);
+    assert_eq!(cloud.all().len(), 22);
+}
+
+#[test]
+fn a_lost_machine_loses_only_what_was_not_on_the_drive() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("flushed"), bytes(1, 3_000_000));
+    fs::create_dir(machine.at("folder")).expect("makes");
+    write(machine.at("folder/too"), b"too");
+    machine.flush();
+    write(machine.at("not flushed"), b"lost");
+    machine.kill();
+    machine.lose_cache();
+    machine.mount(&cloud);
+    assert!(read(machine.at("flushed")) == bytes(1, 3_000_000));
+    assert_eq!(read(machine.at("folder/too")), b"too");
+    assert_eq!(names(machine.drive()), ["flushed", "folder"]);
+}

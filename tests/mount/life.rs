@@ -1,0 +1,257 @@
+//! Mounting, unmounting, and what is in between.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::cloud::{Cloud, PROGRAM, SOON, eventually};
+use crate::machine::{Machine, bytes, names, read, run, said, sh, signal, wait_for_end, write};
+
+fn is_mounted(machine: &Machine) -> bool {
+    let table = fs::read_to_string("/proc/self/mountinfo").expect("table of mounts");
+    table.contains(machine.drive().to_str().expect("UTF-8"))
+}
+
+#[test]
+fn every_way_to_end_sends_everything_first() {
+    for way in ["unmount", "SIGTERM", "SIGINT", "umount", "fusermount3"] {
+        let cloud = Cloud::start();
+        let machine = Machine::with(&cloud);
+        let pid = machine.pid();
+        write(machine.at("last"), bytes(1, 10_000_000));
+        let place = machine.drive().display().to_string();
+        match way {
+            "unmount" => machine.unmount(),
+            "umount" => drop(sh(&format!("umount {place}"))),
+            "fusermount3" => drop(sh(&format!("fusermount3 -u {place}"))),
+            name => signal(pid, name.trim_start_matches("SIG")),
+        }
+        wait_for_end(pid);
+        assert!(!is_mounted(&machine), "{way}");
+        assert!(cloud.content(&cloud.id("last")) == bytes(1, 10_000_000), "{way}");
+    }
+}
+
+#[test]
+fn an_end_with_a_deadline_says_what_is_left_and_the_next_mount_sends_it() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("sent"), b"sent");
+    machine.flush();
+    cloud.kill();
+    write(machine.at("left behind"), b"kept");
+    let flush = run(Command::new(PROGRAM).args(["flush", "--timeout", "1s"]).arg(machine.drive()));
+    assert_eq!(flush.status.code(), Some(5), "{}", said(&flush));
+    assert!(said(&flush).contains("left behind"), "{}", said(&flush));
+    let unmount = run(Command::new(PROGRAM).args(["unmount", "--timeout", "1s"]).arg(machine.drive()));
+    assert_eq!(unmount.status.code(), Some(5), "{}", said(&unmount));
+    assert!(said(&unmount).contains("left behind") && !said(&unmount).contains("sent\n"), "{}", said(&unmount));
+    assert!(!is_mounted(&machine));
+
+    // The server is away still, but the drive was mounted here before.
+    let mount = machine.try_mount(&cloud);
+    assert!(mount.status.success() && said(&mount).contains("no drive answers"), "{}", said(&mount));
+    assert_eq!(read(machine.at("left behind")), b"kept");
+    assert_eq!(read(machine.at("sent")), b"sent", "cached");
+    cloud.restart();
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("left behind")), b"kept");
+}
+
+/// A process that lives in the mount.
+struct Inside(std::process::Child);
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+#[test]
+fn a_dead_mount_is_replaced() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("file"), b"x");
+    machine.flush();
+    // A working folder inside, as a shell has it.
+    let inside = Inside(
+        Command::new("sleep").arg("1000").current_dir(machine.drive()).stdout(Stdio::null()).spawn().expect("starts"),
+    );
+    machine.kill();
+    let refused = fs::read(machine.at("file")).expect_err("dead");
+    assert!(matches!(refused.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)), "{refused}");
+    let status = run(Command::new(PROGRAM).arg("status").arg(machine.drive()));
+    assert!(
+        !status.status.success() && said(&status).contains("daemon") && said(&status).contains("is gone"),
+        "{}",
+        said(&status)
+    );
+    let mount = machine.try_mount(&cloud);
+    assert!(mount.status.success() && said(&mount).contains("dead mount"), "{}", said(&mount));
+    assert_eq!(read(machine.at("file")), b"x");
+    drop(inside);
+    // And a dead mount that nobody wants again can be taken away.
+    machine.kill();
+    let unmount = run(Command::new(PROGRAM).arg("unmount").arg(machine.drive()));
+    assert!(unmount.status.success() && said(&unmount).contains("dead mount"), "{}", said(&unmount));
+    assert!(!is_mounted(&machine));
+}
+
+#[test]
+fn numbers_last_over_remounts() {
+    let cloud = Cloud::start();
+    let folder = cloud.make_folder("folder", &cloud.root());
+    cloud.upload("theirs", &folder, b"theirs");
+    let machine = Machine::with(&cloud);
+    write(machine.at("folder/ours"), b"ours");
+    let number = |path: &str| fs::metadata(machine.at(path)).expect("stat").ino();
+    let before = ["folder", "folder/theirs", "folder/ours"].map(number);
+    machine.flush();
+    assert_eq!(["folder", "folder/theirs", "folder/ours"].map(number), before, "over sending");
+    machine.unmount();
+    machine.mount(&cloud);
+    assert_eq!(["folder", "folder/theirs", "folder/ours"].map(number), before, "over an unmount");
+    machine.kill();
+    machine.mount(&cloud);
+    assert_eq!(["folder", "folder/theirs", "folder/ours"].map(number), before, "over a kill");
+    write(machine.at("folder/new"), b"new");
+    assert!(!before.contains(&number("folder/new")), "none is used twice");
+}
+
+#[test]
+fn a_second_mount_lists_and_fetches_nothing_again() {
+    let cloud = Cloud::start();
+    let folder = cloud.make_folder("folder", &cloud.root());
+    cloud.upload("file", &folder, &bytes(1, 1_000_000));
+    let machine = Machine::with(&cloud);
+    assert!(read(machine.at("folder/file")) == bytes(1, 1_000_000));
+    machine.unmount();
+    machine.mount(&cloud);
+    assert!(read(machine.at("folder/file")) == bytes(1, 1_000_000));
+    let traffic = machine.status()["traffic"].clone();
+    assert_eq!(traffic["downloaded_bytes"], 0, "{traffic}");
+    assert_eq!(traffic["requests"]["files.list"], Value::Null, "{traffic}");
+}
+
+#[test]
+fn a_mount_without_the_right_to_change_sends_no_change() {
+    let cloud = Cloud::start();
+    cloud.upload("file", &cloud.root(), b"theirs");
+    let mut machine = Machine::new();
+    machine.arguments.push("--read-only".to_owned());
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("file")), b"theirs");
+    for refused in [
+        fs::write(machine.at("file"), b"ours"),
+        fs::write(machine.at("new"), b"ours"),
+        fs::create_dir(machine.at("folder")),
+        fs::remove_file(machine.at("file")),
+        fs::rename(machine.at("file"), machine.at("other")),
+    ] {
+        assert_eq!(refused.expect_err("read-only").raw_os_error(), Some(libc::EROFS));
+    }
+    machine.unmount();
+    assert_eq!(cloud.content(&cloud.id("file")), b"theirs");
+}
+
+#[test]
+fn a_mount_in_the_foreground_says_when_it_is_ready_and_ends_with_ctrl_c() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(["mount", "--foreground", &cloud.url])
+        .arg(machine.drive())
+        .arg("--token-file")
+        .arg(cloud.token_file());
+    command.arg("--cache-dir").arg(machine.cache()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let mut process = command.spawn().expect("starts");
+    let mut line = String::new();
+    let output = process.stdout.take().expect("piped");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).expect("reads");
+    assert!(line.starts_with("mounted http://"), "{line}");
+    write(machine.at("file"), b"x");
+    signal(i32::try_from(process.id()).expect("pid"), "INT");
+    assert!(process.wait().expect("ends").success());
+    assert_eq!(cloud.content(&cloud.id("file")), b"x");
+    assert!(!is_mounted(&machine));
+}
+
+#[test]
+fn a_folder_of_this_machine_is_mounted_with_a_drive_of_its_own() {
+    let machine = Machine::new();
+    let data = machine.cache().with_file_name("data");
+    let mount = || {
+        let source = format!("local:{}", data.display());
+        let mut command = Command::new(PROGRAM);
+        command.args(["mount", &source]).arg(machine.drive()).arg("--cache-dir").arg(machine.cache());
+        let output = run(&mut command);
+        assert!(output.status.success(), "{}", said(&output));
+    };
+    mount();
+    write(machine.at("file"), b"kept in the folder");
+    machine.unmount();
+    machine.lose_cache();
+    mount();
+    assert_eq!(read(machine.at("file")), b"kept in the folder");
+    assert_eq!(names(machine.drive()), ["file"]);
+    // SIGKILL takes the embedded drive along; what it acknowledged is there.
+    write(machine.at("second"), b"sent");
+    machine.flush();
+    machine.kill();
+    machine.lose_cache();
+    mount();
+    assert_eq!(names(machine.drive()), ["file", "second"]);
+    machine.unmount();
+}
+
+#[test]
+fn the_status_says_what_is_at_risk() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    assert_eq!(machine.status()["unsent"]["bytes"], 0);
+    assert_eq!(names(machine.drive()), Vec::<String>::new(), "so the folder is known");
+    cloud.kill();
+    write(machine.at("one"), bytes(1, 1000));
+    write(machine.at("two"), bytes(2, 500));
+    let open = fs::File::create(machine.at("open")).expect("creates");
+    std::os::unix::fs::FileExt::write_all_at(&open, &[1; 250], 0).expect("writes");
+    let unsent = machine.status()["unsent"].clone();
+    assert_eq!(unsent["bytes"], 1750, "{unsent}");
+    assert_eq!(unsent["unsealed_bytes"], 250, "{unsent}");
+    let failing = eventually("the reason is known", || {
+        let unsent = machine.status()["unsent"].clone();
+        unsent["items"].as_array()?.iter().find(|item| item["reason"].is_string()).cloned()
+    });
+    assert_eq!(failing["state"], "retrying", "{failing}");
+    let text = String::from_utf8(run(Command::new(PROGRAM).arg("status").arg(machine.drive())).stdout).expect("UTF-8");
+    assert!(text.contains("at risk") && text.contains("one") && text.contains("again in"), "{text}");
+    drop(open);
+    cloud.restart();
+    machine.flush();
+    assert_eq!(machine.status()["unsent"]["bytes"], 0);
+}
+
+#[test]
+fn a_drive_that_goes_away_makes_readers_wait_and_then_says_why() {
+    let mut cloud = Cloud::start();
+    cloud.upload("remote", &cloud.root(), &bytes(1, 2_000_000));
+    let mut machine = Machine::new();
+    machine.arguments.extend(["--network-timeout".to_owned(), "2s".to_owned()]);
+    machine.mount(&cloud);
+    assert_eq!(names(machine.drive()), ["remote"]);
+    cloud.kill();
+    let start = std::time::Instant::now();
+    let error = fs::read(machine.at("remote")).expect_err("no drive");
+    assert_eq!(error.raw_os_error(), Some(libc::EIO));
+    assert!(start.elapsed() < SOON, "not for ever");
+    let place = machine.at("remote");
+    let why = sh(&format!("getfattr --absolute-names --only-values -n user.drivemount.error {}", place.display()));
+    assert!(!why.is_empty(), "the reason can be had");
+    cloud.restart();
+    assert!(read(machine.at("remote")) == bytes(1, 2_000_000), "and all is well again");
+}

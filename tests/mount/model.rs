@@ -1,0 +1,184 @@
+//! The mount and a folder of the local disk get the same operations, at random; they must agree at every step, and after the
+//! daemon was killed, the mount was ended, or the machine was lost after a flush.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use crate::cloud::Cloud;
+use crate::machine::{Machine, bytes};
+
+/// Random numbers that are the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+    }
+
+    fn path(&mut self) -> String {
+        let depth = 1 + self.below(3);
+        (0..depth)
+            .map(|_| ["a", "b", "c", "d", "e"][usize::try_from(self.below(5)).expect("small")])
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+
+    fn content(&mut self) -> Vec<u8> {
+        let size = if self.below(4) == 0 {
+            [0, 1, 70_000, 300_000][usize::try_from(self.below(4)).expect("small")]
+        } else {
+            self.below(2000)
+        };
+        bytes(self.0, usize::try_from(size).expect("small"))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(String, Vec<u8>),
+    Append(String, Vec<u8>),
+    WriteAt(String, u64, Vec<u8>),
+    Resize(String, u64),
+    Save(String, Vec<u8>),
+    Rename(String, String),
+    Remove(String),
+    MakeFolder(String),
+    RemoveFolder(String),
+    Link(String, String),
+    Mode(String, u32),
+    Time(String, i64),
+}
+
+fn step(dice: &mut Dice) -> Step {
+    let path = dice.path();
+    match dice.below(24) {
+        0..=4 => Step::Write(path, dice.content()),
+        5 | 6 => Step::Append(path, dice.content()),
+        7 | 8 => Step::WriteAt(path, dice.below(5000), dice.content()),
+        9 => Step::Resize(path, dice.below(100_000)),
+        10..=12 => Step::Save(path, dice.content()),
+        13..=15 => Step::Rename(path, dice.path()),
+        16 | 17 => Step::Remove(path),
+        18..=20 => Step::MakeFolder(path),
+        21 => Step::RemoveFolder(path),
+        22 => Step::Link(path, dice.path()),
+        _ if dice.below(2) == 0 => {
+            Step::Mode(path, [0o644, 0o755, 0o600][usize::try_from(dice.below(3)).expect("small")])
+        }
+        _ => Step::Time(path, 1_000_000_000 + i64::try_from(dice.below(1 << 30)).expect("small")),
+    }
+}
+
+/// Does a step below a folder; says the errno if it cannot be done.
+fn apply(base: &Path, step: &Step) -> Result<(), i32> {
+    let at = |path: &String| base.join(path);
+    let plain = |path: &String| fs::symlink_metadata(at(path)).map(|metadata| metadata.is_file());
+    let done = match step {
+        Step::Write(path, content) => fs::write(at(path), content),
+        Step::Append(path, content) => {
+            OpenOptions::new().append(true).open(at(path)).and_then(|mut file| file.write_all(content))
+        }
+        Step::WriteAt(path, offset, content) => {
+            OpenOptions::new().write(true).open(at(path)).and_then(|file| file.write_all_at(content, *offset))
+        }
+        Step::Resize(path, size) => OpenOptions::new().write(true).open(at(path)).and_then(|file| file.set_len(*size)),
+        Step::Save(path, content) => (|| {
+            let beside = base.join(format!("{path}.tmp"));
+            let mut file = fs::File::create(&beside)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&beside, at(path)).inspect_err(|_| fs::remove_file(&beside).expect("removes"))
+        })(),
+        Step::Rename(from, to) => fs::rename(at(from), at(to)),
+        Step::Remove(path) => fs::remove_file(at(path)),
+        Step::MakeFolder(path) => fs::create_dir(at(path)),
+        Step::RemoveFolder(path) => fs::remove_dir(at(path)),
+        Step::Link(path, target) => symlink(format!("../{target}"), at(path)),
+        Step::Mode(path, mode) => plain(path).and_then(|plain| {
+            if plain { fs::set_permissions(at(path), fs::Permissions::from_mode(*mode)) } else { Ok(()) }
+        }),
+        Step::Time(path, seconds) => plain(path).and_then(|plain| {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.unsigned_abs());
+            if plain { OpenOptions::new().write(true).open(at(path))?.set_modified(time) } else { Ok(()) }
+        }),
+    };
+    done.map_err(|error| error.raw_os_error().unwrap_or(0))
+}
+
+/// All that is below a folder: kind and mode, target or content.
+fn picture(base: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+    let mut picture = BTreeMap::new();
+    let mut folders = vec![base.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("lists") {
+            let path = entry.expect("entry").path();
+            let metadata = fs::symlink_metadata(&path).expect("stat");
+            let content = if metadata.is_dir() {
+                folders.push(path.clone());
+                Vec::new()
+            } else if metadata.is_symlink() {
+                fs::read_link(&path).expect("reads").into_os_string().into_encoded_bytes()
+            } else {
+                fs::read(&path).expect("reads")
+            };
+            let name = path.strip_prefix(base).expect("below").to_string_lossy().into_owned();
+            picture.insert(name, (metadata.mode(), content));
+        }
+    }
+    picture
+}
+
+fn compare(local: &Path, machine: &Machine, when: &str) {
+    let (expected, found) = (picture(local), picture(&machine.drive()));
+    let names: Vec<&String> =
+        expected.keys().chain(found.keys()).filter(|name| expected.get(*name) != found.get(*name)).collect();
+    assert!(names.is_empty(), "{when}: these differ: {names:?}");
+}
+
+fn run(seed: u64, steps: u32) {
+    let cloud = Cloud::start();
+    let local = tempfile::tempdir().expect("temporary folder");
+    let machine = Machine::with(&cloud);
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    for number in 0..steps {
+        let step = step(&mut dice);
+        let (expected, found) = (apply(local.path(), &step), apply(&machine.drive(), &step));
+        assert_eq!(found, expected, "seed {seed}, step {number}: {step:?}");
+        let when = format!("seed {seed}, after step {number}");
+        match dice.below(100) {
+            0..=2 => compare(local.path(), &machine, &when),
+            3 => {
+                machine.flush();
+                compare(local.path(), &machine, &format!("{when}, flushed"));
+            }
+            4 => {
+                machine.kill();
+                machine.mount(&cloud);
+                compare(local.path(), &machine, &format!("{when}, killed"));
+            }
+            5 if dice.below(2) == 0 => {
+                machine.unmount();
+                machine.lose_cache();
+                machine.mount(&cloud);
+                compare(local.path(), &machine, &format!("{when}, on a new machine"));
+            }
+            _ => {}
+        }
+    }
+    machine.flush();
+    compare(local.path(), &Machine::with(&cloud), &format!("seed {seed}, at the end, on another machine"));
+    assert_eq!(machine.status()["conflicts"], serde_json::json!([]), "seed {seed}");
+}
+
+#[test]
+fn a_mount_does_what_a_local_folder_does() {
+    for seed in 1..=3 {
+        run(seed, 250);
+    }
+}

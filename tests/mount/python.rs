@@ -1,0 +1,32 @@
+//! Google's own Python client uses the drive while it is mounted.
+
+use std::process::Command;
+
+use crate::cloud::Cloud;
+use crate::machine::{Machine, run, said};
+
+/// Runs a script with the client; says what it said if it fails.
+fn script(name: &str, cloud: &Cloud, machine: Option<&Machine>) {
+    let script = format!("{}/tests/python/{name}", env!("CARGO_MANIFEST_DIR"));
+    // Set by scripts/test, which installs the client there.
+    let python = std::env::var("DRIVEMOUNT_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let mut command = Command::new(&python);
+    command.arg(script).env("DRIVE_URL", &cloud.url).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("DRIVE_TOKEN", std::fs::read_to_string(cloud.token_file()).expect("token").trim());
+    if let Some(machine) = machine {
+        command.env("MOUNT", machine.drive());
+    }
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn the_official_client_finds_the_drive_as_google_has_it() {
+    script("official_client.py", &Cloud::start(), None);
+}
+
+#[test]
+fn the_official_client_and_the_mount_see_the_same_drive() {
+    let cloud = Cloud::start();
+    script("beside_a_mount.py", &cloud, Some(&Machine::with(&cloud)));
+}

@@ -1,0 +1,198 @@
+//! A cloud for tests: the embedded drive as a process of its own, and somebody else who uses it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_drivemount");
+
+/// How long something that must happen by itself may take. Far beyond what it takes: a bound against hanging, not a measure.
+pub(crate) const SOON: Duration = Duration::from_mins(1);
+
+/// The embedded drive, with its data in a folder of its own.
+pub(crate) struct Cloud {
+    pub(crate) url: String,
+    dir: TempDir,
+    process: Child,
+    http: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Cloud {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let (process, url) = serve(dir.path(), "127.0.0.1:0");
+        let http = drivemount::net::client(&url.parse().expect("url"), |builder| builder).expect("client");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+        Self { url, dir, process, http, runtime }
+    }
+
+    /// Kills it, as the loss of a server would.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("kills");
+        self.process.wait().expect("waits");
+    }
+
+    /// Starts it again, at the same address.
+    pub(crate) fn restart(&mut self) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        let (process, url) = serve(self.dir.path(), &address);
+        assert_eq!(url, self.url);
+        self.process = process;
+    }
+
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.dir.path().join("data/token")
+    }
+
+    /// A call to the API: its status and its answer.
+    pub(crate) fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let token = std::fs::read_to_string(self.token_file()).expect("token");
+        let method = method.parse().expect("method");
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.url)).query(query).bearer_auth(token.trim());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        self.runtime.block_on(async {
+            let answer = request.send().await.expect("answers");
+            let status = answer.status().as_u16();
+            let body = answer.bytes().await.expect("body");
+            (status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("json") })
+        })
+    }
+
+    /// A call that must succeed.
+    pub(crate) fn call(&self, method: &str, path: &str, query: &[(&str, &str)], body: Option<Value>) -> Value {
+        let (status, answer) = self.try_call(method, path, query, body);
+        assert!((200..300).contains(&status), "{method} {path} {query:?}: {status} {answer}");
+        answer
+    }
+
+    /// All files that are not in the trash, with what tests look at.
+    pub(crate) fn files(&self, query: &str) -> Vec<Value> {
+        let mut files = Vec::new();
+        let mut token = String::new();
+        loop {
+            let fields =
+                "nextPageToken,files(id,name,parents,mimeType,md5Checksum,size,headRevisionId,modifiedTime,trashed)";
+            let mut parameters = vec![("q", query), ("pageSize", "1000"), ("fields", fields)];
+            if !token.is_empty() {
+                parameters.push(("pageToken", &token));
+            }
+            let page = self.call("GET", "/drive/v3/files", &parameters, None);
+            files.extend(page["files"].as_array().expect("files").iter().cloned());
+            match page["nextPageToken"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => return files,
+            }
+        }
+    }
+
+    /// All files that are not in the trash.
+    pub(crate) fn all(&self) -> Vec<Value> {
+        self.files("trashed = false")
+    }
+
+    /// The file of a name that only one has.
+    pub(crate) fn file(&self, name: &str) -> Value {
+        let named: Vec<Value> = self.all().into_iter().filter(|file| file["name"] == name).collect();
+        assert_eq!(named.len(), 1, "files with the name {name:?}: {named:?}");
+        named[0].clone()
+    }
+
+    /// The id of the file of a name that only one has.
+    pub(crate) fn id(&self, name: &str) -> String {
+        self.file(name)["id"].as_str().expect("id").to_owned()
+    }
+
+    pub(crate) fn make_folder(&self, name: &str, parent: &str) -> String {
+        let folder = json!({"name": name, "parents": [parent], "mimeType": "application/vnd.google-apps.folder"});
+        self.call("POST", "/drive/v3/files", &[], Some(folder))["id"].as_str().expect("id").to_owned()
+    }
+
+    /// Uploads a new file; says its id.
+    pub(crate) fn upload(&self, name: &str, parent: &str, content: &[u8]) -> String {
+        let created = self.call("POST", "/drive/v3/files", &[], Some(json!({"name": name, "parents": [parent]})));
+        let id = created["id"].as_str().expect("id").to_owned();
+        self.rewrite(&id, content);
+        id
+    }
+
+    /// Gives a file new content.
+    pub(crate) fn rewrite(&self, id: &str, content: &[u8]) {
+        let token = std::fs::read_to_string(self.token_file()).expect("token");
+        let url = format!("{}/upload/drive/v3/files/{id}?uploadType=media", self.url);
+        let request = self.http.patch(url).bearer_auth(token.trim()).body(content.to_vec());
+        let status = self.runtime.block_on(async { request.send().await.expect("answers").status() });
+        assert!(status.is_success(), "{status}");
+    }
+
+    /// Changes metadata.
+    pub(crate) fn patch(&self, id: &str, query: &[(&str, &str)], body: Value) {
+        self.call("PATCH", &format!("/drive/v3/files/{id}"), query, Some(body));
+    }
+
+    pub(crate) fn trash(&self, id: &str) {
+        self.patch(id, &[], json!({"trashed": true}));
+    }
+
+    pub(crate) fn content(&self, id: &str) -> Vec<u8> {
+        let token = std::fs::read_to_string(self.token_file()).expect("token");
+        let url = format!("{}/drive/v3/files/{id}?alt=media", self.url);
+        let request = self.http.get(url).bearer_auth(token.trim());
+        self.runtime.block_on(async {
+            let answer = request.send().await.expect("answers");
+            assert!(answer.status().is_success(), "{}", answer.status());
+            answer.bytes().await.expect("body").to_vec()
+        })
+    }
+
+    pub(crate) fn root(&self) -> String {
+        self.call("GET", "/drive/v3/files/root", &[("fields", "id")], None)["id"].as_str().expect("id").to_owned()
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        let _gone = self.process.kill();
+        let _gone = self.process.wait();
+    }
+}
+
+fn serve(dir: &Path, listen: &str) -> (Child, String) {
+    let mut process = Command::new(PROGRAM)
+        .args(["serve", "--listen", listen, "--data"])
+        .arg(dir.join("data"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut ready = String::new();
+    BufReader::new(process.stdout.take().expect("piped")).read_line(&mut ready).expect("ready line");
+    let url = ready.split_whitespace().find(|word| word.starts_with("http://")).expect("address in the ready line");
+    (process, url.to_owned())
+}
+
+/// Waits for something that must come true by itself.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = look() {
+            return value;
+        }
+        assert!(start.elapsed() < SOON, "did not come true: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

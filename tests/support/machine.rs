@@ -1,0 +1,178 @@
+//! A mount for tests: the real program at a real place.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::cloud::{Cloud, PROGRAM, eventually};
+
+/// A machine: a cache and a place to mount at. Its mount goes with it.
+pub(crate) struct Machine {
+    dir: TempDir,
+    /// More arguments for `mount`.
+    pub(crate) arguments: Vec<String>,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        std::fs::create_dir(dir.path().join("drive")).expect("mountpoint");
+        Self { dir, arguments: ["--poll-interval", "100ms"].map(str::to_owned).to_vec() }
+    }
+
+    /// A machine with the drive of `cloud` mounted.
+    pub(crate) fn with(cloud: &Cloud) -> Self {
+        let machine = Self::new();
+        machine.mount(cloud);
+        machine
+    }
+
+    /// The mountpoint.
+    pub(crate) fn drive(&self) -> PathBuf {
+        self.dir.path().join("drive")
+    }
+
+    /// A place in the mount.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.drive().join(path)
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
+    }
+
+    pub(crate) fn mount(&self, cloud: &Cloud) {
+        let output = self.try_mount(cloud);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    pub(crate) fn try_mount(&self, cloud: &Cloud) -> Output {
+        let token = cloud.token_file();
+        let mut command = Command::new(PROGRAM);
+        command.args(["mount", &cloud.url]).arg(self.drive()).arg("--token-file").arg(token);
+        command.arg("--cache-dir").arg(self.cache()).args(&self.arguments);
+        run(&mut command)
+    }
+
+    pub(crate) fn flush(&self) {
+        let output = run(Command::new(PROGRAM).arg("flush").arg(self.drive()));
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    pub(crate) fn unmount(&self) {
+        let output = run(Command::new(PROGRAM).arg("unmount").arg(self.drive()));
+        assert!(output.status.success(), "{}", said(&output));
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        let output = run(Command::new(PROGRAM).args(["status", "--json"]).arg(self.drive()));
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice(&output.stdout).expect("json")
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.status()["pid"].as_i64().expect("pid")).expect("pid")
+    }
+
+    /// Kills the daemon, as the kernel does when memory is short.
+    pub(crate) fn kill(&self) {
+        let pid = self.pid();
+        signal(pid, "KILL");
+        wait_for_end(pid);
+    }
+
+    /// Loses the disk.
+    pub(crate) fn lose_cache(&self) {
+        std::fs::remove_dir_all(self.cache()).expect("removes the cache");
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.cache().join("drivemount.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let pid = Command::new(PROGRAM).args(["status", "--json"]).arg(self.drive()).stderr(Stdio::null()).output();
+        let status: Option<Value> = pid.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
+        if let Some(pid) = status.and_then(|status| status["pid"].as_i64()) {
+            let _gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
+        let _gone = Command::new("umount").arg("-l").arg(self.drive()).stderr(Stdio::null()).status();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("the end of the log of the mount:");
+            tail.iter().rev().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Runs a program that must succeed; says what it printed.
+#[track_caller]
+pub(crate) fn sh(line: &str) -> String {
+    let output = run(Command::new("bash").args(["-euc", line]));
+    assert!(output.status.success(), "{line}\n{}", said(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// All that a program said.
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}: {}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+pub(crate) fn signal(pid: i32, name: &str) {
+    sh(&format!("kill -{name} {pid}"));
+}
+
+/// Waits for the end of a process that is not our child.
+pub(crate) fn wait_for_end(pid: i32) {
+    eventually("the end of a process", || {
+        let mut state = String::new();
+        let stat =
+            std::fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read_to_string(&mut state));
+        (stat.is_err() || state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))).then_some(())
+    });
+}
+
+/// Bytes that do not repeat, the same for the same seed.
+pub(crate) fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+pub(crate) fn read(path: impl AsRef<Path>) -> Vec<u8> {
+    let path = path.as_ref();
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[track_caller]
+pub(crate) fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    let path = path.as_ref();
+    std::fs::write(path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn names(folder: impl AsRef<Path>) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("lists");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
