@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use self::client::{Client, ClientError};
-pub use self::server::serve;
+pub use self::server::{Socket, listen, serve};
 use crate::metrics::Requests;
 
 /// The most entries that a status lists one by one.

@@ -17,23 +17,34 @@ use tokio_util::sync::CancellationToken;
 use super::client::Reachable;
 use super::{Controlled, Ending, Scope};
 
-/// Answers commands at `socket` until `end`, and then finishes those under way. An old socket there is replaced: whoever holds
-/// the lock of the cache folder is the only one to answer in it. The socket is left there: whoever gives the lock back removes
-/// it first.
-pub async fn serve(socket: &Path, mount: Arc<dyn Controlled>, end: CancellationToken) -> io::Result<()> {
-    let reachable = Reachable::new(socket)?;
+/// A socket that commands can reach; they wait until it is served.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    _reachable: Reachable,
+}
+
+/// Opens the socket. An old one there is replaced: whoever holds the lock of the cache folder is the only one to answer in it.
+/// It is left there at the end: whoever gives the lock back removes it first.
+pub fn listen(socket: &Path) -> io::Result<Socket> {
     match std::fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    let reachable = Reachable::new(socket)?;
     let listener = UnixListener::bind(reachable.path())?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+    Ok(Socket { listener, _reachable: reachable })
+}
+
+/// Answers commands until `end`, and then finishes those under way.
+pub async fn serve(socket: Socket, mount: Arc<dyn Controlled>, end: CancellationToken) -> io::Result<()> {
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/flush", post(flush))
         .route("/v1/unmount", post(unmount))
         .with_state(mount);
-    axum::serve(listener, router).with_graceful_shutdown(end.cancelled_owned()).await
+    axum::serve(socket.listener, router).with_graceful_shutdown(end.cancelled_owned()).await
 }
 
 type Mount = State<Arc<dyn Controlled>>;

@@ -76,16 +76,17 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     jobs.spawn(tree::follow::follow(Arc::clone(&parts.tree), config.poll_interval, wake, end.clone()));
     jobs.spawn(Arc::clone(&parts.writeback).run(end.clone()));
 
+    let socket = config.control_socket();
+    let socket = control::listen(&socket).map_err(|source| MountError::CacheDir { dir: socket, source })?;
     let gone = CancellationToken::new();
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
     tasks::tune_readahead(mountpoint.path());
     let running = Arc::new(Running::new(config, mountpoint, account, parts, fs, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
-    let socket = running.config.control_socket();
     let answering = CancellationToken::new();
     let serving = tokio::spawn({
         let (controlled, answering) = (Arc::clone(&running), answering.clone());
-        async move { control::serve(&socket, controlled, answering).await }
+        async move { control::serve(socket, controlled, answering).await }
     });
     tracing::info!(mountpoint = %running.mountpoint.path().display(), source = %running.config.source, "mounted");
     Ok(Mount {
