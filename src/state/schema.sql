@@ -82,16 +82,17 @@ CREATE TABLE layer (
     PRIMARY KEY (ino, level)
 ) WITHOUT ROWID;
 
--- What was sent last for an entry and has no answer yet: to be continued after a new start, and to tell our own revision,
--- should its answer be lost, from somebody else's.
+-- What was sent for an entry and has no answer yet: to be continued after a new start, and to tell our own revisions, should
+-- their answers be lost or they arrive late, from somebody else's.
 CREATE TABLE upload (
-    ino     INTEGER PRIMARY KEY,
+    ino     INTEGER NOT NULL,
     seq     INTEGER NOT NULL,              -- the sealed content that is sent
     size    INTEGER NOT NULL,
     md5     BLOB,                          -- once it is known
     session TEXT,                          -- the address of a resumable upload: a secret
-    started INTEGER NOT NULL               -- milliseconds since 1970
-);
+    started INTEGER NOT NULL,              -- milliseconds since 1970
+    PRIMARY KEY (ino, seq)
+) WITHOUT ROWID;
 
 -- Ids reserved on the drive and not used yet.
 CREATE TABLE reserved (

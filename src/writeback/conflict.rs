@@ -14,7 +14,7 @@ use super::staging::{self, Snapshot, Staging};
 use super::{Conflict, Result, Writeback, WritebackError, upload};
 use crate::clock;
 use crate::error::Kind;
-use crate::remote::{Blob, Item, ItemKind, Progress, Source};
+use crate::remote::{Blob, Item, ItemKind, Md5, Progress, Source};
 use crate::tree::{Base, Effects, Node, nodes};
 
 /// Looks whether the content of an edit may go to the drive. `None`: it may. Else something else was done in its place.
@@ -38,7 +38,8 @@ pub(super) async fn check(
         Err(error) => return Err(error.into()),
     };
     let ItemKind::File(theirs) = &item.kind else { return Ok(None) };
-    if staging.base().is_some_and(|origin| origin.blob.revision == theirs.revision) {
+    let origin = staging.base();
+    if origin.as_ref().is_some_and(|origin| origin.blob.revision == theirs.revision) {
         return Ok(None);
     }
     // Ours, but its answer was lost?
@@ -49,12 +50,10 @@ pub(super) async fn check(
             return upload::commit(writeback, job, &content, &item, md5).await.map(Some);
         }
     }
-    if is_our_own(writeback, job, theirs).await? {
+    let origin_again = origin.is_some_and(|origin| same_bytes(theirs, origin.blob.size, origin.blob.md5));
+    if origin_again || is_our_own(writeback, job, theirs).await? {
         let source = Source { id: id.clone(), blob: theirs.clone() };
-        writeback.state.write::<_, rusqlite::Error>(|tx| {
-            journal::end_upload(tx, job.node.ino)?;
-            staging::set_base(tx, job.node.ino, Some(&source))
-        })?;
+        writeback.state.write::<_, rusqlite::Error>(|tx| staging::set_base(tx, job.node.ino, Some(&source)))?;
         writeback.stagings.set_origin(staging, &source);
         return Ok(None);
     }
@@ -62,19 +61,34 @@ pub(super) async fn check(
     Ok(Some(Outcome::Again))
 }
 
+/// Whether a revision is known to hold these bytes. Nobody's work can be lost by replacing what the edit began from, be it a
+/// revision of its own: somebody uploaded the same again, or a request of ours that was cut off arrived after its repetition.
+fn same_bytes(theirs: &Blob, size: u64, md5: Option<Md5>) -> bool {
+    md5.is_some() && theirs.md5 == md5 && theirs.size == size
+}
+
 /// Whether the drive's content is an older state of ours, whose answer did not arrive.
 async fn is_our_own(writeback: &Writeback, job: &Job, theirs: &Blob) -> Result<bool> {
-    let Some(sent) = writeback.state.read(|db| journal::upload(db, job.node.ino))? else { return Ok(false) };
-    if sent.md5.is_some() {
-        return Ok(sent.md5 == theirs.md5 && sent.size == theirs.size);
+    for sent in writeback.state.read(|db| journal::uploads(db, job.node.ino))? {
+        if sent.md5.is_some() {
+            if same_bytes(theirs, sent.size, sent.md5) {
+                return Ok(true);
+            }
+            continue;
+        }
+        let Some(session) = sent.session else { continue };
+        match writeback.remote.progress(&session, Some(sent.size)).await {
+            Ok(Progress::Done(item)) => {
+                if matches!(item.kind, ItemKind::File(done) if done.revision == theirs.revision) {
+                    return Ok(true);
+                }
+            }
+            Ok(Progress::Stored(_)) => {}
+            Err(error) if error.kind == Kind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let Some(session) = sent.session else { return Ok(false) };
-    match writeback.remote.progress(&session, Some(sent.size)).await {
-        Ok(Progress::Done(item)) => Ok(matches!(item.kind, ItemKind::File(done) if done.revision == theirs.revision)),
-        Ok(Progress::Stored(_)) => Ok(false),
-        Err(error) if error.kind == Kind::NotFound => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(false)
 }
 
 /// Makes our content a new entry beside theirs.

@@ -170,6 +170,9 @@ pub(super) fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
     end_upload(db, ino)
 }
 
+/// How many unanswered uploads of an entry are known: a request that was cut off may still arrive, but not for ever.
+const UPLOADS_KEPT: u32 = 16;
+
 /// An upload that was begun and has no answer yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Upload {
@@ -184,10 +187,10 @@ pub(super) struct Upload {
     pub(super) started: i64,
 }
 
-/// What was sent last for an entry without an answer.
-pub(super) fn upload(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Upload>> {
-    db.prepare_cached("SELECT seq, size, md5, session, started FROM upload WHERE ino = ?1")?
-        .query_row([ino], |row| {
+/// What was sent for an entry without an answer, the latest first.
+pub(super) fn uploads(db: &Connection, ino: Ino) -> rusqlite::Result<Vec<Upload>> {
+    db.prepare_cached("SELECT seq, size, md5, session, started FROM upload WHERE ino = ?1 ORDER BY seq DESC")?
+        .query_map([ino], |row| {
             Ok(Upload {
                 seq: seq(row.get(0)?),
                 size: from_sql(row.get(1)?),
@@ -195,11 +198,11 @@ pub(super) fn upload(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Uploa
                 session: row.get::<_, Option<String>>(3)?.map(UploadSession),
                 started: row.get(4)?,
             })
-        })
-        .optional()
+        })?
+        .collect()
 }
 
-/// Notes that an upload is begun.
+/// Notes that an upload is begun. The last [`UPLOADS_KEPT`] of an entry are known until one of them is answered.
 pub(super) fn begin_upload(db: &Connection, ino: Ino, upload: &Upload) -> rusqlite::Result<()> {
     db.prepare_cached(
         "INSERT OR REPLACE INTO upload (ino, seq, size, md5, session, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -211,11 +214,16 @@ pub(super) fn begin_upload(db: &Connection, ino: Ino, upload: &Upload) -> rusqli
         upload.md5.map(|md5| md5.0),
         upload.session.as_ref().map(|session| &session.0),
         upload.started,
-    ])
+    ])?;
+    db.prepare_cached(
+        "DELETE FROM upload
+         WHERE ino = ?1 AND seq NOT IN (SELECT seq FROM upload WHERE ino = ?1 ORDER BY seq DESC LIMIT ?2)",
+    )?
+    .execute(params![ino, UPLOADS_KEPT])
     .map(|_| ())
 }
 
-/// Notes that what was sent last for `from` without an answer was sent for what `to` is now.
+/// Notes that what was sent for `from` without an answer was sent for what `to` is now.
 pub(super) fn inherit_upload(db: &Connection, to: Ino, from: Ino) -> rusqlite::Result<()> {
     end_upload(db, to)?;
     db.prepare_cached("UPDATE upload SET ino = ?1 WHERE ino = ?2")?.execute([to, from]).map(|_| ())
@@ -249,4 +257,43 @@ pub(super) fn count_ids(db: &Connection) -> rusqlite::Result<usize> {
     db.prepare_cached("SELECT count(*) FROM reserved")?
         .query_row([], |row| row.get::<_, i64>(0))
         .map(|count| usize::try_from(count).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::State;
+
+    #[test]
+    fn every_late_answer_is_known_until_one_of_them_came() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = State::open(&dir.path().join("state.db")).expect("opens");
+        let (one, other) = (Ino(7), Ino(8));
+        let upload = |number: u8| Upload {
+            seq: Seq(number.into()),
+            size: 1,
+            md5: Some(Md5([number; 16])),
+            session: None,
+            started: 0,
+        };
+        let known = |ino| state.read(|db| uploads(db, ino)).expect("reads");
+        let write = |work: &dyn Fn(&Connection) -> rusqlite::Result<()>| {
+            state.write::<_, rusqlite::Error>(|tx| work(tx)).expect("writes");
+        };
+        for number in 1..=3 {
+            write(&|db| begin_upload(db, one, &upload(number)));
+        }
+        write(&|db| begin_upload(db, other, &upload(1)));
+        assert_eq!(known(one), [upload(3), upload(2), upload(1)]);
+        // Sent once more: no row of its own.
+        write(&|db| begin_upload(db, one, &upload(3)));
+        assert_eq!(known(one).len(), 3);
+        for number in 4..=100 {
+            write(&|db| begin_upload(db, one, &upload(number)));
+        }
+        assert_eq!(known(one).len(), UPLOADS_KEPT as usize, "bounded");
+        assert_eq!(known(one)[0], upload(100));
+        write(&|db| end_upload(db, one));
+        assert_eq!((known(one), known(other)), (Vec::new(), vec![upload(1)]));
+    }
 }

@@ -223,10 +223,10 @@ fn stuck() -> crate::remote::RemoteError {
 
 /// The session of an earlier try for the same content, if it is young enough.
 fn usable_session(writeback: &Writeback, job: &Job, content: &Content) -> Result<Option<UploadSession>> {
-    let upload = writeback.state.read(|db| journal::upload(db, job.node.ino))?;
+    let uploads = writeback.state.read(|db| journal::uploads(db, job.node.ino))?;
     let young = |upload: &Upload| clock::now().millis() - upload.started < SESSION_MILLIS;
     let same = |upload: &Upload| upload.seq == content.seq() && upload.size == content.size() && young(upload);
-    Ok(upload.filter(same).and_then(|upload| upload.session))
+    Ok(uploads.into_iter().find(same).and_then(|upload| upload.session))
 }
 
 /// The checksum of what was sent so far, from the start without a gap.

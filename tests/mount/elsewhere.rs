@@ -87,6 +87,22 @@ fn an_open_file_keeps_its_content_when_it_is_replaced_elsewhere() {
 }
 
 #[test]
+fn the_same_bytes_uploaded_elsewhere_are_no_conflict() {
+    let cloud = Cloud::start();
+    let id = cloud.upload("log", &cloud.root(), b"common");
+    let machine = Machine::with(&cloud);
+    let mut open = OpenOptions::new().append(true).open(machine.at("log")).expect("opens");
+    open.write_all(b" and ours").expect("writes");
+    // A revision of its own, as when a request that was cut off arrives after it was repeated.
+    cloud.rewrite(&id, b"common");
+    drop(open);
+    machine.flush();
+    assert_eq!(cloud.content(&id), b"common and ours");
+    assert_eq!(cloud.all().len(), 1);
+    assert_eq!(machine.status()["conflicts"], json!([]));
+}
+
+#[test]
 fn an_edit_on_both_sides_loses_neither() {
     let cloud = Cloud::start();
     let root = cloud.root();
