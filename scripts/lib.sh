@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the scripts share: to be sourced. Says what it installs before it installs it.
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -46,4 +47,28 @@ need_python() {
     [ ${#missing[@]} = 0 ] && return
     say "Installing Python packages into .venv: ${missing[*]}"
     "$python" -m pip install --quiet --disable-pip-version-check "${missing[@]}"
+}
+
+# need_cargo_component COMMAND=COMPONENT ...: parts of Rust that some installations leave out.
+need_cargo_component() {
+    local pair
+    for pair in "$@"; do
+        cargo "${pair%%=*}" --version >/dev/null 2>&1 && continue
+        command -v rustup >/dev/null || die "please install: ${pair#*=} (a part of Rust)"
+        say "Installing a part of Rust: ${pair#*=}"
+        rustup component add "${pair#*=}"
+    done
+}
+
+# need_cargo_tool CRATE=VERSION ...: programs from crates.io, in target/tools. Sets $tools.
+need_cargo_tool() {
+    local pair crate version
+    local root="${CARGO_TARGET_DIR:-$top/target}/tools"
+    tools="$root/bin"
+    for pair in "$@"; do
+        crate=${pair%%=*} version=${pair#*=}
+        [ "$("$tools/$crate" --version 2>/dev/null | grep -o '[0-9][0-9.]*')" = "$version" ] && continue
+        say "Installing $crate $version into $root"
+        cargo install --quiet --locked --root "$root" "$crate@$version"
+    done
 }

@@ -178,7 +178,9 @@ fn run(seed: u64, steps: u32) {
 
 #[test]
 fn a_mount_does_what_a_local_folder_does() {
-    for seed in 1..=3 {
+    // scripts/test --full asks for more.
+    let seeds = std::env::var("DRIVEMOUNT_TEST_SEEDS").map_or(3, |seeds| seeds.parse().expect("a number"));
+    for seed in 1..=seeds {
         run(seed, 250);
     }
 }

@@ -8,9 +8,10 @@ use crate::machine::{Machine, run, said};
 /// Runs a script with the client; says what it said if it fails.
 fn script(name: &str, cloud: &Cloud, machine: Option<&Machine>) {
     let script = format!("{}/tests/python/{name}", env!("CARGO_MANIFEST_DIR"));
-    // Set by scripts/test, which installs the client there.
-    let python = std::env::var("DRIVEMOUNT_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let mut command = Command::new(&python);
+    // scripts/test installs the client there.
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
+    assert!(std::path::Path::new(python).exists(), "no {python}: run scripts/test once, it makes it");
+    let mut command = Command::new(python);
     command.arg(script).env("DRIVE_URL", &cloud.url).env("PYTHONDONTWRITEBYTECODE", "1");
     command.env("DRIVE_TOKEN", std::fs::read_to_string(cloud.token_file()).expect("token").trim());
     if let Some(machine) = machine {
