@@ -16,17 +16,21 @@ need() {
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null 2>&1 || missing+=("${pair#*=}")
     done
-    [ ${#missing[@]} = 0 ] && return
-    command -v apt-get >/dev/null || die "please install: ${missing[*]}"
-    say "Installing Debian packages: ${missing[*]}"
+    [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || die "please install: $*"
+    say "Installing Debian packages: $*"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # A C compiler builds SQLite and the TLS library; /dev/fuse needs the superuser or `fusermount3`.
 need_build_tools() {
     command -v cargo >/dev/null || die "cargo is missing: install Rust first, see https://rustup.rs"
-    need cc=gcc make=make fusermount3=fuse3
+    cc -x c - -o /dev/null <<<'int main(void) { return 0; }' 2>/dev/null || install_packages gcc libc6-dev
+    need make=make fusermount3=fuse3
     [ -e /dev/fuse ] || as_root modprobe fuse 2>/dev/null || true
     [ -e /dev/fuse ] || die "this machine has no /dev/fuse; in Docker, add: --device /dev/fuse --cap-add SYS_ADMIN"
 }
@@ -37,7 +41,7 @@ need_python() {
     need python3=python3
     python="$top/.venv/bin/python"
     if ! "$python" -m pip --version >/dev/null 2>&1; then
-        python3 -c 'import ensurepip, venv' 2>/dev/null || need no-such-program=python3-venv
+        python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
         say "Making a Python environment in .venv"
         python3 -m venv --clear "$top/.venv"
     fi
