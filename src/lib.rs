@@ -8,11 +8,13 @@
 //! ```text
 //!                 main
 //!                 cli                      commands: arguments, output, exit codes
-//!            mount     fuse                life of a mount      kernel adapter
-//!                  fs                      what a file system means
+//!            mount     control             life of a mount      how commands reach it
+//!                 fuse                     kernel adapter, the only user of `fuser`
+//!                  fs                      what a file system means; no kernel in it
 //!      tree     content    writeback       metadata   reading   writing
-//!      state    cache      remote  auth    state.db   blocks    the drive   tokens
-//!      error  config  metrics  clock  net  sys  words, settings, numbers, time, HTTP clients, system calls
+//!      state    cache      remote          state.db   blocks    the drive; `remote::drive` is Google Drive v3
+//!      auth  net  config  ranges           tokens, HTTP clients, settings, sets of bytes
+//!      error  metrics  clock  sys          words, numbers, time, system calls
 //!
 //!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
 //! ```

@@ -31,6 +31,12 @@ use crate::{clock, control, sys};
 /// meanwhile why it has to.
 const HASTE: Duration = Duration::from_secs(5);
 
+/// How much longer than the network a program waits for an answer: so that it hears why there is none.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a daemon that was told to end may still hold the cache folder.
+const HANDOVER: Duration = Duration::from_secs(2);
+
 /// The drive that is to be mounted.
 struct Drive {
     url: Url,
@@ -46,7 +52,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     if config.credentials.is_none() && !matches!(config.source, Source::Local(_)) {
         return Err(MountError::NoSignIn);
     }
-    let lock = Lock::take(&config.cache_dir, mountpoint.path())?;
+    let lock = take_lock(&config, &mountpoint).await?;
     let mut notes = Vec::new();
     if mountpoint.buried {
         notes.push(format!("a dead mount at {} was detached first", mountpoint.path().display()));
@@ -65,7 +71,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let options = fs::Options {
         owner: sys::user_and_group(),
         read_only: config.read_only,
-        patience: config.network_timeout,
+        patience: config.network_timeout + GRACE,
         control_socket: config.control_socket(),
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());
@@ -101,6 +107,19 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         server: drive.server,
         lock,
     })
+}
+
+async fn take_lock(config: &MountConfig, mountpoint: &Mountpoint) -> Result<Lock, MountError> {
+    let until = clock::Instant::now() + HANDOVER;
+    loop {
+        match Lock::take(&config.cache_dir, mountpoint.path()) {
+            // A lock has no event to wait for.
+            Err(MountError::InUse { .. }) if clock::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// The drive behind a source, and how to talk to it. Sends nothing yet.

@@ -1,5 +1,5 @@
-//! The mount and a folder of the local disk get the same operations, at random; they must agree at every step, and after the
-//! daemon was killed, the mount was ended, or the machine was lost after a flush.
+//! The mount and a folder of the local disk get the same operations, at random, by path and through handles that stay open; they
+//! must agree at every step, and after the daemon was killed, the mount was ended, or the machine was lost after a flush.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -53,11 +53,26 @@ enum Step {
     Link(String, String),
     Mode(String, u32),
     Time(String, i64),
+    /// Opens a file, new or not, and keeps it open in a slot; what was open there is closed.
+    Open(usize, String, bool),
+    ReadOpen(usize, u64),
+    WriteOpen(usize, u64, Vec<u8>),
+    ResizeOpen(usize, u64),
+    SyncOpen(usize),
 }
+
+/// Files that are kept open on one side.
+type Slots = [Option<fs::File>; 3];
 
 fn step(dice: &mut Dice) -> Step {
     let path = dice.path();
-    match dice.below(24) {
+    let slot = usize::try_from(dice.below(3)).expect("small");
+    match dice.below(34) {
+        24..=26 => Step::Open(slot, path, dice.below(2) == 0),
+        27 | 28 => Step::ReadOpen(slot, dice.below(5000)),
+        29..=31 => Step::WriteOpen(slot, dice.below(5000), dice.content()),
+        32 => Step::ResizeOpen(slot, dice.below(100_000)),
+        33 => Step::SyncOpen(slot),
         0..=4 => Step::Write(path, dice.content()),
         5 | 6 => Step::Append(path, dice.content()),
         7 | 8 => Step::WriteAt(path, dice.below(5000), dice.content()),
@@ -75,8 +90,9 @@ fn step(dice: &mut Dice) -> Step {
     }
 }
 
-/// Does a step below a folder; says the errno if it cannot be done.
-fn apply(base: &Path, step: &Step) -> Result<(), i32> {
+/// Does a step below a folder; says what was read, or the errno if it cannot be done.
+fn apply(base: &Path, slots: &mut Slots, step: &Step) -> Result<Vec<u8>, i32> {
+    let mut seen = Vec::new();
     let at = |path: &String| base.join(path);
     let plain = |path: &String| fs::symlink_metadata(at(path)).map(|metadata| metadata.is_file());
     let done = match step {
@@ -107,8 +123,25 @@ fn apply(base: &Path, step: &Step) -> Result<(), i32> {
             let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.unsigned_abs());
             if plain { OpenOptions::new().write(true).open(at(path))?.set_modified(time) } else { Ok(()) }
         }),
+        Step::Open(slot, path, create) => {
+            slots[*slot] = None;
+            let opened = OpenOptions::new().read(true).write(true).create(*create).open(at(path));
+            opened.map(|file| slots[*slot] = Some(file))
+        }
+        Step::ReadOpen(slot, offset) => slots[*slot].as_ref().map_or(Ok(()), |file| {
+            seen = vec![0; 70_000];
+            let count = file.read_at(&mut seen, *offset)?;
+            seen.truncate(count);
+            seen.extend(file.metadata()?.len().to_le_bytes());
+            Ok(())
+        }),
+        Step::WriteOpen(slot, offset, content) => {
+            slots[*slot].as_ref().map_or(Ok(()), |file| file.write_all_at(content, *offset))
+        }
+        Step::ResizeOpen(slot, size) => slots[*slot].as_ref().map_or(Ok(()), |file| file.set_len(*size)),
+        Step::SyncOpen(slot) => slots[*slot].as_ref().map_or(Ok(()), fs::File::sync_all),
     };
-    done.map_err(|error| error.raw_os_error().unwrap_or(0))
+    done.map(|()| seen).map_err(|error| error.raw_os_error().unwrap_or(0))
 }
 
 /// All that is below a folder: kind and mode, target or content.
@@ -146,10 +179,11 @@ fn run(seed: u64, steps: u32) {
     let local = tempfile::tempdir().expect("temporary folder");
     let machine = Machine::with(&cloud);
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let (mut here, mut there) = (Slots::default(), Slots::default());
     for number in 0..steps {
         let step = step(&mut dice);
-        let (expected, found) = (apply(local.path(), &step), apply(&machine.drive(), &step));
-        assert_eq!(found, expected, "seed {seed}, step {number}: {step:?}");
+        let (expected, found) = (apply(local.path(), &mut here, &step), apply(&machine.drive(), &mut there, &step));
+        assert!(found == expected, "seed {seed}, step {number}: {step:?}");
         let when = format!("seed {seed}, after step {number}");
         match dice.below(100) {
             0..=2 => compare(local.path(), &machine, &when),
@@ -158,11 +192,13 @@ fn run(seed: u64, steps: u32) {
                 compare(local.path(), &machine, &format!("{when}, flushed"));
             }
             4 => {
+                (here, there) = Default::default();
                 machine.kill();
                 machine.mount(&cloud);
                 compare(local.path(), &machine, &format!("{when}, killed"));
             }
             5 if dice.below(2) == 0 => {
+                (here, there) = Default::default();
                 machine.unmount();
                 machine.lose_cache();
                 machine.mount(&cloud);
@@ -171,6 +207,7 @@ fn run(seed: u64, steps: u32) {
             _ => {}
         }
     }
+    drop((here, there));
     machine.flush();
     compare(local.path(), &Machine::with(&cloud), &format!("seed {seed}, at the end, on another machine"));
     assert_eq!(machine.status()["conflicts"], serde_json::json!([]), "seed {seed}");
