@@ -246,23 +246,62 @@ impl<'a> Merge<'a> {
         Ok(())
     }
 
-    /// The folder and name that an item moved to; `None` if the tree does not reach there, or the move would be a circle.
+    /// The folder and name that an item moved to; `None` if the tree does not reach there, or does not yet know of a move that
+    /// must have come before.
     fn new_place(&mut self, node: &Node, item: &Item) -> rusqlite::Result<Option<(Ino, String)>> {
         let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
         let Some(folder) = folder.filter(|folder| folder.is_folder() && folder.is_linked()) else { return Ok(None) };
-        if !folder.listed && !self.open_folders.contains(&folder.ino) {
+        let found_there = !folder.listed && !self.open_folders.contains(&folder.ino);
+        if found_there && !self.has_unsent(node)? {
             return Ok(None);
         }
         if node.is_folder() && nodes::is_within(self.db, folder.ino, node.ino)? {
-            return Ok(None);
+            self.take_back_moves(folder.ino, node.ino)?;
+            if nodes::is_within(self.db, folder.ino, node.ino)? {
+                return Ok(None);
+            }
         }
         let wanted = names::wanted(item);
         let name = names::place(self.db, folder.ino, &wanted, &item.id, item.created.millis(), &mut self.effects)?;
         Ok(Some((folder.ino, name)))
     }
 
+    /// Takes back moves that are not sent, of the folders from `from` up to below `to`: the drive would refuse them, since it has
+    /// moved `to` below what they were to move into it.
+    fn take_back_moves(&mut self, from: Ino, to: Ino) -> rusqlite::Result<()> {
+        let mut at = from;
+        while at != to {
+            let Some(node) = nodes::by_ino(self.db, at)?.filter(Node::is_linked) else { return Ok(()) };
+            at = node.parent;
+            let there = nodes::base(self.db, node.ino)?.and_then(|base| base.on_drive);
+            let (Some(there), Some(id)) = (there, &node.id) else { continue };
+            let home = there.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?.filter(Node::is_linked);
+            let Some(home) = home.filter(|home| home.is_folder() && home.ino != node.parent) else { continue };
+            if nodes::is_within(self.db, home.ino, node.ino)? {
+                continue;
+            }
+            let name = names::place(self.db, home.ino, &there.name, id, node.created, &mut self.effects)?;
+            let drive_name = (name != there.name).then(|| there.name.clone());
+            self.effects.entries.push((node.parent, node.name.clone()));
+            self.effects.entries.push((home.ino, name.clone()));
+            nodes::update(self.db, &Node { parent: home.ino, name, drive_name, ..node.clone() })?;
+            names::freed(self.db, node.parent, &node.name, &mut self.effects)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a node or anything in it is not as the drive has it.
     fn has_unsent(&self, node: &Node) -> rusqlite::Result<bool> {
-        Ok(!self.survivors(node)?.is_empty())
+        self.db
+            .prepare_cached(
+                "WITH RECURSIVE below (ino) AS (
+                     SELECT ?1
+                     UNION ALL
+                     SELECT node.ino FROM node JOIN below ON node.parent = below.ino
+                 )
+                 SELECT EXISTS (SELECT 1 FROM below JOIN base ON base.ino = below.ino)",
+            )?
+            .query_row([node.ino], |row| row.get(0))
     }
 
     /// A node that is gone from the drive, with all that is in it. What was not sent yet survives, and its folders with it.
@@ -416,3 +455,6 @@ fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node {
         listed: false,
     }
 }
+
+#[cfg(test)]
+mod tests;
