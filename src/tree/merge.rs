@@ -198,6 +198,7 @@ impl<'a> Merge<'a> {
         let before = node.clone();
 
         node.version = item.version;
+        node.created = item.created.millis();
         if !ours.mode {
             node.mode = there.mode;
         }
@@ -242,6 +243,7 @@ impl<'a> Merge<'a> {
         if let Some(base) = base {
             let timed = base.timed && !(news == News::Answer && there.mtime.millis() == node.mtime.millis());
             nodes::set_base(self.db, node.ino, &Base { on_drive: Some(there), timed, ..base })?;
+            names::aged(self.db, node.parent, &node.name, &mut self.effects)?;
         }
         Ok(())
     }

@@ -78,6 +78,30 @@ pub(super) fn freed(db: &Connection, folder: Ino, name: &str, effects: &mut Effe
     if nodes::by_name(db, folder, name)?.is_some() {
         return Ok(());
     }
+    match oldest_twin(db, folder, name)? {
+        Some(twin) => give(db, twin, name, effects),
+        None => Ok(()),
+    }
+}
+
+/// Looks whether the holder of a plain name, now that the drive has told its age, is the oldest of those that want it.
+pub(super) fn aged(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    let (Some(holder), Some(twin)) = (nodes::by_name(db, folder, name)?, oldest_twin(db, folder, name)?) else {
+        return Ok(());
+    };
+    let (Some(id), Some(holder_id)) = (&twin.id, &holder.id) else { return Ok(()) };
+    if !yields(db, &holder, twin.created, id)? {
+        return Ok(());
+    }
+    let tagged = tagged(db, folder, name, holder_id)?;
+    effects.entries.push((folder, tagged.clone()));
+    let drive_name = Some(holder.name_on_drive().to_owned());
+    nodes::update(db, &Node { name: tagged, drive_name, ..holder })?;
+    give(db, twin, name, effects)
+}
+
+/// The oldest of the entries that want a plain name and are shown under another.
+fn oldest_twin(db: &Connection, folder: Ino, name: &str) -> rusqlite::Result<Option<Node>> {
     // A document wants its name with an extension.
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let mut twins = nodes::renamed_children(db, folder, name)?;
@@ -87,14 +111,16 @@ pub(super) fn freed(db: &Connection, folder: Ino, name: &str, effects: &mut Effe
         twin.kind == NodeKind::Document && name.rsplit_once('.').map(|(_, ext)| ext) == extension_of(&twin.name)
     });
     twins.append(&mut documents);
-    let oldest = twins.into_iter().min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
-    if let Some(twin) = oldest {
-        effects.entries.push((folder, twin.name.clone()));
-        effects.entries.push((folder, name.to_owned()));
-        let drive_name = (twin.name_on_drive() != name).then(|| twin.name_on_drive().to_owned());
-        nodes::update(db, &Node { name: name.to_owned(), drive_name, ..twin })?;
-    }
-    Ok(())
+    twins.retain(|twin| twin.name != name);
+    Ok(twins.into_iter().min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id))))
+}
+
+/// Shows an entry under a plain name that is free.
+fn give(db: &Connection, twin: Node, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    effects.entries.push((twin.parent, twin.name.clone()));
+    effects.entries.push((twin.parent, name.to_owned()));
+    let drive_name = (twin.name_on_drive() != name).then(|| twin.name_on_drive().to_owned());
+    nodes::update(db, &Node { name: name.to_owned(), drive_name, ..twin })
 }
 
 fn extension_of(name: &str) -> Option<&str> {

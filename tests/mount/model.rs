@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::cloud::Cloud;
 use crate::machine::{Machine, bytes};
@@ -144,33 +145,38 @@ fn apply(base: &Path, slots: &mut Slots, step: &Step) -> Result<Vec<u8>, i32> {
     done.map(|()| seen).map_err(|error| error.raw_os_error().unwrap_or(0))
 }
 
-/// All that is below a folder: kind and mode, target or content.
-fn picture(base: &Path) -> BTreeMap<String, (u32, Vec<u8>)> {
+/// All that is below a folder: kind and mode, target or content. Fails if something goes while it is looked at.
+fn picture(base: &Path) -> io::Result<BTreeMap<String, (u32, Vec<u8>)>> {
     let mut picture = BTreeMap::new();
     let mut folders = vec![base.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("lists") {
-            let path = entry.expect("entry").path();
-            let metadata = fs::symlink_metadata(&path).expect("stat");
+        for entry in fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let metadata = fs::symlink_metadata(&path)?;
             let content = if metadata.is_dir() {
                 folders.push(path.clone());
                 Vec::new()
             } else if metadata.is_symlink() {
-                fs::read_link(&path).expect("reads").into_os_string().into_encoded_bytes()
+                fs::read_link(&path)?.into_os_string().into_encoded_bytes()
             } else {
-                fs::read(&path).expect("reads")
+                fs::read(&path)?
             };
             let name = path.strip_prefix(base).expect("below").to_string_lossy().into_owned();
             picture.insert(name, (metadata.mode(), content));
         }
     }
-    picture
+    Ok(picture)
+}
+
+/// The names of what is not the same in two folders.
+fn differences(one: &Path, other: &Path) -> io::Result<Vec<String>> {
+    let (one, other) = (picture(one)?, picture(other)?);
+    let names = one.keys().chain(other.keys());
+    Ok(names.filter(|name| one.get(*name) != other.get(*name)).cloned().collect())
 }
 
 fn compare(local: &Path, machine: &Machine, when: &str) {
-    let (expected, found) = (picture(local), picture(&machine.drive()));
-    let names: Vec<&String> =
-        expected.keys().chain(found.keys()).filter(|name| expected.get(*name) != found.get(*name)).collect();
+    let names = differences(local, &machine.drive()).expect("looks");
     assert!(names.is_empty(), "{when}: these differ: {names:?}");
 }
 
@@ -219,5 +225,54 @@ fn a_mount_does_what_a_local_folder_does() {
     let seeds = std::env::var("DRIVEMOUNT_TEST_SEEDS").map_or(3, |seeds| seeds.parse().expect("a number"));
     for seed in 1..=seeds {
         run(seed, 250);
+    }
+}
+
+/// Two machines change the same drive at random, neither waiting for the other. When all is sent and heard of, they show the same.
+fn run_two(seed: u64, steps: u32) {
+    let cloud = Cloud::start();
+    let machines = [Machine::with(&cloud), Machine::with(&cloud)];
+    let mut slots: [Slots; 2] = Default::default();
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    for _ in 0..steps {
+        let on = usize::try_from(dice.below(2)).expect("small");
+        let step = step(&mut dice);
+        // What is possible depends on what was heard of by now.
+        let _ = apply(&machines[on].drive(), &mut slots[on], &step);
+        match dice.below(100) {
+            0..=4 => machines[on].flush(),
+            5 => {
+                slots[on] = Slots::default();
+                machines[on].kill();
+                machines[on].mount(&cloud);
+            }
+            _ => {}
+        }
+    }
+    drop(slots);
+    machines.iter().for_each(Machine::flush);
+    let fresh = Machine::with(&cloud);
+    for (number, machine) in machines.iter().enumerate() {
+        let until = Instant::now() + Duration::from_secs(20);
+        loop {
+            let differ = differences(&fresh.drive(), &machine.drive());
+            if differ.as_ref().is_ok_and(Vec::is_empty) {
+                break;
+            }
+            assert!(
+                Instant::now() < until,
+                "seed {seed}: machine {number} does not show what the drive has: {differ:?}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(machine.status()["unsent"]["entries"], 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn two_machines_agree_in_the_end() {
+    let seeds = std::env::var("DRIVEMOUNT_TEST_SEEDS").map_or(3, |seeds| seeds.parse().expect("a number"));
+    for seed in 1..=seeds {
+        run_two(seed, 250);
     }
 }

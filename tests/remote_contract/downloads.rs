@@ -12,6 +12,8 @@ use super::scripted_drive::{Answer, Gate, ScriptedDrive};
 use super::*;
 
 const PATH: &str = "/drive/v3/files/f";
+/// Where the revision is that is asked for, once it is not the current one.
+const KEPT: &str = "/drive/v3/files/f/revisions/r1";
 /// Above what is taken in whole.
 const LARGE: usize = 9 << 20;
 
@@ -27,6 +29,11 @@ fn source(size: usize, md5: Option<&str>) -> Source {
 /// `abc`, with its checksum.
 fn abc() -> Source {
     source(3, Some("900150983cd24fb0d6963f7d28e17f72"))
+}
+
+/// What the drive says of a revision that it did not keep.
+fn gone() -> Answer {
+    Answer::error(404, "revisionNotFound")
 }
 
 /// What the drive says of the file's content.
@@ -62,8 +69,10 @@ async fn a_whole_file_with_another_content_is_stale() {
     drive
         .expect("GET", PATH, Answer::content("xyz"))
         .expect("GET", PATH, revision("r2"))
+        .expect("GET", KEPT, gone())
         .expect("GET", PATH, Answer::content("longer"))
-        .expect("GET", PATH, revision("r2"));
+        .expect("GET", PATH, revision("r2"))
+        .expect("GET", KEPT, gone());
     let remote = remote(&drive);
     for _ in 0..2 {
         assert_eq!(read(&remote, &abc(), 0..3).await.expect_err("other bytes").kind, Kind::Stale);
@@ -146,9 +155,48 @@ async fn no_byte_is_given_out_before_its_revision_is_confirmed() {
 #[tokio::test]
 async fn bytes_of_another_revision_are_never_given_out() {
     let drive = ScriptedDrive::start().await;
-    drive.expect("GET", PATH, Answer::part("abc", 0, 10)).expect("GET", PATH, revision("r2"));
+    drive.expect("GET", PATH, Answer::part("abc", 0, 10)).expect("GET", PATH, revision("r2")).expect(
+        "GET",
+        KEPT,
+        gone(),
+    );
     let error = read(&remote(&drive), &source(10, None), 0..3).await.expect_err("stale");
     assert_eq!(error.kind, Kind::Stale);
+}
+
+#[tokio::test]
+async fn a_revision_that_is_not_the_current_one_any_more_is_asked_for_by_name() {
+    let drive = ScriptedDrive::start().await;
+    drive
+        .expect("GET", PATH, Answer::part("xyz", 4, 10))
+        .expect("GET", PATH, revision("r2"))
+        .expect("GET", KEPT, Answer::part("45", 4, 10))
+        .expect("GET", KEPT, Answer::part("6", 6, 10))
+        .expect("GET", PATH, Answer::content("xyz"))
+        .expect("GET", PATH, revision("r2"))
+        .expect("GET", KEPT, Answer::content("abc"));
+    let remote = remote(&drive);
+    assert_eq!(read(&remote, &source(10, None), 4..7).await.expect("bytes"), b"456");
+    assert_eq!(read(&remote, &abc(), 0..3).await.expect("bytes"), b"abc");
+    let seen = drive.seen();
+    assert_eq!((seen[2].parameter("alt"), seen[2].header("range")), (Some("media"), Some("bytes=4-6")));
+    assert_eq!(seen[3].header("range"), Some("bytes=6-6"));
+}
+
+#[tokio::test]
+async fn a_revision_without_a_name_or_a_permission_is_stale() {
+    let drive = ScriptedDrive::start().await;
+    drive
+        .expect("GET", PATH, Answer::part("abc", 0, 10))
+        .expect("GET", PATH, revision("r2"))
+        .expect("GET", KEPT, Answer::error(403, "download_restricted_for_revision"))
+        .expect("GET", PATH, Answer::part("abc", 0, 10))
+        .expect("GET", PATH, revision("r2"));
+    let remote = remote(&drive);
+    assert_eq!(read(&remote, &source(10, None), 0..3).await.expect_err("stale").kind, Kind::Stale);
+    let mut nameless = source(10, None);
+    nameless.blob.revision = RevisionId("version:7".to_owned());
+    assert_eq!(read(&remote, &nameless, 0..3).await.expect_err("stale").kind, Kind::Stale);
 }
 
 #[tokio::test]
@@ -259,6 +307,9 @@ async fn answers_that_are_not_of_our_content_are_looked_into() {
         for (now, kind) in [("r2", Kind::Stale), ("r1", Kind::Protocol)] {
             let drive = ScriptedDrive::start().await;
             drive.expect("GET", PATH, answer.clone()).expect("GET", PATH, revision(now));
+            if now != "r1" {
+                drive.expect("GET", KEPT, gone());
+            }
             let error = read(&remote(&drive), &source(10, None), 4..7).await.expect_err("not ours");
             assert_eq!(error.kind, kind, "{error}");
         }

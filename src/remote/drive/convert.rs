@@ -84,6 +84,11 @@ pub(super) fn revision(file: &File) -> RevisionId {
     })
 }
 
+/// Whether a revision has the name that Drive gave it, rather than one made up by [`revision`]. Drive's have no colon.
+pub(super) fn is_named(revision: &RevisionId) -> bool {
+    !revision.0.contains(':')
+}
+
 fn posix(properties: Option<&BTreeMap<String, String>>) -> Posix {
     let get = |key| properties?.get(key).map(String::as_str);
     Posix {

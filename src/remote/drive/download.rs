@@ -1,6 +1,6 @@
 //! Content comes down: exactly the revision asked for, or an error.
 //!
-//! Drive cannot be asked for a revision: `alt=media` gives whatever content the file has at that moment. So what comes is
+//! Drive cannot be asked for the current revision by name: `alt=media` gives whatever content the file has at that moment. So what comes is
 //! proved to be the right one, in the cheapest way that the request allows:
 //!
 //! - A whole file of at most [`WHOLE`] bytes whose checksum is known is taken in as a whole and checked against it. That is
@@ -9,6 +9,9 @@
 //!   bytes come in; no byte is given out before the check is done. A file goes from one revision to the next and never
 //!   back, and one answer gives one content. So if the revision is still ours after the answer has begun, the answer is of
 //!   ours. (A check before the request would prove nothing about the moment after it.)
+//!
+//! - A revision that is not the current one any more is asked for by its name. The drive keeps the last ones of a file for some
+//!   weeks, but promises it only of those that somebody told it to keep; so it may be gone.
 //!
 //! A broken answer is continued by another request from the first missing byte on, checked the same way; whatever brings
 //! bytes makes patient again.
@@ -46,11 +49,30 @@ pub(super) async fn read(client: &Arc<Client>, source: &Source, range: Range<u64
         let message = format!("there are no bytes {}..{} in {size}", range.start, range.end);
         return Err(RemoteError::new(Kind::Invalid, DOWNLOAD.name, message));
     }
+    match current(client, source, range.clone()).await {
+        Err(stale) if stale.kind == Kind::Stale && convert::is_named(&source.blob.revision) => {
+            match proved(client, source, range, Proof::Name).await {
+                // Gone, or not to be had: what matters is that the file moved on.
+                Err(error) if matches!(error.kind, Kind::NotFound | Kind::Denied | Kind::Invalid) => Err(stale),
+                kept => kept,
+            }
+        }
+        read => read,
+    }
+}
+
+/// The current content, if it is the right one.
+async fn current(client: &Arc<Client>, source: &Source, range: Range<u64>) -> Result<ByteStream> {
+    let size = source.blob.size;
     if let (Some(md5), true) = (source.blob.md5, range == (0..size) && size <= WHOLE) {
         let bytes = whole(client, source, md5).await?;
         return Ok(stream::iter([Ok(bytes)]).boxed());
     }
-    let mut download = Download::new(client, source, range, Proof::Revision);
+    proved(client, source, range, Proof::Revision).await
+}
+
+async fn proved(client: &Arc<Client>, source: &Source, range: Range<u64>, proof: Proof) -> Result<ByteStream> {
+    let mut download = Download::new(client, source, range, proof);
     let first = download.next().await?;
     let rest = stream::try_unfold(download, |mut download| async {
         let piece = download.next().await?;
@@ -99,6 +121,8 @@ enum Proof {
     Revision,
     /// In the end, by the caller.
     Checksum,
+    /// By being asked for by the name of its revision.
+    Name,
 }
 
 /// A range on its way.
@@ -164,7 +188,11 @@ impl Download {
 
     /// Asks for what is missing.
     async fn ask(&mut self) -> Attempt<Answer> {
-        let url = self.client.addresses.of(&["files", item(&self.source.id)?]);
+        let id = item(&self.source.id)?;
+        let url = match self.proof {
+            Proof::Revision | Proof::Checksum => self.client.addresses.of(&["files", id]),
+            Proof::Name => self.client.addresses.of(&["files", id, "revisions", &self.source.blob.revision.0]),
+        };
         let mut request = Request::raw(DOWNLOAD, Method::GET, url).query("alt", "media").all_drives();
         if self.at > 0 || self.end < self.source.blob.size {
             let range = HeaderValue::try_from(format!("bytes={}-{}", self.at, self.end - 1));
@@ -177,8 +205,10 @@ impl Download {
         let mut answer = match Answer::new(reply, self.at..self.end, self.source.blob.size) {
             Ok(answer) => answer,
             Err(error) => {
-                // Most likely the file has another length by now.
-                confirm(&self.client, &self.source).await?;
+                if self.proof != Proof::Name {
+                    // Most likely the file has another length by now.
+                    confirm(&self.client, &self.source).await?;
+                }
                 return Err(error.into());
             }
         };

@@ -250,6 +250,25 @@ fn twins_have_names_of_their_own_and_the_oldest_has_the_plain_one() {
 }
 
 #[test]
+fn a_new_entry_yields_its_name_once_the_drive_says_that_a_twin_is_older() {
+    let bench = Bench::new();
+    let mut ours = root_node(id("ours"));
+    (ours.ino, ours.parent, ours.name, ours.kind) = (Ino(50), Ino::ROOT, "twin".to_owned(), NodeKind::File);
+    bench.write(|db| local::create(db, &ours));
+    let made = |name: &str, created| Item {
+        name: "twin".to_owned(),
+        created: Timestamp::from_millis(created),
+        ..file(name, ROOT, 1)
+    };
+    bench.hear(&made("theirs", 5_000));
+    assert_eq!(bench.node("ours").name, "twin", "what is not sent keeps its name");
+    let (_, effects) = bench.merge(|merge| merge.answered(bench.node("ours"), &made("ours", 6_000)));
+    assert_eq!(bench.node("theirs").name, "twin");
+    assert_ne!(bench.node("ours").name, "twin");
+    assert!(effects.entries.contains(&(Ino::ROOT, "twin".to_owned())));
+}
+
+#[test]
 fn an_answer_settles_what_it_answers_and_nothing_newer() {
     let bench = Bench::new();
     bench.hear(&file("x", ROOT, 1));
