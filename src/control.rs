@@ -54,6 +54,9 @@ pub struct Status {
     pub unsent: Unsent,
     /// Edits that collided with others since it was mounted.
     pub conflicts: Vec<ConflictStatus>,
+    /// Content that cannot be sent and is kept on this machine, since the mount.
+    #[serde(default)]
+    pub set_aside: Vec<AsideStatus>,
     /// The drive's storage; without a limit `total` is absent.
     pub drive: DriveStatus,
     /// What went over the network since it was mounted.
@@ -112,6 +115,17 @@ pub struct ConflictStatus {
     pub path: String,
     /// The name of our version, in the same folder.
     pub copy: String,
+}
+
+/// Content that nobody can say is whole, so that it is not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsideStatus {
+    /// The path of what it was to become.
+    pub path: String,
+    /// Where it is kept, on the local disk.
+    pub kept: PathBuf,
+    /// Why, as the end of a sentence that begins with the path.
+    pub why: String,
 }
 
 /// The drive's storage, in bytes.

@@ -2,7 +2,7 @@
 //!
 //! # What it owns
 //!
-//! The tables `journal`, `staging`, `layer`, `upload` and `reserved` of [`crate::state`], and the folder `staging/`.
+//! The tables `journal`, `staging`, `layer`, `upload` and `reserved` of [`crate::state`], and the folders `staging/` and `unfinished/`.
 //!
 //! # What it promises
 //!
@@ -26,6 +26,7 @@
 //! - after the drive took it, before the answer was stored: it is sent again under the same id, or found to be there already;
 //! - after the answer was stored, before the staging file was removed: the file is marked as retired, and swept.
 
+mod aside;
 pub mod changes;
 mod conflict;
 mod journal;
@@ -45,6 +46,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use self::aside::Aside;
 pub use self::journal::Seq;
 pub use self::queue::Pending;
 pub use self::staging::{Durability, Staging};
@@ -114,6 +116,13 @@ impl WritebackError {
     }
 }
 
+impl WritebackError {
+    /// Whether the drive does not have the bytes any more that a change builds on.
+    fn is_of_base(&self) -> bool {
+        matches!(self, Self::Content(error) if matches!(error.kind(), Kind::Stale | Kind::NotFound))
+    }
+}
+
 impl From<StateError> for WritebackError {
     fn from(error: StateError) -> Self {
         Self::State(Arc::new(error))
@@ -149,6 +158,7 @@ pub struct Writeback {
     /// Large uploads under way at one time.
     large: Semaphore,
     conflicts: Mutex<Vec<Conflict>>,
+    aside: aside::AsideFolder,
 }
 
 /// A collision of an edit here with one made elsewhere; neither was lost.
@@ -182,6 +192,7 @@ impl Writeback {
             refill: Semaphore::new(1),
             large: Semaphore::new(upload::LARGE_AT_ONCE),
             conflicts: Mutex::default(),
+            aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
         };
         writeback.recover()?;
         Ok(Arc::new(writeback))
@@ -198,12 +209,12 @@ impl Writeback {
     }
 
     /// Writes into a staging.
-    pub fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub fn write(&self, staging: &Arc<Staging>, offset: u64, bytes: &[u8]) -> Result<()> {
         self.stagings.write(staging, offset, bytes)
     }
 
     /// Sets the size of a staging.
-    pub fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
+    pub fn resize(&self, staging: &Arc<Staging>, size: u64) -> Result<()> {
         self.stagings.resize(staging, size)
     }
 
@@ -215,5 +226,10 @@ impl Writeback {
     /// Collisions since the start.
     pub fn conflicts(&self) -> Vec<Conflict> {
         self.conflicts.lock().clone()
+    }
+
+    /// What will not be sent, since the start.
+    pub fn set_aside(&self) -> Vec<Aside> {
+        self.aside.list()
     }
 }

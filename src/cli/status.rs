@@ -72,5 +72,8 @@ fn text(status: &Status) -> String {
     for conflict in &status.conflicts {
         lines.push(format!("conflict  {}: their version keeps the name, ours is \"{}\"", conflict.path, conflict.copy));
     }
+    for aside in &status.set_aside {
+        lines.push(format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
+    }
     lines.join("\n") + "\n"
 }

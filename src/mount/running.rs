@@ -16,8 +16,8 @@ use super::{Lock, Ready, drain};
 use crate::clock::{self, Timestamp};
 use crate::config::MountConfig;
 use crate::control::{
-    CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, Status, Traffic, Unsent,
-    UnsentItem,
+    AsideStatus, CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, Status, Traffic,
+    Unsent, UnsentItem,
 };
 use crate::error::Retry;
 use crate::fs::{Fs, Parts};
@@ -134,6 +134,7 @@ impl Controlled for Running {
     fn status(&self) -> Result<Status, String> {
         let space = self.fs.quota();
         let conflicts = self.parts.writeback.conflicts().into_iter();
+        let aside = self.parts.writeback.set_aside().into_iter();
         let cache = self.parts.content.cache();
         Ok(Status {
             mountpoint: self.mountpoint.path().to_owned(),
@@ -151,6 +152,9 @@ impl Controlled for Running {
                 staged_bytes: self.parts.writeback.staged_bytes(),
             },
             unsent: self.unsent()?,
+            set_aside: aside
+                .map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why.to_owned() })
+                .collect(),
             conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
             drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
             traffic: Traffic {

@@ -66,6 +66,8 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let (account, quota) = sign_in(&drive, &state, &mut notes).await?;
     let parts = build(&config, state, &drive, &account, quota).await?;
     let recovered = parts.writeback.pending()?.len();
+    let aside = parts.writeback.set_aside().into_iter();
+    notes.extend(aside.map(|aside| format!("{} {}; it is kept in {}", aside.path, aside.why, aside.kept.display())));
 
     let caches = KernelCaches::new().map_err(|source| MountError::System { what: "starting a thread", source })?;
     let options = fs::Options {

@@ -61,6 +61,18 @@ pub(super) async fn check(
     Ok(Some(Outcome::Again))
 }
 
+/// Whether the drive has another content by now than the edit began from, or none.
+pub(super) async fn moved_on(writeback: &Writeback, job: &Job, staging: &Staging) -> Result<bool> {
+    match writeback.remote.get(job.id()?).await {
+        Ok(Item { kind: ItemKind::File(theirs), trashed: false, .. }) => {
+            Ok(staging.base().is_none_or(|origin| origin.blob.revision != theirs.revision))
+        }
+        Ok(_) => Ok(true),
+        Err(error) if error.kind == Kind::NotFound => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether a revision is known to hold these bytes. Nobody's work can be lost by replacing what the edit began from, be it a
 /// revision of its own: somebody uploaded the same again, or a request of ours that was cut off arrived after its repetition.
 fn same_bytes(theirs: &Blob, size: u64, md5: Option<Md5>) -> bool {

@@ -192,13 +192,15 @@ impl Pile {
         Ok(())
     }
 
-    /// Takes bytes of the base into the lowest layer, where it has none of its own. Changes no byte that anybody sees.
-    pub(super) fn fill(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let Some(lowest) = self.now.stack.first_mut() else { return Ok(()) };
+    /// Takes bytes of the base into the lowest layer, where it has none of its own. Changes no byte that anybody sees. Says how
+    /// many more are held than before.
+    pub(super) fn fill(&mut self, offset: u64, bytes: &[u8]) -> io::Result<u64> {
+        let Some(lowest) = self.now.stack.first_mut() else { return Ok(0) };
         let end = (offset + bytes.len() as u64).min(lowest.below);
         if offset >= end {
-            return Ok(());
+            return Ok(0);
         }
+        let before = lowest.written.total();
         for (piece, written) in lowest.written.pieces(offset..end) {
             if !written {
                 let at = |offset_in_file: u64| usize::try_from(offset_in_file - offset).unwrap_or(usize::MAX);
@@ -206,7 +208,21 @@ impl Pile {
                 lowest.written.insert(piece);
             }
         }
-        Ok(())
+        Ok(lowest.written.total() - before)
+    }
+
+    /// A piece of an earlier seal, with what was [taken in](Self::fill) since: those bytes are in the lowest layer now. (Nothing
+    /// else can be there, since no byte is written where a seal looks through.)
+    pub(super) fn taken_in(&self, seal: &Layers, piece: Piece) -> Vec<Piece> {
+        match (piece, self.now.stack.first(), seal.stack.first()) {
+            (Piece::Base(range), Some(now), Some(then)) if now.number == then.number => {
+                let pieces = now.written.pieces(range).into_iter();
+                let place =
+                    |(range, here)| if here { Piece::Local(Arc::clone(&now.file), range) } else { Piece::Base(range) };
+                pieces.map(place).collect()
+            }
+            (piece, ..) => vec![piece],
+        }
     }
 
     /// Makes one file of all layers: the lowest one's, which then holds exactly the content. `None` if some of it is only in

@@ -1,7 +1,5 @@
 //! What a start finds, whether the last end was clean or not: there is no other kind of start.
 
-use std::path::Path;
-
 use super::{Result, Writeback, journal};
 use crate::tree::{Base, Ino, nodes};
 
@@ -18,21 +16,15 @@ impl Writeback {
                 self.queue.recovered(entry.ino);
             }
         }
-        let folder = self.stagings.dir().parent().unwrap_or(Path::new("/")).join("unfinished");
         for (ino, path) in self.stagings.sweep()? {
             let name = names.iter().find(|(other, _)| *other == ino).map(|(_, path)| path.clone());
             let name = name.map_or_else(|| self.tree.path(ino), Ok)?;
             // Written and neither closed nor synced: not promised, so not sent, for the drive never shows a part of a file.
-            // But whoever lost the process that wrote it may be glad of it.
             if std::fs::metadata(&path)?.len() == 0 {
                 std::fs::remove_file(&path)?;
-                continue;
+            } else {
+                self.aside.take(name, &path, "was being written when the last mount was killed")?;
             }
-            std::fs::create_dir_all(&folder)?;
-            let plain = name.rsplit('/').next().unwrap_or_default();
-            let kept = folder.join(format!("{}-{plain}", path.file_name().unwrap_or_default().to_string_lossy()));
-            std::fs::rename(&path, &kept)?;
-            tracing::warn!(file = name, kept = %kept.display(), "was being written when the last mount was killed");
         }
         Ok(())
     }

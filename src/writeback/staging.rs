@@ -29,6 +29,10 @@ use crate::state::State;
 use crate::tree::nodes::{from_sql, to_sql};
 use crate::tree::{Ino, Node};
 
+/// How much of a base is asked for at a time, and how much of that is held in memory.
+const TAKE_IN_AHEAD: u64 = 16 << 20;
+const TAKE_IN_PIECE: u64 = 1 << 20;
+
 /// All staging of one mount.
 #[derive(Debug)]
 pub(super) struct Stagings {
@@ -143,10 +147,25 @@ impl Staging {
         self.sealing.lock()
     }
 
+    /// The base, as long as the content is still to be sent.
+    fn wanted_base(&self) -> Option<Arc<Reader>> {
+        let inner = self.inner.lock();
+        inner.base.clone().filter(|_| !inner.discarded && inner.on_drive.is_none())
+    }
+
+    /// The parts of a range that only the base has.
+    fn only_in_base(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let pieces = self.locate(range).0.into_iter();
+        let base = |piece| if let Piece::Base(range) = piece { Some(range) } else { None };
+        pieces.filter_map(base).collect()
+    }
+
     fn fill(&self, offset: u64, bytes: &[u8]) {
-        // Only saves fetching these bytes again: without it everything is still right.
-        if let Err(error) = self.inner.lock().pile.fill(offset, bytes) {
-            tracing::debug!(%error, "base bytes not kept");
+        let filled = self.inner.lock().pile.fill(offset, bytes);
+        match filled {
+            Ok(new) => self.owner.account(new),
+            // Only saves fetching these bytes again: without it everything is still right.
+            Err(error) => tracing::debug!(%error, "base bytes not kept"),
         }
     }
 }
@@ -192,17 +211,81 @@ impl Snapshot {
         self.seal.seq
     }
 
+    /// Where the bytes of a range are. What was taken in from the base since the seal is in the staging file.
+    fn locate(&self, range: Range<u64>) -> Vec<Piece> {
+        let pieces = self.seal.layers.locate(range);
+        let inner = self.staging.inner.lock();
+        pieces.into_iter().flat_map(|piece| inner.pile.taken_in(&self.seal.layers, piece)).collect()
+    }
+
+    /// The pieces of the content that are on the local disk, at most `length` bytes at a time.
+    pub(super) fn local_pieces(&self, length: u64) -> impl Iterator<Item = io::Result<(u64, Vec<u8>)>> + '_ {
+        let starts = (0..self.size()).step_by(usize::try_from(length).unwrap_or(usize::MAX));
+        let pieces = starts.flat_map(move |start| self.locate(start..(start + length).min(self.size())));
+        pieces.filter_map(|piece| match piece {
+            Piece::Zero(_) => None,
+            Piece::Base(range) => {
+                let bytes = self.base.as_ref().and_then(|base| base.read_now(range.clone()).ok().flatten());
+                bytes.map(|bytes| Ok((range.start, bytes)))
+            }
+            Piece::Local(_, ref range) => {
+                let (start, mut bytes) = (range.start, Vec::new());
+                Some(read_local(&mut bytes, &piece).map(|()| (start, bytes)))
+            }
+        })
+    }
+
+    /// Begins to fetch what of a range only the base has.
+    pub(super) fn fetch_ahead(&self, range: Range<u64>) {
+        let Some(base) = &self.base else { return };
+        for piece in self.locate(range) {
+            if let Piece::Base(range) = piece {
+                // Whoever needs these bytes hears of it when they read them.
+                let _failed = base.fetch_ahead(range);
+            }
+        }
+    }
+
+    /// Whether somebody else has the content open.
+    pub(super) fn is_shared(&self, ours: usize) -> bool {
+        Arc::strong_count(&self.staging) > ours + 1
+    }
+
     /// The bytes of a range within the size. What comes from the base is kept in the staging file on the way, so that this is
     /// whole when all was read.
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Vec<u8>> {
         let length = range.end - range.start;
         let keep = |offset, bytes: &[u8]| self.staging.fill(offset, bytes);
-        let bytes = assemble(self.seal.layers.locate(range), self.base.as_ref(), keep).await?;
+        let bytes = assemble(self.locate(range), self.base.as_ref(), keep).await?;
         if bytes.len() as u64 == length {
             Ok(bytes)
         } else {
             Err(WritebackError::Damaged { ino: self.staging.ino, why: "the staging file became shorter".to_owned() })
         }
+    }
+}
+
+/// Takes in from the base what shines through, until nothing does or nobody wants it.
+async fn take_in(staging: Weak<Staging>) -> Result<()> {
+    let (mut at, mut asked) = (0, 0);
+    loop {
+        let Some(staging) = staging.upgrade() else { return Ok(()) };
+        let Some(base) = staging.wanted_base() else { return Ok(()) };
+        if at >= staging.size() {
+            let storing = tokio::task::spawn_blocking(move || staging.owner.store_taken_in(&staging));
+            return storing.await.unwrap_or(Ok(()));
+        }
+        if at + TAKE_IN_AHEAD / 2 >= asked {
+            for range in staging.only_in_base(asked..at + TAKE_IN_AHEAD) {
+                base.fetch_ahead(range)?;
+            }
+            asked = at + TAKE_IN_AHEAD;
+        }
+        for range in staging.only_in_base(at..at + TAKE_IN_PIECE) {
+            let bytes = base.read(range.clone()).await?;
+            staging.fill(range.start, &bytes);
+        }
+        at += TAKE_IN_PIECE;
     }
 }
 
@@ -225,7 +308,7 @@ async fn assemble(
     Ok(bytes)
 }
 
-fn read_local(bytes: &mut Vec<u8>, piece: &Piece) -> Result<()> {
+fn read_local(bytes: &mut Vec<u8>, piece: &Piece) -> io::Result<()> {
     let (Piece::Local(_, range) | Piece::Base(range) | Piece::Zero(range)) = piece;
     let start = bytes.len();
     bytes.resize(start + usize::try_from(range.end - range.start).unwrap_or(0), 0);
@@ -262,11 +345,6 @@ impl Stagings {
             bytes: AtomicU64::new(held),
             in_use: Mutex::default(),
         }))
-    }
-
-    /// The folder.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// The staging of an entry that was created just now.
@@ -344,33 +422,71 @@ impl Stagings {
     }
 
     /// Writes. Blocks on the local disk only.
-    pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&self, staging: &Arc<Staging>, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut inner = staging.inner.lock();
-        self.layer_for(staging.ino, &mut inner.pile, offset)?;
+        let first = self.layer_for(staging.ino, &mut inner.pile, offset)?;
         let new = inner.pile.write(offset, bytes)?;
         inner.on_drive = None;
         drop(inner);
         self.account(new);
+        if first {
+            self.secure(staging);
+        }
         Ok(())
     }
 
     /// Sets the size.
-    pub(super) fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
+    pub(super) fn resize(&self, staging: &Arc<Staging>, size: u64) -> Result<()> {
         let mut inner = staging.inner.lock();
-        if size < inner.pile.now.size {
-            self.layer_for(staging.ino, &mut inner.pile, size)?;
-        }
+        let first = size < inner.pile.now.size && self.layer_for(staging.ino, &mut inner.pile, size)?;
         inner.pile.resize(size)?;
         inner.on_drive = None;
+        drop(inner);
+        if first {
+            self.secure(staging);
+        }
         Ok(())
     }
 
-    fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
-        if pile.needs_layer(offset) {
-            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            pile.push(Layer::create(number, self.path(ino, number), pile.shining())?);
+    /// Puts a layer on top if a change at `offset` needs one. Says whether it is the first one.
+    fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<bool> {
+        if !pile.needs_layer(offset) {
+            return Ok(false);
         }
-        Ok(())
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        pile.push(Layer::create(number, self.path(ino, number), pile.shining())?);
+        Ok(pile.now.stack.len() == 1)
+    }
+
+    /// Begins to take in what shines through from the base. The upload needs all of it anyway, and by then the drive may have
+    /// given the file another content and dropped this one.
+    fn secure(&self, staging: &Arc<Staging>) {
+        if staging.inner.lock().base.is_some() {
+            let taking = take_in(Arc::downgrade(staging));
+            self.runtime.spawn(async move {
+                if let Err(error) = taking.await {
+                    tracing::debug!(%error, "the base of an edit is not here yet; the upload tries again");
+                }
+            });
+        }
+    }
+
+    /// Makes what was taken in since the last seal known to the tables, so that it is still there after a crash.
+    fn store_taken_in(&self, staging: &Staging) -> Result<()> {
+        let _no_newer_seal = staging.sealing.lock();
+        let (number, written) = {
+            let inner = staging.inner.lock();
+            let sealed = inner.stored.as_ref().and_then(|seal| seal.layers.stack.first().map(|lowest| (seal, lowest)));
+            let (Some((seal, lowest)), Some(now)) = (sealed, inner.pile.now.stack.first()) else { return Ok(()) };
+            if lowest.number != now.number {
+                return Ok(());
+            }
+            // What was written behind the seal since is not sealed.
+            let mut written = now.written.clone();
+            written.truncate(seal.layers.size);
+            (now.number, written)
+        };
+        Ok(self.state.write(|tx| set_written(tx, staging.ino, number, &written))?)
     }
 
     fn path(&self, ino: Ino, number: u64) -> PathBuf {
@@ -654,6 +770,13 @@ fn store_layers(db: &Connection, ino: Ino, layers: &Layers, base: Option<&Source
     Ok(())
 }
 
+/// Notes what a layer holds by now.
+fn set_written(db: &Connection, ino: Ino, number: u64, written: &RangeSet) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE layer SET written = ?3 WHERE ino = ?1 AND file = ?2")?
+        .execute(params![ino, to_sql(number), written.encode()])
+        .map(|_| ())
+}
+
 /// Notes that nobody wants the staging of an entry any more.
 pub(super) fn retire(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE staging SET retired = 1 WHERE ino = ?1")?.execute([ino]).map(|_| ())
@@ -680,6 +803,12 @@ pub(super) fn set_base(db: &Connection, ino: Ino, base: Option<&Source>) -> rusq
         base.and_then(|base| base.blob.md5).map(|md5| md5.0)
     ])
     .map(|_| ())
+}
+
+/// Whether what was sealed at `seq` is the newest that is to be sent of an entry.
+pub(super) fn is_newest(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM staging WHERE ino = ?1 AND seq = ?2 AND retired = 0)")?
+        .query_row(params![ino, to_sql(seq.0)], |row| row.get(0))
 }
 
 /// Whether files of a staging belong to content that is not on the drive.

@@ -34,6 +34,9 @@ pub(super) const LARGE_AT_ONCE: usize = 4;
 /// Bytes read from the disk at a time.
 const PIECE: u64 = 256 * 1024;
 
+/// Bytes of the base that are asked for ahead of what is read: so that they come in few requests.
+const AHEAD: u64 = 32 * 1024 * 1024;
+
 /// A session lives for a week; one that is older than this is not asked for again.
 const SESSION_MILLIS: i64 = 6 * 24 * 60 * 60 * 1000;
 
@@ -115,8 +118,55 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
             }
             Write::Update { .. } => Err(error.into()),
         },
-        Err(error) => Err(error),
+        Err(error) => match &content {
+            Content::Staged(staging, snapshot) if error.is_of_base() => {
+                let moved_on =
+                    matches!(write, Write::Update { .. }) && conflict::moved_on(writeback, &job, staging).await?;
+                if moved_on { Ok(Outcome::Again) } else { give_up(writeback, &job, staging, snapshot, error) }
+            }
+            _ => Err(error),
+        },
     }
+}
+
+/// What to do about content that builds on a revision which the drive does not have any more and which is not here either:
+/// what is here of it is put aside, for it can never be sent whole. Not while somebody has it open, who would go on writing
+/// for nothing; they may also overwrite what is missing.
+fn give_up(
+    writeback: &Writeback,
+    job: &Job,
+    staging: &Arc<Staging>,
+    snapshot: &Snapshot,
+    error: WritebackError,
+) -> Result<Outcome> {
+    // Ours are the one that is sent and the one in `snapshot`.
+    if job.base.on_drive.is_some() || snapshot.is_shared(1) {
+        return Err(error);
+    }
+    let (ino, why) = (job.node.ino, "could not be sent: it changes a part of a version that is gone from the drive");
+    let path = writeback.tree.path(ino)?;
+    let unique = format!("{:x}-{}", ino.0, snapshot.seq().0);
+    let pieces = snapshot.local_pieces(PIECE);
+    tokio::task::block_in_place(|| writeback.aside.assemble(path, &unique, snapshot.size(), pieces, why))?;
+    let mut effects = Effects::default();
+    let gone = writeback.state.write::<_, rusqlite::Error>(|tx| {
+        let Some(node) = nodes::by_ino(tx, ino)? else { return Ok(true) };
+        if !staging::is_newest(tx, ino, snapshot.seq())? {
+            return Ok(false);
+        }
+        staging::retire(tx, ino)?;
+        journal::delete(tx, ino)?;
+        nodes::delete(tx, ino)?;
+        nodes::touch_folder(tx, node.parent, clock::now())?;
+        effects.entries.push((node.parent, node.name));
+        effects.attributes.push(node.parent);
+        Ok(true)
+    })?;
+    if gone {
+        staging.discard();
+    }
+    writeback.tree.tell(effects);
+    Ok(Outcome::Again)
 }
 
 async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<(Item, Md5)> {
@@ -171,11 +221,16 @@ async fn resume(
         let progress = match offset {
             Some(offset) => {
                 let body = body(content, &hash, offset..total, writeback, ino);
-                tokio::select! {
+                let sent = tokio::select! {
                     sent = writeback.remote.send(&current, offset, Some(total), body) => sent,
                     // What came of it is asked for.
                     () = cancel.cancelled() => writeback.remote.progress(&current, Some(total)).await,
+                };
+                // That the request broke off is not the reason then.
+                if let Some(error) = hash.lock().unreadable.take() {
+                    return Err(error);
                 }
+                sent
             }
             None => writeback.remote.progress(&current, Some(total)).await,
         };
@@ -229,11 +284,13 @@ fn usable_session(writeback: &Writeback, job: &Job, content: &Content) -> Result
     Ok(uploads.into_iter().find(same).and_then(|upload| upload.session))
 }
 
-/// The checksum of what was sent so far, from the start without a gap.
+/// What is known of a body: the checksum of what was sent so far, from the start without a gap.
 #[derive(Default)]
 struct Running {
     hash: Hash,
     until: u64,
+    /// Why what was to be sent could not be read.
+    unreadable: Option<WritebackError>,
 }
 
 impl Running {
@@ -260,7 +317,10 @@ fn body(
     let hash = Arc::clone(hash);
     let queue = Arc::clone(&writeback.queue);
     let stream = pieces.map(move |piece| {
-        let (offset, bytes) = piece.map_err(std::io::Error::other)?;
+        let (offset, bytes) = piece.map_err(|error| {
+            hash.lock().unreadable = Some(error.clone());
+            std::io::Error::other(error)
+        })?;
         hash.lock().add(offset, &bytes);
         queue.sent(ino, offset);
         Ok(bytes)
@@ -276,12 +336,15 @@ impl Content {
             return futures_util::stream::iter([whole.map(|bytes| (range.start, bytes))]).boxed();
         };
         let snapshot = snapshot.clone();
-        futures_util::stream::unfold(range.start, move |offset| {
+        let Range { start, end } = range;
+        futures_util::stream::unfold(start, move |offset| {
             let snapshot = snapshot.clone();
-            let end = range.end;
             async move {
                 if offset >= end {
                     return None;
+                }
+                if (offset - start).is_multiple_of(AHEAD / 2) {
+                    snapshot.fetch_ahead(offset..(offset + AHEAD).min(end));
                 }
                 let next = (offset + PIECE).min(end);
                 let bytes = snapshot.read(offset..next).await;

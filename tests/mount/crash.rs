@@ -131,6 +131,7 @@ fn what_was_never_closed_is_put_aside_and_not_sent() {
     let found: Vec<Vec<u8>> = names(&aside).iter().map(|name| read(aside.join(name))).collect();
     assert!(found.contains(&b"half of it".to_vec()), "{:?}", names(&aside));
     assert!(machine.log().contains("half.bin"), "and the log says so");
+    assert_eq!(machine.status()["set_aside"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

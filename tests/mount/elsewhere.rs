@@ -87,6 +87,54 @@ fn an_open_file_keeps_its_content_when_it_is_replaced_elsewhere() {
 }
 
 #[test]
+fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
+    let cloud = Cloud::start();
+    let old = bytes(1, 20_000_000);
+    let id = cloud.upload("data.bin", &cloud.root(), &old);
+    let machine = Machine::with(&cloud);
+    let edit = OpenOptions::new().write(true).open(machine.at("data.bin")).expect("opens");
+    edit.write_all_at(b"ours", 5_000_000).expect("writes");
+    edit.sync_all().expect("syncs");
+    eventually("all of the base is here", || {
+        (machine.status()["cache"]["staged_bytes"].as_u64()? == 20_000_000).then_some(())
+    });
+    let requests = machine.status()["traffic"]["requests"]["download"]["count"].as_u64().expect("number");
+    assert!(requests <= 4, "20 MB came in {requests} requests");
+    machine.kill();
+    cloud.rewrite(&id, b"theirs");
+    machine.mount(&cloud);
+    machine.flush();
+    let copy = machine.status()["conflicts"][0]["copy"].as_str().expect("a conflict").to_owned();
+    let mut expected = old;
+    expected[5_000_000..5_000_004].copy_from_slice(b"ours");
+    assert!(cloud.content(&cloud.id(&copy)) == expected, "every byte of ours");
+    assert_eq!(cloud.content(&id), b"theirs");
+}
+
+#[test]
+fn an_edit_of_a_version_that_is_gone_is_put_aside() {
+    let cloud = Cloud::start();
+    for (name, size) in [("small.bin", 1_000_000), ("large.bin", 20_000_000)] {
+        let id = cloud.upload(name, &cloud.root(), &bytes(1, size));
+        let machine = Machine::with(&cloud);
+        let edit = OpenOptions::new().write(true).open(machine.at(name)).expect("opens");
+        cloud.rewrite(&id, b"theirs");
+        edit.write_all_at(b"ours", 500_000).expect("writes");
+        drop(edit);
+        machine.flush();
+        assert_eq!(names(machine.drive()).iter().filter(|entry| entry.starts_with(&name[..5])).count(), 1);
+        assert_eq!(read(machine.at(name)), b"theirs");
+        let aside = machine.status()["set_aside"][0].clone();
+        let why = aside["why"].as_str().expect("a reason");
+        assert!(why.contains("gone from the drive"), "{why}");
+        let kept = read(aside["kept"].as_str().expect("a path"));
+        assert_eq!((kept.len(), &kept[500_000..500_004]), (size, &b"ours"[..]));
+        assert_eq!(machine.status()["unsent"]["entries"], 0);
+        assert_eq!(names(machine.cache().join("staging")), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn the_same_bytes_uploaded_elsewhere_are_no_conflict() {
     let cloud = Cloud::start();
     let id = cloud.upload("log", &cloud.root(), b"common");
