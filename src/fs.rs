@@ -238,6 +238,10 @@ impl Fs {
         if let Some(node) = self.files.unlinked(ino) {
             return Ok(node);
         }
-        self.tree.node(ino)?.ok_or_else(|| Kind::Stale.into())
+        let node = self.tree.node(ino)?;
+        if let Some(node) = node.as_ref().filter(|node| node.is_linked()) {
+            return Ok(node.clone());
+        }
+        self.files.replaced(ino).map(|(node, _)| node).or(node).ok_or_else(|| Kind::Stale.into())
     }
 }

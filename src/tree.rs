@@ -196,6 +196,8 @@ pub trait Listener: Send + Sync + fmt::Debug {
     fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()>;
     /// After the commit.
     fn merged(&self, effects: Effects);
+    /// Whether an entry has content that was written here and that the tables do not know of yet. Asked within transactions.
+    fn is_edited(&self, ino: Ino) -> bool;
 }
 
 /// Why the tree could not answer.

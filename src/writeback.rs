@@ -26,16 +26,24 @@
 //! - after the drive took it, before the answer was stored: it is sent again under the same id, or found to be there already;
 //! - after the answer was stored, before the staging file was removed: the file is marked as retired, and swept.
 
+mod answer;
 mod aside;
 pub mod changes;
 mod conflict;
+mod flush;
 mod journal;
+mod outgoing;
 mod pile;
+mod plan;
 mod queue;
 mod recover;
 mod send;
 mod staging;
+mod stagings;
+mod table;
+mod take_in;
 mod upload;
+mod worker;
 
 use std::io;
 use std::path::Path;
@@ -47,8 +55,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::aside::Aside;
+pub use self::flush::Pending;
 pub use self::journal::Seq;
-pub use self::queue::Pending;
 pub use self::staging::{Durability, Staging};
 use crate::cache::CacheError;
 use crate::content::{Content, ContentError};
@@ -150,7 +158,7 @@ pub struct Writeback {
     state: Arc<State>,
     tree: Arc<Tree>,
     remote: Arc<dyn Remote>,
-    stagings: Arc<staging::Stagings>,
+    stagings: Arc<stagings::Stagings>,
     seqs: journal::Seqs,
     queue: Arc<queue::Queue>,
     /// Held while ids are reserved on the drive.
@@ -180,7 +188,7 @@ impl Writeback {
         dir: &Path,
         runtime: Handle,
     ) -> Result<Arc<Self>> {
-        let stagings = staging::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
+        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
         let seqs = journal::Seqs::open(&state)?;
         let writeback = Self {
             state,
@@ -200,7 +208,7 @@ impl Writeback {
 
     /// Sends what the journal holds, until `end`. To be run once, as a task.
     pub async fn run(self: Arc<Self>, end: CancellationToken) {
-        queue::run(self, end).await;
+        worker::run(self, end).await;
     }
 
     /// The staging of an entry that has content which the drive has not; readers must use it.
@@ -209,12 +217,12 @@ impl Writeback {
     }
 
     /// Writes into a staging.
-    pub fn write(&self, staging: &Arc<Staging>, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
         self.stagings.write(staging, offset, bytes)
     }
 
     /// Sets the size of a staging.
-    pub fn resize(&self, staging: &Arc<Staging>, size: u64) -> Result<()> {
+    pub fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
         self.stagings.resize(staging, size)
     }
 

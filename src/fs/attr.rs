@@ -137,6 +137,7 @@ impl Fs {
 
     fn setattr_now(self: &Arc<Self>, id: NodeId, set: SetAttr) -> Result<(Attr, Duration)> {
         let ino = id.ino();
+        self.must_be_current(ino)?;
         let node = self.node(ino)?;
         if let Some(size) = set.size {
             self.truncate(&node, size)?;

@@ -44,7 +44,7 @@ impl Fs {
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
             let flags = OpenFlags { write: true, truncate: false, thread: caller.thread };
-            let (handle, open) = fs.files.open(node.ino, flags, Bytes::Staged(staging));
+            let (handle, open) = fs.files.open(&node, flags, Bytes::Staged(staging));
             open.file.written();
             Ok((fs.entry(folder, &node), handle))
         })
@@ -208,8 +208,13 @@ impl Fs {
         }
         self.in_listed(folders, move |fs| {
             let from = (old_folder.ino(), old_name.as_str());
-            let renamed = fs.writeback.rename(from, (new_folder.ino(), &new_name), replace)?;
-            if let Some(target) = &renamed.target {
+            let target = fs.tree.child(new_folder.ino(), &new_name)?;
+            let remembered = target.as_ref().map_or(Ok(None), |target| fs.remember_replaced(target))?;
+            let renamed = fs.writeback.rename(from, (new_folder.ino(), &new_name), replace);
+            if let (Err(_), Some(ino)) = (&renamed, remembered) {
+                fs.files.forget_replaced(ino);
+            }
+            if let Some(target) = &renamed?.target {
                 fs.files.unlink(target);
             }
             Ok(((), vec![(old_folder, old_name), (new_folder, new_name)]))

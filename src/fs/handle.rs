@@ -4,7 +4,7 @@
 //! staging being written. It lives from the first open to the last release, and longer only if its last writes could not be
 //! sealed, which is tried again then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +33,8 @@ pub struct OpenFlags {
 pub enum Caching {
     /// It keeps the pages it has from earlier handles.
     Keep,
+    /// It drops them: they may be of an older content.
+    Drop,
     /// It asks for every read.
     Direct,
 }
@@ -52,6 +54,8 @@ pub(super) enum Bytes {
 #[derive(Debug)]
 pub(super) struct OpenFile {
     pub(super) ino: Ino,
+    /// The name it was opened by.
+    pub(super) name: String,
     state: Mutex<State>,
 }
 
@@ -68,8 +72,9 @@ struct State {
 }
 
 impl OpenFile {
-    fn new(ino: Ino, bytes: Bytes) -> Self {
-        Self { ino, state: Mutex::new(State { bytes, mtime: None, unlinked: None, handles: 0, writers: 0 }) }
+    fn new(node: &Node, bytes: Bytes) -> Self {
+        let (ino, name) = (node.ino, node.name.clone());
+        Self { ino, name, state: Mutex::new(State { bytes, mtime: None, unlinked: None, handles: 0, writers: 0 }) }
     }
 
     /// Its bytes.
@@ -128,10 +133,14 @@ impl OpenFile {
     }
 
     /// Whether nobody writes it, so that it can go on as what it was when it is replaced elsewhere. Who may write it makes it
-    /// one side of a conflict instead.
-    pub(super) fn is_only_read(&self) -> bool {
+    /// one side of a conflict instead. `but`: so many of the writers do not count.
+    pub(super) fn is_only_read(&self, but: u32) -> bool {
         let state = self.state.lock();
-        matches!(state.bytes, Bytes::Revision(_)) && state.writers == 0
+        let is_sent = match &state.bytes {
+            Bytes::Revision(_) | Bytes::Text(_) => true,
+            Bytes::Staged(staging) => staging.is_on_drive() && !staging.is_dirty(),
+        };
+        is_sent && state.writers <= but
     }
 
     /// Whether it lost its last name.
@@ -157,6 +166,10 @@ pub(super) struct Files {
     by_ino: RwLock<HashMap<Ino, Arc<OpenFile>>>,
     handles: RwLock<HashMap<u64, Arc<Handle>>>,
     next: AtomicU64,
+    /// Files whose content changed elsewhere while they were open: the kernel has pages of the old one.
+    stale: Mutex<HashSet<Ino>>,
+    /// What was renamed over a moment ago, for who had found it by its name already and opens it now.
+    replaced: Mutex<HashMap<Ino, (Node, Bytes)>>,
 }
 
 impl Files {
@@ -173,9 +186,9 @@ impl Files {
     }
 
     /// Opens a file that may be open already; `bytes` if it is not.
-    pub(super) fn open(&self, ino: Ino, flags: OpenFlags, bytes: Bytes) -> (u64, Arc<Handle>) {
+    pub(super) fn open(&self, node: &Node, flags: OpenFlags, bytes: Bytes) -> (u64, Arc<Handle>) {
         let mut files = self.by_ino.write();
-        let file = Arc::clone(files.entry(ino).or_insert_with(|| Arc::new(OpenFile::new(ino, bytes))));
+        let file = Arc::clone(files.entry(node.ino).or_insert_with(|| Arc::new(OpenFile::new(node, bytes))));
         {
             let mut state = file.state.lock();
             state.handles += 1;
@@ -216,6 +229,37 @@ impl Files {
     /// What an open file was when it lost its name.
     pub(super) fn unlinked(&self, ino: Ino) -> Option<Node> {
         self.get(ino)?.state.lock().unlinked.clone()
+    }
+
+    /// Notes that the kernel has pages of an older content of a file.
+    pub(super) fn mark_stale(&self, ino: Ino) {
+        self.stale.lock().insert(ino);
+    }
+
+    /// Whether the kernel has pages of an older content of a file; asked for once.
+    pub(super) fn take_stale(&self, ino: Ino) -> bool {
+        self.stale.lock().remove(&ino)
+    }
+
+    /// As [`Self::take_stale`], without taking it.
+    pub(super) fn is_stale(&self, ino: Ino) -> bool {
+        self.stale.lock().contains(&ino)
+    }
+
+    /// Remembers what is about to be renamed over.
+    pub(super) fn remember_replaced(&self, node: &Node, bytes: Bytes) {
+        let node = Node { parent: Ino::NOWHERE, ..node.clone() };
+        self.replaced.lock().insert(node.ino, (node, bytes));
+    }
+
+    /// Forgets it again.
+    pub(super) fn forget_replaced(&self, ino: Ino) {
+        self.replaced.lock().remove(&ino);
+    }
+
+    /// What was renamed over a moment ago.
+    pub(super) fn replaced(&self, ino: Ino) -> Option<(Node, Bytes)> {
+        self.replaced.lock().get(&ino).cloned()
     }
 
     /// Notes that a file lost its name, or was replaced elsewhere. It stays what it is for who has it open.

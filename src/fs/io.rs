@@ -1,6 +1,7 @@
 //! Reading and writing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::handle::{Bytes, Caching, Handle, OpenFile, OpenFlags};
 use super::{Answer, Fs, NodeId, Result};
@@ -13,21 +14,25 @@ use crate::writeback::{Durability, Staging};
 /// How often an opening is tried again because the file was replaced elsewhere at the same moment.
 const TRIES: usize = 10;
 
+/// How long what was renamed over is still found by its number: much longer than from a lookup to the open that follows it.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
 impl Fs {
     /// `open`.
     pub fn open(&self, id: NodeId, flags: OpenFlags) -> Result<(u64, Caching)> {
-        if flags.write {
+        if flags.write || flags.truncate {
             self.writable()?;
         }
+        self.must_be_current(id.ino())?;
         let node = self.node(id.ino())?;
         match node.kind {
-            NodeKind::Folder if flags.write => return Err(Kind::IsADirectory.into()),
+            NodeKind::Folder if flags.write || flags.truncate => return Err(Kind::IsADirectory.into()),
             NodeKind::Symlink => return Err(Kind::Invalid.into()),
-            NodeKind::Document if flags.write => return Err(Kind::Denied.into()),
+            NodeKind::Document if flags.write || flags.truncate => return Err(Kind::Denied.into()),
             _ => {}
         }
         let (number, handle, caching) = self.open_node(node, flags)?;
-        if flags.truncate && flags.write {
+        if flags.truncate {
             let emptied = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, 0)?));
             if let Err(error) = emptied {
                 self.files.release(number);
@@ -39,10 +44,25 @@ impl Fs {
         Ok((number, caching))
     }
 
+    /// [`Kind::Stale`] for a number whose file was replaced elsewhere: it belongs to who has it open. The kernel looks the name up
+    /// again then, and finds the number that it means now.
+    pub(super) fn must_be_current(&self, ino: Ino) -> Result<()> {
+        let Some(id) = self.files.unlinked(ino).and_then(|node| node.id) else { return Ok(()) };
+        match self.tree.by_id(&id)? {
+            Some(node) if node.is_linked() && node.ino != ino => Err(Kind::Stale.into()),
+            _ => Ok(()),
+        }
+    }
+
     fn open_node(&self, mut node: Node, flags: OpenFlags) -> Result<(u64, Arc<Handle>, Caching)> {
-        let mut caching = Caching::Keep;
+        let mut caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
         for _ in 0..TRIES {
-            let (number, handle) = self.files.open(node.ino, flags, self.bytes(&node)?);
+            if let Some((old, bytes)) = self.files.replaced(node.ino).filter(|_| !node.is_linked()) {
+                let (number, handle) = self.files.open(&old, flags, bytes);
+                self.files.unlink(&old);
+                return Ok((number, handle, caching));
+            }
+            let (number, handle) = self.files.open(&node, flags, self.bytes(&node)?);
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
             let now = self.node(node.ino)?;
@@ -50,7 +70,7 @@ impl Fs {
                 Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
                 Bytes::Staged(_) | Bytes::Text(_) => false,
             };
-            let others_write = !flags.write && !handle.file.is_only_read();
+            let others_write = !handle.file.is_only_read(u32::from(flags.write));
             if !reads_another || others_write || !now.is_linked() {
                 return Ok((number, handle, caching));
             }
@@ -83,6 +103,24 @@ impl Fs {
     pub(super) fn reader(&self, node: &Node) -> Option<Arc<Reader>> {
         let (id, revision) = (node.id.clone()?, node.revision.clone()?);
         Some(self.content.open(&Source { id, blob: Blob { size: node.size, md5: node.md5, revision } }))
+    }
+
+    /// Remembers for a moment what is about to be renamed over: somebody may have found it by its name just now, and opens it
+    /// next. They shall read the old content then, as they would the new one had they come later.
+    pub(super) fn remember_replaced(self: &Arc<Self>, target: &Node) -> Result<Option<Ino>> {
+        if target.kind != NodeKind::File || self.files.get(target.ino).is_some() {
+            return Ok(None);
+        }
+        let ino = target.ino;
+        self.files.remember_replaced(target, self.bytes(target)?);
+        let fs = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            tokio::time::sleep(REMEMBERED).await;
+            if let Some(fs) = fs.upgrade() {
+                fs.files.forget_replaced(ino);
+            }
+        });
+        Ok(Some(ino))
     }
 
     /// `read`.
@@ -191,11 +229,22 @@ impl Fs {
         let Some(handle) = self.files.release(handle) else { return Err(Kind::BadHandle.into()) };
         // Again: pages that were mapped are written after `close`.
         let sealed = if handle.write { self.seal(&handle.file, Durability::Process) } else { Ok(()) };
-        if sealed.is_ok() {
+        if let Err(error) = &sealed
+            && error.kind() == Kind::Stale
+            && let Some(staging) = handle.file.staging()
+        {
+            // Removed elsewhere, so nothing can be sent; the error was said, and the bytes are kept.
+            self.writeback.put_aside(handle.file.name.clone(), handle.file.ino, &staging)?;
+        }
+        if sealed.is_ok() || handle.file.staging().is_some_and(|staging| staging.is_discarded()) {
             if let Some(staging) = handle.file.staging().filter(|_| handle.file.is_unlinked()) {
                 staging.discard();
             }
             self.files.forget(handle.file.ino);
+            if self.files.get(handle.file.ino).is_none() && self.files.is_stale(handle.file.ino) {
+                // Whoever opens it next reads what the drive has now.
+                self.revoke.content(handle.file.ino.into());
+            }
         }
         // Else the file stays among the open ones, and is sealed by `seal_open` as soon as that is possible.
         sealed

@@ -5,6 +5,7 @@ use std::sync::Weak;
 
 use rusqlite::Transaction;
 
+use super::handle::{Bytes, OpenFile};
 use super::{Fs, NodeId};
 use crate::tree::{Effects, Ino, Listener};
 
@@ -22,6 +23,10 @@ impl Listener for FromDrive {
         self.0.upgrade().map_or(Ok(()), |fs| fs.writeback.resend(tx, effects))
     }
 
+    fn is_edited(&self, ino: Ino) -> bool {
+        self.0.upgrade().is_some_and(|fs| fs.writeback.is_edited(ino))
+    }
+
     fn merged(&self, effects: Effects) {
         if let Some(fs) = self.0.upgrade() {
             fs.merged(effects);
@@ -33,7 +38,7 @@ impl Fs {
     fn merged(&self, mut effects: Effects) {
         let mut replaced = Vec::new();
         for &ino in &effects.contents {
-            if self.files.get(ino).is_some_and(|file| file.is_only_read()) {
+            if self.files.get(ino).is_some_and(|file| file.is_only_read(0)) {
                 match self.replace_open(ino) {
                     Ok(entry) => replaced.extend(entry),
                     Err(error) => tracing::error!(%error, "a file that is open was replaced elsewhere"),
@@ -56,11 +61,22 @@ impl Fs {
                 self.revoke.attributes(id);
             }
         }
-        // Of a file that is open, the pages belong to who has it open.
-        for &ino in effects.contents.iter().filter(|&&ino| self.files.get(ino).is_none()) {
-            self.revoke.content(ino.into());
+        for &ino in &effects.contents {
+            match self.files.get(ino) {
+                // The pages belong to who has it open; the next one after them must not see them.
+                Some(file) if !self.reads_current(&file) => self.files.mark_stale(ino),
+                // Opened since the commit, it reads the new content already, but the kernel has pages of the old one.
+                _ => self.revoke.content(ino.into()),
+            }
         }
         self.writeback.resent(&effects);
+    }
+
+    /// Whether an open file reads the content that the drive has now.
+    fn reads_current(&self, file: &OpenFile) -> bool {
+        let Bytes::Revision(reader) = file.bytes() else { return false };
+        let node = self.tree.node(file.ino).ok().flatten();
+        node.is_some_and(|node| node.revision.as_ref() == Some(&reader.source().blob.revision))
     }
 
     /// Gives a file whose content was replaced elsewhere a new number, so that who has the old one open keeps what they
@@ -68,6 +84,7 @@ impl Fs {
     pub(super) fn replace_open(&self, ino: Ino) -> super::Result<Option<(Ino, Ino, String)>> {
         let Some(node) = self.tree.renumber(ino)? else { return Ok(None) };
         self.files.unlink(&crate::tree::Node { ino, ..node.clone() });
+        self.writeback.renumbered(node.ino)?;
         Ok(Some((ino, node.parent, node.name)))
     }
 }

@@ -314,6 +314,7 @@ impl Filesystem for Adapter {
             |reply, (handle, caching)| {
                 let mut flags = match caching {
                     Caching::Keep => FopenFlags::FOPEN_KEEP_CACHE,
+                    Caching::Drop => FopenFlags::empty(),
                     Caching::Direct => FopenFlags::FOPEN_DIRECT_IO,
                 };
                 if !write {

@@ -49,6 +49,7 @@ CREATE TABLE base (
     rewritten INTEGER NOT NULL,            -- the content here is newer than the drive's
     timed     INTEGER NOT NULL             -- the mtime of a folder was set here, not only moved on by its entries
 );
+CREATE INDEX base_parent ON base (parent) WHERE parent IS NOT NULL;
 
 -- The journal: one row an entry with something to send, and how far that is.
 CREATE TABLE journal (
@@ -71,6 +72,10 @@ CREATE TABLE staging (
     base_revision TEXT,
     base_size     INTEGER,
     base_md5      BLOB,
+    origin_id       TEXT,                  -- what the drive had when the edit began, or last took from us; NULL: nothing.
+    origin_revision TEXT,                  -- Most often the base; not if the file took over the identity of another
+    origin_size     INTEGER,
+    origin_md5      BLOB,
     retired       INTEGER NOT NULL DEFAULT 0 -- needed no more: its files are about to be removed
 );
 CREATE TABLE layer (
@@ -91,6 +96,7 @@ CREATE TABLE upload (
     md5     BLOB,                          -- once it is known
     session TEXT,                          -- the address of a resumable upload: a secret
     started INTEGER NOT NULL,              -- milliseconds since 1970
+    inherited INTEGER NOT NULL,            -- it was of another file, whose identity this entry took over
     PRIMARY KEY (ino, seq)
 ) WITHOUT ROWID;
 

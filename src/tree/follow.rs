@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::merge::Merge;
-use super::{Effects, FACT_CURSOR, Ino, Node, OnDrive, Result, Tree, TreeError, nodes};
+use super::{Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes};
 use crate::error::Kind;
 use crate::remote::{Change, Changes, Cursor, FileId, Item, RemoteError};
 use crate::state;
@@ -76,7 +76,7 @@ impl Tree {
         }));
         let open = self.listings.folders();
         self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, inos, &open);
+            let mut merge = Merge::new(tx, inos, &open, self.listener());
             for change in &changes.changes {
                 merge.change(change)?;
             }
@@ -94,7 +94,7 @@ impl Tree {
         self.listings.remember(std::iter::once((id.clone(), version)));
         let open = self.listings.folders();
         let effects = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, inos, &open);
+            let mut merge = Merge::new(tx, inos, &open, self.listener());
             merge.change(&change)?;
             self.merging(tx, &merge.effects)?;
             Ok(merge.effects)
@@ -113,7 +113,7 @@ impl Tree {
     ) -> rusqlite::Result<()> {
         self.listings.remember(std::iter::once((item.id.clone(), item.version)));
         let open = self.listings.folders();
-        let mut merge = Merge::new(tx, inos, &open);
+        let mut merge = Merge::new(tx, inos, &open, self.listener());
         merge.heard(item)?;
         self.merging(tx, &merge.effects)?;
         effects.extend(merge.effects);
@@ -124,7 +124,7 @@ impl Tree {
     /// caller's transaction.
     pub fn restore(&self, tx: &Transaction<'_>, node: &Node, there: Option<&OnDrive>) -> rusqlite::Result<Effects> {
         let open = self.listings.folders();
-        let mut merge = Merge::new(tx, 0..0, &open);
+        let mut merge = Merge::new(tx, 0..0, &open, self.listener());
         merge.restore(node, there)?;
         Ok(merge.effects)
     }
@@ -180,7 +180,7 @@ impl Tree {
         self.listings.remember(std::iter::once((item.id.clone(), item.version)));
         let Some(node) = nodes::by_ino(tx, ino)? else { return Ok(true) };
         let open = self.listings.folders();
-        let mut merge = Merge::new(tx, 0..0, &open);
+        let mut merge = Merge::new(tx, 0..0, &open, self.listener());
         let agreed = work(&mut merge, node)?;
         self.merging(tx, &merge.effects)?;
         effects.extend(merge.effects);
@@ -199,6 +199,26 @@ impl Tree {
         {
             listener.merged(effects);
         }
+    }
+
+    /// A name of the drive in one of its folders became free. Part of the caller's transaction.
+    pub fn vacated(
+        &self,
+        tx: &Transaction<'_>,
+        folder: &FileId,
+        name: &str,
+        effects: &mut Effects,
+    ) -> rusqlite::Result<()> {
+        names::vacated(tx, folder, name, effects)
+    }
+
+    /// A name that only this mount knew became free. Part of the caller's transaction.
+    pub fn freed(&self, tx: &Transaction<'_>, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+        names::freed(tx, folder, name, effects)
+    }
+
+    pub(super) fn listener(&self) -> Option<&dyn Listener> {
+        self.listener.get().map(Arc::as_ref)
     }
 
     pub(super) fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::merge::Merge;
-use super::{Effects, Ino, Node, Result, Tree, TreeError, nodes};
+use super::{Effects, Ino, Node, Result, Tree, TreeError, names, nodes};
 use crate::error::Kind;
 use crate::remote::{FileId, Page, RemoteError};
 
@@ -115,7 +115,7 @@ impl Tree {
         let open = self.listings.folders();
         let seen = self.listings.seen();
         self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, inos, &open);
+            let mut merge = Merge::new(tx, inos, &open, self.listener());
             for item in &page.items {
                 merge.listed(folder, item, &seen)?;
             }
@@ -129,13 +129,14 @@ impl Tree {
         let open = self.listings.folders();
         let seen = self.listings.seen();
         self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, 0..0, &open);
+            let mut merge = Merge::new(tx, 0..0, &open, self.listener());
             for child in nodes::children(tx, folder.ino)? {
                 if child.id.as_ref().is_some_and(|id| !ids.contains(id) && !seen.contains_key(id)) {
                     merge.missing(&child)?;
                 }
             }
             nodes::set_listed(tx, folder.ino, true)?;
+            names::settle(tx, folder.ino, &mut merge.effects)?;
             self.merging(tx, &merge.effects)?;
             Ok(merge.effects)
         })

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, params};
 
-use super::{Base, Effects, Ino, Node, NodeKind, OnDrive, names, nodes};
+use super::{Base, Effects, Ino, Listener, Node, NodeKind, OnDrive, names, nodes};
 use crate::clock;
 use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 
@@ -20,6 +20,8 @@ pub struct Merge<'a> {
     inos: Range<u64>,
     /// Folders that are being listed: they take entries although they are not listed yet.
     open_folders: &'a HashSet<Ino>,
+    /// Who knows what is being written.
+    listener: Option<&'a dyn Listener>,
     /// What was changed.
     pub effects: Effects,
 }
@@ -35,8 +37,13 @@ enum News {
 
 impl<'a> Merge<'a> {
     /// Begins. `inos` must hold a number for each item to come.
-    pub fn new(db: &'a Connection, inos: Range<u64>, open_folders: &'a HashSet<Ino>) -> Self {
-        Self { db, inos, open_folders, effects: Effects::default() }
+    pub fn new(
+        db: &'a Connection,
+        inos: Range<u64>,
+        open_folders: &'a HashSet<Ino>,
+        listener: Option<&'a dyn Listener>,
+    ) -> Self {
+        Self { db, inos, open_folders, listener, effects: Effects::default() }
     }
 
     /// An entry of the feed of changes.
@@ -50,8 +57,9 @@ impl<'a> Merge<'a> {
     /// The current state of an item.
     pub fn heard(&mut self, item: &Item) -> rusqlite::Result<()> {
         match nodes::by_id(self.db, &item.id)? {
+            // An answer to our own request may have told the version, and not that.
+            Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item.version)),
             Some(node) if item.version <= node.version => Ok(()),
-            Some(node) if item.trashed => self.lost(&node, Some(item.version)),
             Some(node) if !node.is_linked() => self.unlinked(&node, item),
             Some(node) => self.known(node, item, News::Heard),
             None if item.trashed => Ok(()),
@@ -229,8 +237,13 @@ impl<'a> Merge<'a> {
                     (node.parent, node.name) = (parent, name);
                 }
                 None if !self.has_unsent(&node)? => return self.lost(&before, Some(item.version)),
-                // It went where the tree does not reach, and holds what is not on the drive: it stays here until that is sent.
-                None => (there.parent, there.name) = (folder, before.name_on_drive().to_owned()),
+                // It went where the tree does not reach, and holds what is not on the drive: it stays here until that is sent,
+                // and is looked for when the folder is listed again.
+                None => {
+                    (there.parent, there.name) = (folder, before.name_on_drive().to_owned());
+                    node.version = before.version;
+                    nodes::set_listed(self.db, before.parent, false)?;
+                }
             }
         }
         if node != before {
@@ -242,7 +255,12 @@ impl<'a> Merge<'a> {
         }
         if let Some(base) = base {
             let timed = base.timed && !(news == News::Answer && there.mtime.millis() == node.mtime.millis());
+            let left = (agreed.parent != there.parent || agreed.name != there.name) && base.on_drive.is_some();
             nodes::set_base(self.db, node.ino, &Base { on_drive: Some(there), timed, ..base })?;
+            if let Some(folder) = agreed.parent.as_ref().filter(|_| left) {
+                // Another of the same name may have it now.
+                names::vacated(self.db, folder, &agreed.name, &mut self.effects)?;
+            }
             names::aged(self.db, node.parent, &node.name, &mut self.effects)?;
         }
         Ok(())
@@ -275,21 +293,30 @@ impl<'a> Merge<'a> {
         while at != to {
             let Some(node) = nodes::by_ino(self.db, at)?.filter(Node::is_linked) else { return Ok(()) };
             at = node.parent;
-            let there = nodes::base(self.db, node.ino)?.and_then(|base| base.on_drive);
-            let (Some(there), Some(id)) = (there, &node.id) else { continue };
-            let home = there.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?.filter(Node::is_linked);
-            let Some(home) = home.filter(|home| home.is_folder() && home.ino != node.parent) else { continue };
-            if nodes::is_within(self.db, home.ino, node.ino)? {
-                continue;
-            }
-            let name = names::place(self.db, home.ino, &there.name, id, node.created, &mut self.effects)?;
-            let drive_name = (name != there.name).then(|| there.name.clone());
-            self.effects.entries.push((node.parent, node.name.clone()));
-            self.effects.entries.push((home.ino, name.clone()));
-            nodes::update(self.db, &Node { parent: home.ino, name, drive_name, ..node.clone() })?;
-            names::freed(self.db, node.parent, &node.name, &mut self.effects)?;
+            self.take_back_move(&node, None)?;
         }
         Ok(())
+    }
+
+    /// Puts a node that was moved here, and not there yet, back to where the drive has it, unless that is within `lost`. Says
+    /// whether it did.
+    fn take_back_move(&mut self, node: &Node, lost: Option<Ino>) -> rusqlite::Result<bool> {
+        let there = nodes::base(self.db, node.ino)?.and_then(|base| base.on_drive);
+        let (Some(there), Some(id)) = (there, &node.id) else { return Ok(false) };
+        let home = there.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?.filter(Node::is_linked);
+        let Some(home) = home.filter(|home| home.is_folder() && home.ino != node.parent) else { return Ok(false) };
+        for outside in [Some(node.ino), lost].into_iter().flatten() {
+            if nodes::is_within(self.db, home.ino, outside)? {
+                return Ok(false);
+            }
+        }
+        let name = names::place(self.db, home.ino, &there.name, id, node.created, &mut self.effects)?;
+        let drive_name = (name != there.name).then(|| there.name.clone());
+        self.effects.entries.push((node.parent, node.name.clone()));
+        self.effects.entries.push((home.ino, name.clone()));
+        nodes::update(self.db, &Node { parent: home.ino, name, drive_name, ..node.clone() })?;
+        names::freed(self.db, node.parent, &node.name, &mut self.effects)?;
+        Ok(true)
     }
 
     /// Whether a node or anything in it is not as the drive has it.
@@ -322,6 +349,11 @@ impl<'a> Merge<'a> {
         let mut stack = vec![top.clone()];
         while let Some(node) = stack.pop() {
             let survives = survivors.contains(&node.ino);
+            let moved = !survives && node.ino != top.ino && self.take_back_move(&node, Some(top.ino))?;
+            if moved {
+                // Put into it here, and not there yet: it did not go with it.
+                continue;
+            }
             if node.is_folder() {
                 stack.extend(nodes::children(self.db, node.ino)?);
             }
@@ -347,7 +379,8 @@ impl<'a> Merge<'a> {
     fn recreate(&mut self, node: Node) -> rusqlite::Result<()> {
         let base = nodes::base(self.db, node.ino)?;
         if base.as_ref().is_some_and(|base| base.on_drive.is_none()) {
-            return Ok(());
+            // If it was made there a moment ago, that went with the rest.
+            return nodes::update(self.db, &Node { id: None, version: 0, ..node });
         }
         let rewritten = base.is_some_and(|base| base.rewritten);
         nodes::set_base(self.db, node.ino, &Base::unsent(rewritten))?;
@@ -370,7 +403,9 @@ impl<'a> Merge<'a> {
         let rows: Vec<(Ino, Ino, bool)> = rows.collect::<rusqlite::Result<_>>()?;
         let parents: HashMap<Ino, Ino> = rows.iter().map(|&(ino, parent, _)| (ino, parent)).collect();
         let mut survivors = HashSet::new();
+        let edited = |ino| self.listener.is_some_and(|listener| listener.is_edited(ino));
         for (mut ino, _, unsent) in rows {
+            let unsent = unsent || edited(ino);
             while unsent && survivors.insert(ino) && ino != node.ino {
                 match parents.get(&ino) {
                     Some(&parent) => ino = parent,

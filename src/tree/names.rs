@@ -75,13 +75,30 @@ pub(super) fn place(
 
 /// Gives a plain name that became free to the oldest of those that want it.
 pub(super) fn freed(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
-    if nodes::by_name(db, folder, name)?.is_some() {
+    if !is_legal(name) || nodes::by_name(db, folder, name)?.is_some() {
         return Ok(());
     }
     match oldest_twin(db, folder, name)? {
         Some(twin) => give(db, twin, name, effects),
         None => Ok(()),
     }
+}
+
+/// As [`freed`], for a name of the drive in one of its folders.
+pub(super) fn vacated(db: &Connection, folder: &FileId, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    match nodes::by_id(db, folder)?.filter(Node::is_linked) {
+        Some(folder) => freed(db, folder.ino, name, effects),
+        None => Ok(()),
+    }
+}
+
+/// Gives all plain names of a folder to those that they belong to.
+pub(super) fn settle(db: &Connection, folder: Ino, effects: &mut Effects) -> rusqlite::Result<()> {
+    for name in nodes::names_wanted(db, folder)? {
+        freed(db, folder, &name, effects)?;
+        aged(db, folder, &name, effects)?;
+    }
+    Ok(())
 }
 
 /// Looks whether the holder of a plain name, now that the drive has told its age, is the oldest of those that want it.

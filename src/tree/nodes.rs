@@ -115,6 +115,13 @@ pub fn renamed_children(db: &Connection, parent: Ino, drive_name: &str) -> rusql
         .collect()
 }
 
+/// The names on the drive of those nodes of a folder that are shown under another.
+pub fn names_wanted(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<String>> {
+    db.prepare_cached("SELECT DISTINCT drive_name FROM node WHERE parent = ?1 AND drive_name IS NOT NULL")?
+        .query_map([parent], |row| row.get(0))?
+        .collect()
+}
+
 /// Whether a folder has an entry.
 pub fn has_children(db: &Connection, parent: Ino) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM node WHERE parent = ?1)")?.query_row([parent], |row| row.get(0))

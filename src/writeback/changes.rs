@@ -8,8 +8,8 @@ use rusqlite::Transaction;
 
 use super::WritebackError::Refused;
 use super::journal::{self, Gone};
-use super::staging::{self, Durability, Staging};
-use super::{Result, Writeback, WritebackError};
+use super::staging::{Durability, Staging};
+use super::{Result, Writeback, WritebackError, outgoing, table};
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
 use crate::tree::local::{self, Attributes, Removal};
@@ -75,26 +75,32 @@ impl Writeback {
         name: &str,
         allowed: impl FnOnce(&Node) -> std::result::Result<(), Kind>,
     ) -> Result<Node> {
+        let mut effects = Effects::default();
         let node = self.state.write(|tx| {
             let node = nodes::by_name(tx, folder, name)?.ok_or(Refused(Kind::NotFound))?;
             allowed(&node).map_err(Refused)?;
-            self.remove_within(tx, &node)?;
+            if self.remove_within(tx, &node)? != Removal::ToTrash {
+                // Only this mount knew it: another of the same name may have it at once.
+                self.tree.freed(tx, folder, name, &mut effects)?;
+            }
             Ok::<_, WritebackError>(node)
         })?;
+        self.tree.tell(effects);
         self.removed(node.ino);
         Ok(node)
     }
 
-    fn remove_within(&self, tx: &Transaction<'_>, node: &Node) -> Result<()> {
+    fn remove_within(&self, tx: &Transaction<'_>, node: &Node) -> Result<Removal> {
         if node.is_folder() && nodes::has_children(tx, node.ino)? {
             return Err(Refused(Kind::NotEmpty));
         }
         let removal = local::remove(tx, node, clock::now())?;
-        self.after_removal(tx, node.ino, removal)
+        self.after_removal(tx, node.ino, removal)?;
+        Ok(removal)
     }
 
     fn after_removal(&self, tx: &Transaction<'_>, ino: Ino, removal: Removal) -> Result<()> {
-        staging::retire(tx, ino)?;
+        table::retire(tx, ino)?;
         let gone = match removal {
             Removal::ToTrash => Gone::Trash,
             Removal::ToDelete => Gone::Delete,
@@ -113,12 +119,16 @@ impl Writeback {
 
     /// Gives an entry another name or folder, as `rename(2)` says. What has the name already is replaced if `replace` allows.
     pub fn rename(&self, from: (Ino, &str), to: (Ino, &str), replace: bool) -> Result<Renamed> {
-        // If the source is open for writing, it must not be sealed while its origin changes.
-        let source = self.state.read(|db| nodes::by_name(db, from.0, from.1))?;
+        // If the source is open for writing, no seal must store an older origin while it changes.
+        let (source, target) =
+            self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
         let open = source.and_then(|source| self.stagings.in_use(source.ino));
-        let sealing = open.as_ref().map(|staging| staging.hold_seals());
+        let base = open.as_ref().map(|staging| staging.hold_base());
+        // What an edit of the target that is not sealed yet began from.
+        let edited = target.and_then(|target| self.stagings.in_use(target.ino)).and_then(|staging| staging.origin());
         let now = clock::now();
         let mut origin = None;
+        let mut effects = Effects::default();
         let renamed = self.state.write(|tx| {
             let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
             let target = nodes::by_name(tx, to.0, to.1)?.filter(|target| target.ino != source.ino);
@@ -126,15 +136,17 @@ impl Writeback {
             if source.is_folder() && nodes::is_within(tx, to.0, source.ino)? {
                 return Err(Refused(Kind::Invalid));
             }
+            let was_sent = nodes::base(tx, source.ino)?.is_none_or(|base| base.on_drive.is_some());
             match &target {
                 None if from == to => return Ok(Renamed { source, target }),
                 Some(_) if !replace => return Err(Refused(Kind::Exists)),
                 Some(target) if source.is_folder() && !target.is_folder() => return Err(Refused(Kind::NotADirectory)),
                 Some(target) if !source.is_folder() && target.is_folder() => return Err(Refused(Kind::IsADirectory)),
-                Some(target) if takes_identity(tx, &source, target)? => {
+                Some(target) if !was_sent && takes_identity(tx, &source, target)? => {
                     let removal = local::supersede(tx, &source, target, now)?;
-                    origin = staging::source_of(target);
-                    staging::set_base(tx, source.ino, origin.as_ref())?;
+                    let unsent = table::stored(tx, target.ino)?.and_then(|stored| stored.origin);
+                    origin = edited.clone().or(unsent).or_else(|| table::source_of(target));
+                    table::set_origin(tx, source.ino, origin.as_ref())?;
                     // What was sent last for the target may arrive yet, and is ours.
                     journal::inherit_upload(tx, source.ino, target.ino)?;
                     self.after_removal(tx, target.ino, removal)?;
@@ -146,15 +158,25 @@ impl Writeback {
                     local::relocate(tx, &source, to.0, to.1, now)?;
                 }
             }
+            if !was_sent {
+                // Only this mount knew it under the old name.
+                self.tree.freed(tx, from.0, from.1, &mut effects)?;
+            }
             journal::touch(tx, source.ino, self.seqs.next())?;
             Ok(Renamed { source, target })
         })?;
+        let took = origin.is_some();
         if let (Some(staging), Some(origin)) = (&open, origin) {
-            self.stagings.set_origin(staging, &origin);
+            self.stagings.set_origin(staging, &origin, false);
         }
-        drop(sealing);
+        drop(base);
+        self.tree.tell(effects);
         if let Some(target) = &renamed.target {
             // They may have changed identities: neither may overtake what is under way for the other.
+            if took {
+                // It was to become an item of its own.
+                self.queue.cancel(renamed.source.ino);
+            }
             self.queue.follow(renamed.source.ino, target.ino);
             self.queue.follow(target.ino, renamed.source.ino);
             self.removed(target.ino);
@@ -188,16 +210,48 @@ impl Writeback {
     }
 
     /// Seals the content of a file: what was written so far is safe from now on, and is sent. Nothing happens if nothing was
-    /// written, except that earlier seals are made to survive the loss of power if that is asked for.
-    pub fn seal(&self, ino: Ino, staging: &Staging, mtime: Timestamp, durability: Durability) -> Result<()> {
+    /// written, except that earlier seals are made to survive the loss of power if that is asked for. [`Kind::Stale`] if the
+    /// file was removed elsewhere, and cannot be made again by sealing it.
+    pub fn seal(&self, ino: Ino, staging: &Arc<Staging>, mtime: Timestamp, durability: Durability) -> Result<()> {
         let sealed = self.stagings.seal(staging, durability, |db, size| {
-            let Some(node) = nodes::by_ino(db, ino)?.filter(Node::is_linked) else { return Ok(None) };
+            let Some(node) = nodes::by_ino(db, ino)?.filter(Node::is_linked) else {
+                return if staging.is_discarded() { Ok(None) } else { Err(Refused(Kind::Stale)) };
+            };
             local::rewrite(db, &node, size, mtime, clock::now())?;
             let seq = self.seqs.next();
             journal::touch_content(db, ino, seq)?;
             Ok(Some(seq))
         })?;
         if sealed.is_some() {
+            self.queue.changed(ino);
+        }
+        Ok(())
+    }
+
+    /// Keeps what was written to a file that is no more, and that nobody has open any more, for whoever wants it.
+    pub fn put_aside(&self, path: String, ino: Ino, staging: &Arc<Staging>) -> Result<()> {
+        let content = staging.as_it_is();
+        let unique = format!("{:x}-{:x}", ino.0, self.seqs.next().0);
+        let pieces = content.local_pieces(outgoing::PIECE);
+        self.aside.assemble(
+            path,
+            &unique,
+            content.size(),
+            pieces,
+            "was removed elsewhere while it was being written",
+        )?;
+        staging.discard();
+        Ok(())
+    }
+
+    /// Whether an entry has content that is written and not sealed yet.
+    pub fn is_edited(&self, ino: Ino) -> bool {
+        self.stagings.in_use(ino).is_some_and(|staging| staging.is_dirty())
+    }
+
+    /// Goes on sending an entry that has a new number.
+    pub fn renumbered(&self, ino: Ino) -> Result<()> {
+        if self.is_pending(ino)? {
             self.queue.changed(ino);
         }
         Ok(())
@@ -211,7 +265,15 @@ impl Writeback {
     /// Notes what merges found to be sent again, in their transaction.
     pub fn resend(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
         for &ino in &effects.resend {
-            journal::touch(tx, ino, self.seqs.next())?;
+            // Of another item, that is gone.
+            journal::end_upload(tx, ino)?;
+            let file = nodes::by_ino(tx, ino)?.is_some_and(|node| node.kind == NodeKind::File);
+            if file && nodes::base(tx, ino)?.is_some_and(|base| !base.rewritten) {
+                // It is being written, and nothing of that is sealed.
+                journal::touch_unclosed(tx, ino, self.seqs.next())?;
+            } else {
+                journal::touch(tx, ino, self.seqs.next())?;
+            }
         }
         Ok(())
     }
@@ -236,8 +298,7 @@ fn folder(tx: &Transaction<'_>, ino: Ino) -> Result<Node> {
 fn takes_identity(tx: &Transaction<'_>, source: &Node, target: &Node) -> Result<bool> {
     let both_files = source.kind == NodeKind::File && target.kind == NodeKind::File;
     let target_sent = nodes::base(tx, target.ino)?.is_none_or(|base| base.on_drive.is_some());
-    let source_sent = nodes::base(tx, source.ino)?.is_none_or(|base| base.on_drive.is_some());
-    Ok(both_files && target_sent && !source_sent)
+    Ok(both_files && target_sent)
 }
 
 fn new_node(ino: Ino, new: NewEntry) -> Node {

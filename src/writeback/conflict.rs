@@ -7,11 +7,10 @@
 
 use std::sync::Arc;
 
-use super::journal;
-use super::queue::Outcome;
-use super::send::Job;
-use super::staging::{self, Snapshot, Staging};
-use super::{Conflict, Result, Writeback, WritebackError, upload};
+use super::outgoing::{self, Content};
+use super::plan::{Job, Outcome};
+use super::staging::{Snapshot, Staging};
+use super::{Conflict, Result, Writeback, WritebackError, journal};
 use crate::clock;
 use crate::error::Kind;
 use crate::remote::{Blob, Item, ItemKind, Md5, Progress, Source};
@@ -38,23 +37,25 @@ pub(super) async fn check(
         Err(error) => return Err(error.into()),
     };
     let ItemKind::File(theirs) = &item.kind else { return Ok(None) };
-    let origin = staging.base();
+    let origin = staging.origin();
     if origin.as_ref().is_some_and(|origin| origin.blob.revision == theirs.revision) {
         return Ok(None);
     }
     // Ours, but its answer was lost?
     if theirs.size == snapshot.size() && theirs.md5.is_some() {
-        let md5 = upload::checksum(snapshot).await?;
+        let md5 = outgoing::checksum(snapshot).await?;
         if theirs.md5 == Some(md5) {
-            let content = upload::Content::Staged(Arc::clone(staging), snapshot.clone());
-            return upload::commit(writeback, job, &content, &item, md5).await.map(Some);
+            let content = Content::Staged(Arc::clone(staging), snapshot.clone());
+            return writeback.commit(job, &content, &item, md5).await.map(Some);
         }
     }
-    let origin_again = origin.is_some_and(|origin| same_bytes(theirs, origin.blob.size, origin.blob.md5));
-    if origin_again || is_our_own(writeback, job, theirs).await? {
-        let source = Source { id: id.clone(), blob: theirs.clone() };
-        writeback.state.write::<_, rusqlite::Error>(|tx| staging::set_base(tx, job.node.ino, Some(&source)))?;
-        writeback.stagings.set_origin(staging, &source);
+    let source = Source { id: id.clone(), blob: theirs.clone() };
+    if origin.is_some_and(|origin| same_bytes(theirs, origin.blob.size, origin.blob.md5)) {
+        writeback.set_origin(job, staging, &source, false)?;
+        return Ok(None);
+    }
+    if let Some(inherited) = is_our_own(writeback, job, theirs).await? {
+        writeback.set_origin(job, staging, &source, !inherited)?;
         return Ok(None);
     }
     keep_both(writeback, job, &item)?;
@@ -65,7 +66,7 @@ pub(super) async fn check(
 pub(super) async fn moved_on(writeback: &Writeback, job: &Job, staging: &Staging) -> Result<bool> {
     match writeback.remote.get(job.id()?).await {
         Ok(Item { kind: ItemKind::File(theirs), trashed: false, .. }) => {
-            Ok(staging.base().is_none_or(|origin| origin.blob.revision != theirs.revision))
+            Ok(staging.origin().is_none_or(|origin| origin.blob.revision != theirs.revision))
         }
         Ok(_) => Ok(true),
         Err(error) if error.kind == Kind::NotFound => Ok(true),
@@ -79,20 +80,23 @@ fn same_bytes(theirs: &Blob, size: u64, md5: Option<Md5>) -> bool {
     md5.is_some() && theirs.md5 == md5 && theirs.size == size
 }
 
-/// Whether the drive's content is an older state of ours, whose answer did not arrive.
-async fn is_our_own(writeback: &Writeback, job: &Job, theirs: &Blob) -> Result<bool> {
+/// Whether the drive's content is one that we sent earlier, whose answer did not arrive; `true` in it: for another file, whose
+/// identity the entry took over.
+async fn is_our_own(writeback: &Writeback, job: &Job, theirs: &Blob) -> Result<Option<bool>> {
     for sent in writeback.state.read(|db| journal::uploads(db, job.node.ino))? {
         if sent.md5.is_some() {
             if same_bytes(theirs, sent.size, sent.md5) {
-                return Ok(true);
+                return Ok(Some(sent.inherited));
             }
             continue;
         }
         let Some(session) = sent.session else { continue };
         match writeback.remote.progress(&session, Some(sent.size)).await {
             Ok(Progress::Done(item)) => {
-                if matches!(item.kind, ItemKind::File(done) if done.revision == theirs.revision) {
-                    return Ok(true);
+                // A drive may answer with what the file is by now, which need not be what that session brought.
+                let is_ours = |done: &Blob| done.revision == theirs.revision && done.size == sent.size;
+                if matches!(&item.kind, ItemKind::File(done) if is_ours(done)) {
+                    return Ok(Some(sent.inherited));
                 }
             }
             Ok(Progress::Stored(_)) => {}
@@ -100,7 +104,7 @@ async fn is_our_own(writeback: &Writeback, job: &Job, theirs: &Blob) -> Result<b
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Makes our content a new entry beside theirs.

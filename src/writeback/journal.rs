@@ -185,27 +185,33 @@ pub(super) struct Upload {
     pub(super) session: Option<UploadSession>,
     /// Milliseconds since 1970.
     pub(super) started: i64,
+    /// It was of another file, whose identity the entry took over: its content is not an older state of this one's.
+    pub(super) inherited: bool,
 }
 
 /// What was sent for an entry without an answer, the latest first.
 pub(super) fn uploads(db: &Connection, ino: Ino) -> rusqlite::Result<Vec<Upload>> {
-    db.prepare_cached("SELECT seq, size, md5, session, started FROM upload WHERE ino = ?1 ORDER BY seq DESC")?
-        .query_map([ino], |row| {
-            Ok(Upload {
-                seq: seq(row.get(0)?),
-                size: from_sql(row.get(1)?),
-                md5: row.get::<_, Option<[u8; 16]>>(2)?.map(Md5),
-                session: row.get::<_, Option<String>>(3)?.map(UploadSession),
-                started: row.get(4)?,
-            })
-        })?
-        .collect()
+    db.prepare_cached(
+        "SELECT seq, size, md5, session, started, inherited FROM upload WHERE ino = ?1 ORDER BY seq DESC",
+    )?
+    .query_map([ino], |row| {
+        Ok(Upload {
+            seq: seq(row.get(0)?),
+            size: from_sql(row.get(1)?),
+            md5: row.get::<_, Option<[u8; 16]>>(2)?.map(Md5),
+            session: row.get::<_, Option<String>>(3)?.map(UploadSession),
+            started: row.get(4)?,
+            inherited: row.get(5)?,
+        })
+    })?
+    .collect()
 }
 
 /// Notes that an upload is begun. The last [`UPLOADS_KEPT`] of an entry are known until one of them is answered.
 pub(super) fn begin_upload(db: &Connection, ino: Ino, upload: &Upload) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT OR REPLACE INTO upload (ino, seq, size, md5, session, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO upload (ino, seq, size, md5, session, started, inherited)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?
     .execute(params![
         ino,
@@ -214,6 +220,7 @@ pub(super) fn begin_upload(db: &Connection, ino: Ino, upload: &Upload) -> rusqli
         upload.md5.map(|md5| md5.0),
         upload.session.as_ref().map(|session| &session.0),
         upload.started,
+        upload.inherited,
     ])?;
     db.prepare_cached(
         "DELETE FROM upload
@@ -226,7 +233,7 @@ pub(super) fn begin_upload(db: &Connection, ino: Ino, upload: &Upload) -> rusqli
 /// Notes that what was sent for `from` without an answer was sent for what `to` is now.
 pub(super) fn inherit_upload(db: &Connection, to: Ino, from: Ino) -> rusqlite::Result<()> {
     end_upload(db, to)?;
-    db.prepare_cached("UPDATE upload SET ino = ?1 WHERE ino = ?2")?.execute([to, from]).map(|_| ())
+    db.prepare_cached("UPDATE upload SET ino = ?1, inherited = 1 WHERE ino = ?2")?.execute([to, from]).map(|_| ())
 }
 
 /// Notes that no upload of an entry waits for an answer.
@@ -275,6 +282,7 @@ mod tests {
             md5: Some(Md5([number; 16])),
             session: None,
             started: 0,
+            inherited: false,
         };
         let known = |ino| state.read(|db| uploads(db, ino)).expect("reads");
         let write = |work: &dyn Fn(&Connection) -> rusqlite::Result<()>| {

@@ -40,6 +40,11 @@ impl Layer {
         Ok(Self { number, path, file: Arc::new(file), below, written: RangeSet::new() })
     }
 
+    /// Its file.
+    pub(super) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
     /// A layer as it was stored. Fails if its file does not hold what the layer says.
     pub(super) fn open(number: u64, path: PathBuf, below: u64, written: RangeSet) -> io::Result<Self> {
         let file = File::options().read(true).write(true).open(&path)?;

@@ -4,22 +4,22 @@
 //!
 //! - An entry that changed waits for [`SETTLE`], so that what comes in a burst (create, write, rename over) costs one request
 //!   and what is gone again costs none; but no longer than [`SETTLE_AT_MOST`]. Somebody who waits for the drive
-//!   ([`Writeback::flush`]) is not made to wait for that.
+//!   ([`super::flush`]) is not made to wait for that.
 //! - One request at a time an entry, many entries at a time.
-//! - An entry that needs another one first waits for exactly that one.
+//! - An entry that needs another one first waits for exactly that one; one that took over an identity waits until what is under
+//!   way for it has ended.
 //! - What failed is tried again, less and less often, for ever.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Writeback, WritebackError, journal, send};
-use crate::clock::Instant;
+use super::WritebackError;
+use super::plan::Outcome;
 use crate::error::{Kind, Retry};
 use crate::tree::Ino;
 
@@ -32,64 +32,39 @@ const SETTLE_AT_MOST: Duration = Duration::from_secs(3);
 /// Entries that are sent at one time. Large uploads are bounded further, see [`super::upload`].
 const AT_ONCE: usize = 24;
 
-/// What came of one step for an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Nothing is left to send.
-    Settled,
-    /// Something was sent, and more is left.
-    Again,
-    /// This other entry must go first.
-    Wait(Ino),
-    /// Nothing can be sent until the entry changes once more.
-    Idle,
-}
-
 /// Why an entry was not sent.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) kind: Kind,
     pub(super) message: String,
     pub(super) attempts: u32,
+    /// When it is tried again.
     pub(super) next: Instant,
-}
-
-/// An entry that is not on the drive as it is here.
-#[derive(Debug, Clone)]
-pub struct Pending {
-    /// Which.
-    pub ino: Ino,
-    /// Its size, if its content is to be sent.
-    pub bytes: u64,
-    /// How much of that the drive has taken.
-    pub sent: u64,
-    /// Whether it is sent right now.
-    pub running: bool,
-    /// Whether it was removed here.
-    pub gone: bool,
-    /// Why it was not sent yet, and in how many seconds it is tried again.
-    pub error: Option<(Kind, String, u64)>,
 }
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    inner: Mutex<Inner>,
-    wake: Notify,
+    pub(super) inner: Mutex<Inner>,
+    pub(super) wake: Notify,
     /// Moves with every entry that was sent or failed.
-    ended: watch::Sender<u64>,
+    pub(super) ended: watch::Sender<u64>,
 }
 
-/// Invariants: `due` and `at` say the same; an entry is in `at` or in `running` or in neither, never in both.
+/// Invariants: `due` and `at` say the same; so do `waits_for` and `waiters`. An entry is in at most one of `at`, `running` and
+/// `waits_for`.
 #[derive(Debug, Default)]
-struct Inner {
+pub(super) struct Inner {
     due: BTreeSet<(Instant, Ino)>,
     at: HashMap<Ino, Scheduled>,
     running: HashMap<Ino, Running>,
-    /// Who waits for whom.
-    waiting: HashMap<Ino, Vec<Ino>>,
-    /// Not to run while the other one runs.
-    follows: HashMap<Ino, Ino>,
+    /// Who waits for whom to be sent.
+    waits_for: HashMap<Ino, Ino>,
+    waiters: HashMap<Ino, HashSet<Ino>>,
+    /// Whom not to overtake: not to run while one of them runs.
+    follows: HashMap<Ino, Vec<Ino>>,
+    /// Who is due, and follows one that runs.
+    held: HashMap<Ino, HashSet<Ino>>,
     failures: HashMap<Ino, Failure>,
     /// How many wait for the drive: nothing is held back then.
     hurry: usize,
@@ -112,6 +87,7 @@ struct Running {
 
 impl Inner {
     fn schedule(&mut self, ino: Ino, when: Instant) {
+        self.stop_waiting(ino);
         let since = self.unschedule(ino).map_or_else(Instant::now, |old| old.since);
         self.due.insert((when, ino));
         self.at.insert(ino, Scheduled { when, since });
@@ -130,21 +106,48 @@ impl Inner {
         self.schedule(ino, when);
     }
 
+    fn wait(&mut self, ino: Ino, other: Ino) {
+        self.waits_for.insert(ino, other);
+        self.waiters.entry(other).or_default().insert(ino);
+        // So that there is somebody to wait for.
+        let is_known = self.at.contains_key(&other) || self.running.contains_key(&other);
+        if !is_known && !self.waits_for.contains_key(&other) {
+            self.schedule(other, Instant::now());
+        }
+    }
+
+    fn stop_waiting(&mut self, ino: Ino) {
+        let Some(other) = self.waits_for.remove(&ino) else { return };
+        if let Some(waiters) = self.waiters.get_mut(&other) {
+            waiters.remove(&ino);
+            if waiters.is_empty() {
+                self.waiters.remove(&other);
+            }
+        }
+    }
+
+    /// One that `ino` must not overtake and that runs.
+    fn followed(&mut self, ino: Ino) -> Option<Ino> {
+        let followed = self.follows.get_mut(&ino)?;
+        followed.retain(|other| self.running.contains_key(other));
+        let first = followed.first().copied();
+        if first.is_none() {
+            self.follows.remove(&ino);
+        }
+        first
+    }
+
     /// The entries that may run now.
-    fn take_due(&mut self) -> Vec<(Ino, CancellationToken)> {
+    pub(super) fn take_due(&mut self) -> Vec<(Ino, CancellationToken)> {
         let now = Instant::now();
         let mut taken = Vec::new();
-        let ready: Vec<Ino> = self.due.iter().take_while(|(when, _)| *when <= now).map(|&(_, ino)| ino).collect();
-        for ino in ready {
-            if self.running.len() >= AT_ONCE {
-                break;
-            }
-            match self.follows.get(&ino) {
-                Some(other) if self.running.contains_key(other) => continue,
-                Some(_) => drop(self.follows.remove(&ino)),
-                None => {}
-            }
+        while self.running.len() < AT_ONCE {
+            let Some(&(_, ino)) = self.due.first().filter(|(when, _)| *when <= now) else { break };
             self.unschedule(ino);
+            if let Some(other) = self.followed(ino) {
+                self.held.entry(other).or_default().insert(ino);
+                continue;
+            }
             let cancel = CancellationToken::new();
             self.running.insert(ino, Running { cancel: cancel.clone(), again: false, sent: 0 });
             taken.push((ino, cancel));
@@ -153,8 +156,52 @@ impl Inner {
     }
 
     /// When something may run next.
-    fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         if self.running.len() >= AT_ONCE { None } else { self.due.first().map(|&(when, _)| when) }
+    }
+
+    /// The last of those that an entry waits for, one behind the other: itself, if for none.
+    fn root(&self, mut ino: Ino) -> Ino {
+        // Folders are not that deep; the bound is for a mistake.
+        for _ in 0..4096 {
+            match self.waits_for.get(&ino) {
+                Some(&other) => ino = other,
+                None => break,
+            }
+        }
+        ino
+    }
+
+    /// Tries at once to send an entry, or what it waits for, even if that failed before.
+    pub(super) fn hasten(&mut self, ino: Ino) {
+        let root = self.root(ino);
+        self.failures.remove(&root);
+        if !self.running.contains_key(&root) {
+            self.schedule(root, Instant::now());
+        }
+    }
+
+    /// Whether sending an entry, or what it waits for, failed for a reason that will not pass by itself.
+    pub(super) fn is_hopeless(&self, ino: Ino) -> bool {
+        self.failures.get(&self.root(ino)).is_some_and(|failure| failure.kind.retry() != Retry::Soon)
+    }
+
+    /// Why an entry, or what it waits for, was not sent, if it failed.
+    pub(super) fn failure(&self, ino: Ino) -> Option<&Failure> {
+        self.failures.get(&ino).or_else(|| self.failures.get(&self.root(ino)))
+    }
+
+    /// How much of an entry's content the drive has taken, if it is being sent.
+    pub(super) fn progress(&self, ino: Ino) -> Option<u64> {
+        self.running.get(&ino).map(|running| running.sent)
+    }
+
+    pub(super) fn hurry(&mut self) {
+        self.hurry += 1;
+    }
+
+    pub(super) fn hurry_no_more(&mut self) {
+        self.hurry -= 1;
     }
 }
 
@@ -183,9 +230,18 @@ impl Queue {
         }
     }
 
-    /// Lets `ino` not run while `other` still does.
+    /// Lets `ino` not run while `other`, or one that `other` must not overtake, still does.
     pub(super) fn follow(&self, ino: Ino, other: Ino) {
-        self.inner.lock().follows.insert(ino, other);
+        let mut inner = self.inner.lock();
+        let mut others = inner.follows.get(&other).cloned().unwrap_or_default();
+        others.push(other);
+        others.retain(|&other| other != ino && inner.running.contains_key(&other));
+        if !others.is_empty() {
+            let follows = inner.follows.entry(ino).or_default();
+            follows.extend(others);
+            follows.sort_unstable();
+            follows.dedup();
+        }
     }
 
     /// Notes how much of an entry's content the drive has taken.
@@ -195,9 +251,18 @@ impl Queue {
         }
     }
 
-    fn finish(&self, ino: Ino, result: Result<Outcome, &WritebackError>, attempts: u32) {
+    /// How often in a row sending an entry failed.
+    pub(super) fn attempts(&self, ino: Ino) -> u32 {
+        self.inner.lock().failures.get(&ino).map_or(0, |failure| failure.attempts)
+    }
+
+    /// A step for an entry ended.
+    pub(super) fn finish(&self, ino: Ino, result: Result<Outcome, &WritebackError>, attempts: u32) {
         let mut inner = self.inner.lock();
         let again = inner.running.remove(&ino).is_some_and(|running| running.again);
+        for follower in inner.held.remove(&ino).unwrap_or_default() {
+            inner.schedule(follower, Instant::now());
+        }
         match result {
             Err(error) => {
                 let next = Instant::now() + backoff(error.kind(), attempts);
@@ -207,22 +272,16 @@ impl Queue {
             }
             Ok(outcome) => {
                 inner.failures.remove(&ino);
+                if matches!(outcome, Outcome::Settled | Outcome::Again) {
+                    for waiter in inner.waiters.get(&ino).cloned().unwrap_or_default() {
+                        inner.schedule(waiter, Instant::now());
+                    }
+                }
                 match outcome {
                     Outcome::Again => inner.schedule(ino, Instant::now()),
                     _ if again => inner.settle(ino),
-                    Outcome::Wait(other) => {
-                        inner.waiting.entry(other).or_default().push(ino);
-                        // So that there is somebody to wait for.
-                        if !inner.at.contains_key(&other) && !inner.running.contains_key(&other) {
-                            inner.schedule(other, Instant::now());
-                        }
-                    }
+                    Outcome::Wait(other) => inner.wait(ino, other),
                     Outcome::Settled | Outcome::Idle => {}
-                }
-                if !matches!(outcome, Outcome::Wait(_)) {
-                    for waiter in inner.waiting.remove(&ino).unwrap_or_default() {
-                        inner.schedule(waiter, Instant::now());
-                    }
                 }
             }
         }
@@ -243,163 +302,110 @@ fn backoff(kind: Kind, attempts: u32) -> Duration {
     whole / 2 + whole.mul_f64(rand::random::<f64>() / 2.0)
 }
 
-/// Sends entries as they come due, until `end`; then lets those under way end, or not, as the runtime goes.
-pub(super) async fn run(writeback: Arc<Writeback>, end: CancellationToken) {
-    let mut jobs = JoinSet::new();
-    loop {
-        for (ino, cancel) in writeback.queue.inner.lock().take_due() {
-            let writeback = Arc::clone(&writeback);
-            jobs.spawn(async move { writeback.work(ino, &cancel).await });
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::RemoteError;
+
+    fn ino(number: u64) -> Ino {
+        Ino(number)
+    }
+
+    /// Everything that may run now, as it is taken.
+    fn take(queue: &Queue) -> Vec<u64> {
+        queue.inner.lock().take_due().into_iter().map(|(ino, _)| ino.0).collect()
+    }
+
+    fn refusal() -> WritebackError {
+        RemoteError::new(Kind::Denied, "files.create", "no permission").into()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_rests_before_it_is_sent_but_not_for_ever() {
+        let queue = Queue::default();
+        let mut waited = Duration::ZERO;
+        queue.changed(ino(1));
+        while take(&queue).is_empty() {
+            tokio::time::advance(Duration::from_millis(100)).await;
+            waited += Duration::from_millis(100);
+            queue.changed(ino(1));
         }
-        let next = writeback.queue.inner.lock().next();
-        let pause = async {
-            match next {
-                Some(when) => tokio::time::sleep_until(when.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = pause => {}
-            () = writeback.queue.wake.notified() => {}
-            Some(_) = jobs.join_next(), if !jobs.is_empty() => {}
-            () = end.cancelled() => break,
+        assert!(waited >= SETTLE && waited <= SETTLE_AT_MOST + Duration::from_millis(100), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_so_many_run_and_the_rest_keeps_its_turn() {
+        let queue = Queue::default();
+        for number in 0..100 {
+            queue.recovered(ino(number));
         }
+        let first = take(&queue);
+        assert_eq!(first.len(), AT_ONCE);
+        assert!(take(&queue).is_empty());
+        queue.finish(ino(first[0]), Ok(Outcome::Settled), 0);
+        assert_eq!(take(&queue).len(), 1);
     }
-    jobs.shutdown().await;
-}
 
-impl Writeback {
-    async fn work(&self, ino: Ino, cancel: &CancellationToken) {
-        let result = send::step(self, ino, cancel).await;
-        let mut attempts = 0;
-        if let Err(error) = &result {
-            attempts = self.queue.inner.lock().failures.get(&ino).map_or(0, |failure| failure.attempts) + 1;
-            let path = self.tree.path(ino).unwrap_or_default();
-            tracing::warn!(path, %error, attempts, "not sent yet");
-            if let Err(error) = self.state.write::<_, rusqlite::Error>(|tx| journal::fail(tx, ino, &error.to_string()))
-            {
-                tracing::error!(%error, "the reason could not be stored");
-            }
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_runs_when_the_other_was_sent_and_not_when_it_failed() {
+        let queue = Queue::default();
+        queue.recovered(ino(1));
+        assert_eq!(take(&queue), [1]);
+        queue.finish(ino(1), Ok(Outcome::Wait(ino(2))), 0);
+        assert_eq!(take(&queue), [2], "so that there is somebody to wait for");
+        queue.finish(ino(2), Err(&refusal()), 1);
+        assert!(take(&queue).is_empty());
+        assert!(queue.inner.lock().is_hopeless(ino(1)));
+        queue.inner.lock().hasten(ino(1));
+        assert_eq!(take(&queue), [2]);
+        queue.finish(ino(2), Ok(Outcome::Settled), 0);
+        assert_eq!(take(&queue), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_runs_round_in_a_circle_behind_one_that_is_idle() {
+        let queue = Queue::default();
+        queue.recovered(ino(1));
+        take(&queue);
+        queue.finish(ino(1), Ok(Outcome::Wait(ino(2))), 0);
+        take(&queue);
+        queue.finish(ino(2), Ok(Outcome::Idle), 0);
+        assert!(take(&queue).is_empty());
+        queue.changed(ino(2));
+        tokio::time::advance(SETTLE).await;
+        assert_eq!(take(&queue), [2]);
+        queue.finish(ino(2), Ok(Outcome::Settled), 0);
+        assert_eq!(take(&queue), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_save_never_overtakes_the_first_one_under_way() {
+        let queue = Queue::default();
+        queue.recovered(ino(1));
+        take(&queue);
+        // 2 takes over from 1, then 3 from 2.
+        queue.follow(ino(2), ino(1));
+        queue.follow(ino(3), ino(2));
+        queue.recovered(ino(2));
+        queue.recovered(ino(3));
+        assert!(take(&queue).is_empty());
+        assert_eq!(queue.inner.lock().next(), None, "and nothing spins");
+        queue.finish(ino(1), Ok(Outcome::Settled), 0);
+        assert_eq!(take(&queue), [2, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hopelessness_is_seen_through_all_who_wait() {
+        let queue = Queue::default();
+        for number in 1..=3 {
+            queue.recovered(ino(number));
         }
-        self.queue.finish(ino, result.as_ref().copied(), attempts);
-    }
-
-    /// All entries that are not on the drive as they are here, oldest change first.
-    pub fn pending(&self) -> super::Result<Vec<Pending>> {
-        let (entries, sizes) = self.state.read(|db| {
-            let sizes = db
-                .prepare_cached(
-                    "SELECT ino, size FROM node WHERE ino IN (SELECT ino FROM journal WHERE content IS NOT NULL)",
-                )?
-                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?
-                .collect::<rusqlite::Result<HashMap<Ino, u64>>>()?;
-            Ok((journal::all(db)?, sizes))
-        })?;
-        let inner = self.queue.inner.lock();
-        let pending = |entry: journal::Entry| {
-            let running = inner.running.get(&entry.ino);
-            let error = inner.failures.get(&entry.ino).map(|failure| {
-                let wait = failure.next.saturating_duration_since(Instant::now());
-                (failure.kind, failure.message.clone(), wait.as_secs())
-            });
-            Pending {
-                ino: entry.ino,
-                bytes: sizes.get(&entry.ino).copied().unwrap_or(0),
-                sent: running.map_or(0, |running| running.sent),
-                running: running.is_some(),
-                gone: entry.gone != journal::Gone::No,
-                error,
-            }
-        };
-        Ok(entries.into_iter().filter(|entry| !entry.unclosed).map(pending).collect())
-    }
-
-    /// Whether an entry has something to send.
-    pub fn is_pending(&self, ino: Ino) -> super::Result<bool> {
-        Ok(self.state.read(|db| journal::get(db, ino))?.is_some())
-    }
-
-    /// Why an entry was not sent, if it failed.
-    pub fn failure(&self, ino: Ino) -> Option<String> {
-        self.queue.inner.lock().failures.get(&ino).map(|failure| failure.message.clone())
-    }
-
-    /// How an entry fares, in one line.
-    pub fn state_of(&self, ino: Ino) -> super::Result<String> {
-        let Some(entry) = self.state.read(|db| journal::get(db, ino))? else { return Ok("clean".to_owned()) };
-        let size = self.tree.node(ino)?.map_or(0, |node| node.size);
-        let inner = self.queue.inner.lock();
-        Ok(match (inner.failures.get(&ino), inner.running.get(&ino)) {
-            (Some(failure), _) => format!("retrying: {}", failure.message),
-            (None, Some(running)) if entry.content.is_some() => {
-                format!("uploading {}%", running.sent.saturating_mul(100) / size.max(1))
-            }
-            _ if entry.unclosed => "dirty".to_owned(),
-            _ => "queued".to_owned(),
-        })
-    }
-
-    /// Waits until the drive has everything that was changed so far and that `wanted` picks, or until each entry that is left
-    /// has failed for a reason that will not pass by itself. What is left is still to be sent, and is said. To bound the wait,
-    /// drop the future. Content must be sealed to count.
-    pub async fn flush(&self, wanted: impl Fn(Ino) -> bool) -> super::Result<Vec<Ino>> {
-        let mut ended = self.queue.ended.subscribe();
-        let _hurry = Hurry::new(&self.queue);
-        let entries = self.state.read(journal::all)?;
-        let mut left: HashMap<Ino, journal::Seq> = entries
-            .into_iter()
-            .filter(|entry| !entry.unclosed && entry.acked < entry.seq && wanted(entry.ino))
-            .map(|entry| (entry.ino, entry.seq))
-            .collect();
-        {
-            let mut inner = self.queue.inner.lock();
-            for &ino in left.keys() {
-                inner.failures.remove(&ino);
-                if !inner.running.contains_key(&ino) && !inner.waiting.values().flatten().any(|&waiter| waiter == ino) {
-                    inner.schedule(ino, Instant::now());
-                }
-            }
-        }
-        self.queue.wake.notify_one();
-        loop {
-            let open: HashSet<Ino> = self.state.read(|db| {
-                let mut open = HashSet::new();
-                for (&ino, &seq) in &left {
-                    if journal::get(db, ino)?.is_some_and(|entry| entry.acked < seq) {
-                        open.insert(ino);
-                    }
-                }
-                Ok(open)
-            })?;
-            left.retain(|ino, _| open.contains(ino));
-            let hopeless = {
-                let inner = self.queue.inner.lock();
-                let fails = |ino: &Ino| inner.failures.get(ino).is_some_and(|f| f.kind.retry() != Retry::Soon);
-                left.keys()
-                    .all(|ino| fails(ino) || inner.waiting.iter().any(|(on, who)| fails(on) && who.contains(ino)))
-            };
-            if hopeless {
-                return Ok(left.into_keys().collect());
-            }
-            if ended.changed().await.is_err() {
-                return Ok(left.into_keys().collect());
-            }
-        }
-    }
-}
-
-/// Somebody waits for the drive.
-struct Hurry<'a>(&'a Queue);
-
-impl<'a> Hurry<'a> {
-    fn new(queue: &'a Queue) -> Self {
-        queue.inner.lock().hurry += 1;
-        Self(queue)
-    }
-}
-
-impl Drop for Hurry<'_> {
-    fn drop(&mut self) {
-        self.0.inner.lock().hurry -= 1;
+        take(&queue);
+        queue.finish(ino(3), Ok(Outcome::Wait(ino(2))), 0);
+        queue.finish(ino(2), Ok(Outcome::Wait(ino(1))), 0);
+        assert!(!queue.inner.lock().is_hopeless(ino(3)));
+        queue.finish(ino(1), Err(&refusal()), 1);
+        assert!(queue.inner.lock().is_hopeless(ino(3)));
+        assert!(queue.inner.lock().failure(ino(3)).is_some());
     }
 }

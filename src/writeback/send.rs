@@ -15,47 +15,18 @@
 use rusqlite::Connection;
 use tokio_util::sync::CancellationToken;
 
-use super::WritebackError::Remote;
-use super::journal::{self, Entry, Gone};
-use super::queue::Outcome;
+use super::journal::{self, Gone};
+use super::plan::{Job, Outcome, Plan, plan};
 use super::{Result, Writeback, upload};
 use crate::error::Kind;
-use crate::remote::{FileId, Item, Move, NewItem, NewKind, Patch, Posix, RemoteError};
+use crate::remote::FileId;
 use crate::tree::merge::Differences;
-use crate::tree::{Base, Effects, Ino, Node, NodeKind, nodes};
+use crate::tree::{Effects, Ino, Node, OnDrive, nodes};
 
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
 
-/// What is to be done for an entry, as one consistent view of the database has it.
-#[derive(Debug)]
-pub(super) enum Plan {
-    /// Nothing, and nothing will be.
-    Settled,
-    /// Nothing now.
-    Idle,
-    /// Another entry goes first.
-    Wait(Ino),
-    /// The drive gets a new folder.
-    CreateFolder(Job),
-    /// The drive gets content, in a new item or as a new revision.
-    Upload(Job),
-    /// The drive gets new metadata.
-    Update(Job, Differences),
-    /// The drive loses an item.
-    Remove(Job),
-}
-
-/// An entry to send, with all that the request needs.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) entry: Entry,
-    pub(super) node: Node,
-    pub(super) base: Base,
-    /// Id of the folder it is in; that of the drive's root for what is in no folder.
-    pub(super) folder: Option<FileId>,
-}
-
+/// Does one step.
 pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
     match writeback.state.snapshot(|db| plan(db, ino))? {
         Plan::Settled => {
@@ -80,130 +51,9 @@ fn forget(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn plan(db: &Connection, ino: Ino) -> rusqlite::Result<Plan> {
-    let Some(entry) = journal::get(db, ino)? else { return Ok(Plan::Settled) };
-    let (Some(node), Some(base)) = (nodes::by_ino(db, ino)?, nodes::base(db, ino)?) else { return Ok(Plan::Settled) };
-    if entry.gone != Gone::No {
-        return plan_removal(db, Job { entry, node, base, folder: None });
-    }
-    if entry.unclosed {
-        return Ok(Plan::Idle);
-    }
-    let Some(folder) = nodes::by_ino(db, node.parent)? else { return Ok(Plan::Settled) };
-    if !is_on_drive(db, folder.ino)? {
-        return Ok(Plan::Wait(folder.ino));
-    }
-    let differences = base.differs(&node, folder.id.as_ref());
-    let job = Job { entry, node, base, folder: folder.id };
-    if job.base.on_drive.is_none() {
-        return Ok(if job.node.is_folder() { Plan::CreateFolder(job) } else { Plan::Upload(job) });
-    }
-    if differences.place && job.node.is_folder() {
-        let mut above = folder.ino;
-        while above != Ino::ROOT {
-            let Some(node) = nodes::by_ino(db, above)? else { return Ok(Plan::Settled) };
-            let grand = nodes::by_ino(db, node.parent)?.and_then(|grand| grand.id);
-            if nodes::base(db, above)?.is_some_and(|base| base.differs(&node, grand.as_ref()).place) {
-                return Ok(Plan::Wait(above));
-            }
-            above = node.parent;
-        }
-    }
-    if job.entry.content.is_some() {
-        return Ok(Plan::Upload(job));
-    }
-    Ok(if differences.any() { Plan::Update(job, differences) } else { Plan::Settled })
-}
-
-fn is_on_drive(db: &Connection, ino: Ino) -> rusqlite::Result<bool> {
-    Ok(nodes::base(db, ino)?.is_none_or(|base| base.on_drive.is_some()))
-}
-
-fn plan_removal(db: &Connection, job: Job) -> rusqlite::Result<Plan> {
-    let parent = job.base.on_drive.as_ref().and_then(|there| there.parent.as_ref());
-    if let Some(folder) = parent.map_or(Ok(None), |id| nodes::by_id(db, id))?
-        && journal::get(db, folder.ino)?.is_some_and(|entry| entry.gone != Gone::No)
-    {
-        return Ok(Plan::Wait(folder.ino));
-    }
-    if let Some(id) = job.node.id.as_ref().filter(|_| job.node.is_folder()) {
-        let moved_out = db
-            .prepare_cached(
-                "SELECT node.ino FROM base JOIN node ON node.ino = base.ino WHERE base.parent = ?1 AND node.parent <> 0",
-            )?
-            .query_map([&id.0], |row| row.get(0))?
-            .next()
-            .transpose()?;
-        if let Some(ino) = moved_out {
-            return Ok(Plan::Wait(ino));
-        }
-    }
-    Ok(Plan::Remove(job))
-}
-
-impl Job {
-    /// POSIX attributes as they shall be.
-    pub(super) fn posix(&self) -> Posix {
-        let target = self.node.target.clone().filter(|_| self.node.kind == NodeKind::Symlink);
-        Posix { mode: self.node.mode, owner: self.node.owner, target }
-    }
-
-    /// What the drive is to make, under an id reserved for it.
-    pub(super) fn new_item(&self, id: FileId) -> Result<NewItem> {
-        let kind = match self.node.kind {
-            NodeKind::Folder => NewKind::Folder,
-            NodeKind::Symlink => NewKind::Symlink,
-            NodeKind::File | NodeKind::Document => NewKind::File,
-        };
-        Ok(NewItem {
-            id,
-            parent: self.folder()?.clone(),
-            name: self.node.name_on_drive().to_owned(),
-            kind,
-            modified: self.node.mtime,
-            posix: self.posix(),
-        })
-    }
-
-    /// What the drive is to change of the metadata.
-    pub(super) fn patch(&self, differences: Differences) -> Result<Patch> {
-        let there = self.base.on_drive.as_ref();
-        let folder = self.folder()?;
-        let parent = match there.and_then(|there| there.parent.as_ref()) {
-            Some(from) if from != folder => Some(Move { from: from.clone(), to: folder.clone() }),
-            _ => None,
-        };
-        let name = self.node.name_on_drive();
-        Ok(Patch {
-            name: there.is_some_and(|there| there.name != name).then(|| name.to_owned()),
-            parent,
-            // Always: a drive sets the time to now with any change that does not say it.
-            modified: Some(self.node.mtime),
-            posix: (differences.mode || differences.owner).then(|| self.posix()),
-        })
-    }
-
-    /// The differences to the drive at the time of the plan.
-    pub(super) fn differences(&self) -> Differences {
-        self.base.differs(&self.node, self.folder.as_ref())
-    }
-
-    pub(super) fn id(&self) -> Result<&FileId> {
-        self.node.id.as_ref().ok_or_else(|| lost("the id of an entry"))
-    }
-
-    fn folder(&self) -> Result<&FileId> {
-        self.folder.as_ref().ok_or_else(|| lost("the id of a folder"))
-    }
-}
-
-fn lost(what: &str) -> super::WritebackError {
-    Remote(RemoteError::new(Kind::Corrupt, "journal", format!("{what} is missing in the journal")))
-}
-
 impl Writeback {
     async fn create_folder(&self, job: Job) -> Result<Outcome> {
-        let id = self.assign_id(&job).await?;
+        let Some(id) = self.assign_id(&job).await? else { return Ok(Outcome::Again) };
         let item = match self.remote.create_folder(&job.new_item(id)?).await {
             Ok(item) => item,
             Err(error) => return self.refused(&job, error).await,
@@ -227,61 +77,22 @@ impl Writeback {
         }
     }
 
-    /// Asks for the state of an item that a request was refused for, and merges it. Says whether that told nothing new.
-    pub(super) async fn look(&self, job: &Job, id: &FileId) -> Result<bool> {
-        let item = match self.remote.get(id).await {
-            Ok(item) => Some(item),
-            Err(error) if error.kind == Kind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        let nothing_new = item.as_ref().is_some_and(|item| !item.trashed && item.version == job.node.version);
-        self.tree.merge_news(id, item.as_ref())?;
-        Ok(nothing_new)
-    }
-
-    /// Stores the answer to a change of metadata.
-    pub(super) async fn store_answer(&self, job: &Job, item: &Item) -> Result<Outcome> {
-        let mut effects = Effects::default();
-        let stored = self.state.write::<_, super::WritebackError>(|tx| {
-            if !is_still(tx, job.node.ino, &item.id)? {
-                return Ok(None);
-            }
-            let settled = self.tree.answered(tx, job.node.ino, item, &mut effects)?;
-            Ok(Some(journal::acknowledge(tx, &job.entry, settled)?))
-        })?;
-        self.tree.tell(effects);
-        match stored {
-            Some(true) => Ok(Outcome::Settled),
-            Some(false) => Ok(Outcome::Again),
-            None => self.stray(&item.id).await,
-        }
-    }
-
-    /// An item came into being that no entry wants any more: it was removed, or became something else, while the request was
-    /// under way.
-    pub(super) async fn stray(&self, id: &FileId) -> Result<Outcome> {
-        match self.state.read(|db| nodes::by_id(db, id))? {
-            // Its removal is in the journal.
-            Some(node) => self.queue.changed(node.ino),
-            None => self.remote.delete(id).await?,
-        }
-        Ok(Outcome::Again)
-    }
-
-    /// The id for a new item: reserved before the first attempt and kept for all that follow.
-    pub(super) async fn assign_id(&self, job: &Job) -> Result<FileId> {
-        if let Some(id) = &job.node.id {
-            return Ok(id.clone());
-        }
+    /// The id for a new item: reserved before the first attempt and kept for all that follow. `None` if the entry is no new one
+    /// any more.
+    pub(super) async fn assign_id(&self, job: &Job) -> Result<Option<FileId>> {
+        let ino = job.node.ino;
         loop {
             let assigned = self.state.write::<_, rusqlite::Error>(|tx| {
-                let Some(node) = nodes::by_ino(tx, job.node.ino)? else { return Ok(None) };
+                let is_new = nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none());
+                let Some(node) = nodes::by_ino(tx, ino)?.filter(|node| is_new && node.is_linked()) else {
+                    return Ok(Some(None));
+                };
                 if let Some(id) = node.id {
-                    return Ok(Some(id));
+                    return Ok(Some(Some(id)));
                 }
                 let Some(id) = journal::take_id(tx)? else { return Ok(None) };
                 nodes::update(tx, &Node { id: Some(id.clone()), ..node })?;
-                Ok(Some(id))
+                Ok(Some(Some(id)))
             })?;
             if let Some(id) = assigned {
                 return Ok(id);
@@ -291,40 +102,6 @@ impl Writeback {
                 let ids = self.remote.reserve_ids(IDS).await?;
                 self.state.write::<_, rusqlite::Error>(|tx| journal::add_ids(tx, &ids))?;
             }
-        }
-    }
-
-    /// A create was refused.
-    pub(super) async fn refused(&self, job: &Job, error: RemoteError) -> Result<Outcome> {
-        let Some(id) = self.tree.node(job.node.ino)?.and_then(|node| node.id) else { return Err(error.into()) };
-        match error.kind {
-            // An earlier try got through, with what the entry was then.
-            Kind::Exists => {
-                let item = self.remote.get(&id).await?;
-                self.store_answer(job, &item).await?;
-                Ok(Outcome::Again)
-            }
-            // The drive does not know the id any more, or the folder went: take fresh ids, and look for the folder.
-            Kind::Invalid => {
-                self.state.write::<_, rusqlite::Error>(|tx| {
-                    journal::drop_ids(tx)?;
-                    match nodes::by_ino(tx, job.node.ino)? {
-                        Some(node) => nodes::update(tx, &Node { id: None, ..node }),
-                        None => Ok(()),
-                    }
-                })?;
-                Err(error.into())
-            }
-            Kind::NotFound => {
-                let folder = job.folder()?;
-                let gone = matches!(self.remote.get(folder).await, Err(e) if e.kind == Kind::NotFound);
-                if gone {
-                    self.tree.merge_news(folder, None)?;
-                    return Ok(Outcome::Again);
-                }
-                Err(error.into())
-            }
-            _ => Err(error.into()),
         }
     }
 
@@ -351,7 +128,16 @@ impl Writeback {
             },
         };
         self.tree.took_away(&id);
-        self.state.write::<_, rusqlite::Error>(|tx| bury(tx, job.node.ino, version))?;
+        let mut effects = Effects::default();
+        self.state.write::<_, rusqlite::Error>(|tx| {
+            bury(tx, job.node.ino, version)?;
+            // Another of the same name may have it now.
+            match &job.base.on_drive {
+                Some(OnDrive { parent: Some(folder), name, .. }) => self.tree.vacated(tx, folder, name, &mut effects),
+                _ => Ok(()),
+            }
+        })?;
+        self.tree.tell(effects);
         Ok(Outcome::Settled)
     }
 
@@ -396,12 +182,6 @@ impl Writeback {
         self.tree.tell(effects);
         Ok(Outcome::Settled)
     }
-}
-
-/// Whether an entry still is what a request was sent for.
-pub(super) fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
-    let node = nodes::by_ino(db, ino)?;
-    Ok(node.is_some_and(|node| node.is_linked() && node.id.as_ref() == Some(id)))
 }
 
 /// The node of an item that was removed here, whether the drive knows already or not.

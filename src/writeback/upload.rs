@@ -7,35 +7,26 @@
 //! An upload that nobody wants any more is given up only between the pieces of a session, when it is known that nothing came
 //! of it. A request that was sent whole is waited for, since the drive may do it even if nobody listens.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
 use md5::{Digest, Md5 as Hash};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Upload};
-use super::queue::Outcome;
-use super::send::{Job, is_still};
-use super::staging::{self, Snapshot, Staging, Stagings};
-use super::{Result, Writeback, WritebackError, conflict};
+use super::outgoing::{Content, PIECE, Running, body, finish};
+use super::plan::{Job, Outcome};
+use super::staging::{Snapshot, Staging};
+use super::{Result, Writeback, WritebackError, conflict, table};
 use crate::clock;
 use crate::error::{Kind, Retry};
 use crate::metrics;
-use crate::remote::{Blob, Body, Item, ItemKind, Md5, Progress, Source, UploadSession, Write};
-use crate::tree::{Effects, Node, NodeKind, nodes};
+use crate::remote::{Item, Md5, Progress, UploadSession, Write};
+use crate::tree::{Effects, NodeKind, nodes};
 
 /// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
 pub(super) const LARGE_AT_ONCE: usize = 4;
-
-/// Bytes read from the disk at a time.
-const PIECE: u64 = 256 * 1024;
-
-/// Bytes of the base that are asked for ahead of what is read: so that they come in few requests.
-const AHEAD: u64 = 32 * 1024 * 1024;
 
 /// A session lives for a week; one that is older than this is not asked for again.
 const SESSION_MILLIS: i64 = 6 * 24 * 60 * 60 * 1000;
@@ -43,48 +34,13 @@ const SESSION_MILLIS: i64 = 6 * 24 * 60 * 60 * 1000;
 /// How often in a row an upload may fail without the drive having taken a byte before the queue is told.
 const FRUITLESS: u32 = 4;
 
-/// What is sent.
-pub(super) enum Content {
-    /// Of a file.
-    Staged(Arc<Staging>, Snapshot),
-    /// The target of a symbolic link.
-    Link(Bytes),
-}
-
-impl Content {
-    fn size(&self) -> u64 {
-        match self {
-            Self::Staged(_, snapshot) => snapshot.size(),
-            Self::Link(target) => target.len() as u64,
-        }
-    }
-
-    /// The seq it was sealed at.
-    fn seq(&self) -> journal::Seq {
-        match self {
-            Self::Staged(_, snapshot) => snapshot.seq(),
-            Self::Link(_) => journal::Seq::default(),
-        }
-    }
-
-    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        match self {
-            Self::Staged(_, snapshot) => Ok(snapshot.read(range).await?.into()),
-            Self::Link(target) => {
-                let at = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
-                Ok(target.slice(at(range.start)..at(range.end)))
-            }
-        }
-    }
-}
-
 /// Uploads the sealed content of an entry, with whatever of its metadata differs.
 pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationToken) -> Result<Outcome> {
     let content = if job.node.kind == NodeKind::Symlink {
         Content::Link(job.node.target.clone().unwrap_or_default().into())
     } else {
         let staging = writeback.stagings.get(job.node.ino)?;
-        let staged = staging.and_then(|staging| Stagings::snapshot(&staging).map(|snapshot| (staging, snapshot)));
+        let staged = staging.and_then(|staging| staging.snapshot().map(|snapshot| (staging, snapshot)));
         let Some((staging, snapshot)) = staged else {
             let why = "its staging file is not recorded".to_owned();
             return Err(WritebackError::Damaged { ino: job.node.ino, why });
@@ -99,7 +55,8 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         }
         Write::Update { id: job.id()?.clone(), patch: job.patch(job.differences())? }
     } else {
-        Write::Create(job.new_item(writeback.assign_id(&job).await?)?)
+        let Some(id) = writeback.assign_id(&job).await? else { return Ok(Outcome::Again) };
+        Write::Create(job.new_item(id)?)
     };
     let sent = if content.size() <= writeback.remote.small() {
         put(writeback, &job, &write, &content).await.map(Some)
@@ -109,7 +66,7 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     };
     match sent {
         Ok(None) => Ok(Outcome::Again),
-        Ok(Some((item, md5))) => commit(writeback, &job, &content, &item, md5).await,
+        Ok(Some((item, md5))) => writeback.commit(&job, &content, &item, md5).await,
         Err(WritebackError::Remote(error)) => match write {
             Write::Create(_) => writeback.refused(&job, error).await,
             // It may be gone, or in another folder than we thought: look.
@@ -151,10 +108,10 @@ fn give_up(
     let mut effects = Effects::default();
     let gone = writeback.state.write::<_, rusqlite::Error>(|tx| {
         let Some(node) = nodes::by_ino(tx, ino)? else { return Ok(true) };
-        if !staging::is_newest(tx, ino, snapshot.seq())? {
+        if !table::is_newest(tx, ino, snapshot.seq())? {
             return Ok(false);
         }
-        staging::retire(tx, ino)?;
+        table::retire(tx, ino)?;
         journal::delete(tx, ino)?;
         nodes::delete(tx, ino)?;
         nodes::touch_folder(tx, node.parent, clock::now())?;
@@ -191,6 +148,7 @@ fn begin(
         md5,
         session: session.cloned(),
         started: clock::now().millis(),
+        inherited: false,
     };
     Ok(writeback.state.write::<_, rusqlite::Error>(|tx| journal::begin_upload(tx, job.node.ino, &upload))?)
 }
@@ -204,7 +162,7 @@ async fn resume(
     cancel: &CancellationToken,
 ) -> Result<Option<(Item, Md5)>> {
     let (ino, total) = (job.node.ino, content.size());
-    let mut hash = Arc::new(Mutex::new(Running::default()));
+    let mut hash: Arc<Mutex<Running>> = Arc::default();
     let mut session = usable_session(writeback, job, content)?;
     // Where to go on; `None`: the drive must be asked.
     let mut offset = None;
@@ -282,169 +240,4 @@ fn usable_session(writeback: &Writeback, job: &Job, content: &Content) -> Result
     let young = |upload: &Upload| clock::now().millis() - upload.started < SESSION_MILLIS;
     let same = |upload: &Upload| upload.seq == content.seq() && upload.size == content.size() && young(upload);
     Ok(uploads.into_iter().find(same).and_then(|upload| upload.session))
-}
-
-/// What is known of a body: the checksum of what was sent so far, from the start without a gap.
-#[derive(Default)]
-struct Running {
-    hash: Hash,
-    until: u64,
-    /// Why what was to be sent could not be read.
-    unreadable: Option<WritebackError>,
-}
-
-impl Running {
-    fn add(&mut self, offset: u64, bytes: &[u8]) {
-        // Sent a second time after a broken connection: hashed already. Sent from further on: `finish` reads the rest.
-        let Some(skip) = self.until.checked_sub(offset).and_then(|skip| usize::try_from(skip).ok()) else { return };
-        if let Some(new) = bytes.get(skip..) {
-            self.hash.update(new);
-            self.until += new.len() as u64;
-        }
-    }
-}
-
-/// The bytes of a range, read as they are sent.
-fn body(
-    content: &Content,
-    hash: &Arc<Mutex<Running>>,
-    range: Range<u64>,
-    writeback: &Writeback,
-    ino: crate::tree::Ino,
-) -> Body {
-    let length = range.end - range.start;
-    let pieces = content.pieces(range);
-    let hash = Arc::clone(hash);
-    let queue = Arc::clone(&writeback.queue);
-    let stream = pieces.map(move |piece| {
-        let (offset, bytes) = piece.map_err(|error| {
-            hash.lock().unreadable = Some(error.clone());
-            std::io::Error::other(error)
-        })?;
-        hash.lock().add(offset, &bytes);
-        queue.sent(ino, offset);
-        Ok(bytes)
-    });
-    Body { length, stream: stream.boxed() }
-}
-
-impl Content {
-    /// The pieces of a range with their offsets.
-    fn pieces(&self, range: Range<u64>) -> futures_util::stream::BoxStream<'static, Result<(u64, Bytes)>> {
-        let Self::Staged(_, snapshot) = self else {
-            let whole = self.read(range.clone()).now_or_never().unwrap_or_else(|| Ok(Bytes::new()));
-            return futures_util::stream::iter([whole.map(|bytes| (range.start, bytes))]).boxed();
-        };
-        let snapshot = snapshot.clone();
-        let Range { start, end } = range;
-        futures_util::stream::unfold(start, move |offset| {
-            let snapshot = snapshot.clone();
-            async move {
-                if offset >= end {
-                    return None;
-                }
-                if (offset - start).is_multiple_of(AHEAD / 2) {
-                    snapshot.fetch_ahead(offset..(offset + AHEAD).min(end));
-                }
-                let next = (offset + PIECE).min(end);
-                let bytes = snapshot.read(offset..next).await;
-                Some((bytes.map(|bytes| (offset, Bytes::from(bytes))), next))
-            }
-        })
-        .boxed()
-    }
-}
-
-/// The checksum of all of it: what was not hashed while it was sent is read now.
-async fn finish(content: &Content, hash: &Arc<Mutex<Running>>, total: u64) -> Result<Md5> {
-    let until = hash.lock().until;
-    let mut rest = content.pieces(until..total);
-    while let Some(piece) = rest.next().await {
-        let (offset, bytes) = piece?;
-        hash.lock().add(offset, &bytes);
-    }
-    let hash = std::mem::take(&mut hash.lock().hash);
-    Ok(Md5(hash.finalize().into()))
-}
-
-/// Stores that the drive has the content, if it is the content.
-pub(super) async fn commit(
-    writeback: &Writeback,
-    job: &Job,
-    content: &Content,
-    item: &Item,
-    md5: Md5,
-) -> Result<Outcome> {
-    let ino = job.node.ino;
-    let blob = match &item.kind {
-        ItemKind::File(blob) | ItemKind::Symlink(blob) => blob,
-        ItemKind::Folder | ItemKind::Document { .. } => return Err(mismatch(md5, None)),
-    };
-    if blob.size != content.size() || blob.md5.is_some_and(|theirs| theirs != md5) {
-        writeback.state.write::<_, rusqlite::Error>(|tx| journal::end_upload(tx, ino))?;
-        return Err(mismatch(md5, blob.md5));
-    }
-    let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };
-    let mut effects = Effects::default();
-    let stored = writeback.state.write::<_, WritebackError>(|tx| {
-        if !is_still(tx, ino, &item.id)? {
-            return Ok(None);
-        }
-        let newest = match content {
-            Content::Staged(_, snapshot) => staging::retire_if_newest(tx, ino, snapshot.seq())?,
-            Content::Link(_) => true,
-        };
-        if !newest {
-            staging::set_base(tx, ino, Some(&source))?;
-        }
-        journal::end_upload(tx, ino)?;
-        let settled = writeback.tree.uploaded(tx, ino, item, newest, &mut effects)?;
-        Ok(Some(journal::acknowledge(tx, &job.entry, settled && newest)?))
-    })?;
-    if let (Some(_), Content::Staged(staging, snapshot)) = (stored, content) {
-        writeback.stagings.acknowledge(staging, snapshot, &source);
-    }
-    writeback.tree.tell(effects);
-    match stored {
-        Some(true) => Ok(Outcome::Settled),
-        Some(false) => Ok(Outcome::Again),
-        None => landed(writeback, item, &source).await,
-    }
-}
-
-/// An upload of ours arrived after its entry became something else. If another entry took over the identity of the item, its
-/// content is newer, and begins from this one; if nobody did, the item is not wanted.
-async fn landed(writeback: &Writeback, item: &Item, source: &Source) -> Result<Outcome> {
-    let mut effects = Effects::default();
-    let heir = writeback.state.write::<_, WritebackError>(|tx| {
-        let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else { return Ok(None) };
-        staging::set_base(tx, heir.ino, Some(source))?;
-        journal::end_upload(tx, heir.ino)?;
-        writeback.tree.uploaded(tx, heir.ino, item, false, &mut effects)?;
-        Ok(Some(heir.ino))
-    })?;
-    writeback.tree.tell(effects);
-    let Some(heir) = heir else { return writeback.stray(&item.id).await };
-    if let Some(staging) = writeback.stagings.in_use(heir) {
-        writeback.stagings.set_origin(&staging, source);
-    }
-    writeback.queue.changed(heir);
-    Ok(Outcome::Again)
-}
-
-fn mismatch(ours: Md5, theirs: Option<Md5>) -> WritebackError {
-    let theirs = theirs.map_or_else(|| "none".to_owned(), |md5| md5.to_string());
-    WritebackError::Mismatch { ours: ours.to_string(), theirs }
-}
-
-/// The checksum of sealed content.
-pub(super) async fn checksum(snapshot: &Snapshot) -> Result<Md5> {
-    let mut hash = Hash::new();
-    let mut offset = 0;
-    while offset < snapshot.size() {
-        let next = (offset + PIECE).min(snapshot.size());
-        hash.update(snapshot.read(offset..next).await?);
-        offset = next;
-    }
-    Ok(Md5(hash.finalize().into()))
 }

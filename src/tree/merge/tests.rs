@@ -60,7 +60,7 @@ impl Bench {
         let start = self.next.replace(self.next.get() + 100);
         self.write(|db| {
             let open = HashSet::new();
-            let mut merge = Merge::new(db, start..start + 100, &open);
+            let mut merge = Merge::new(db, start..start + 100, &open, None);
             let value = work(&mut merge)?;
             Ok((value, merge.effects))
         })

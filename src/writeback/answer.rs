@@ -1,0 +1,226 @@
+//! What the drive says to a request, and what it means for the entry, which may have become something else meanwhile.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::journal;
+use super::outgoing::Content;
+use super::plan::{Job, Outcome};
+use super::{Result, Writeback, WritebackError, table};
+use crate::error::Kind;
+use crate::remote::{Blob, FileId, Item, ItemKind, Md5, RemoteError, Source};
+use crate::tree::{Effects, Ino, Node, nodes};
+
+/// Whether an entry still is what a request was sent for.
+fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
+    let node = nodes::by_ino(db, ino)?;
+    Ok(node.is_some_and(|node| node.is_linked() && node.id.as_ref() == Some(id)))
+}
+
+impl Writeback {
+    /// Stores the answer to a change of metadata.
+    pub(super) async fn store_answer(&self, job: &Job, item: &Item) -> Result<Outcome> {
+        if item.trashed {
+            return self.trashed_meanwhile(job, item).await;
+        }
+        let mut effects = Effects::default();
+        let stored = self.state.write::<_, WritebackError>(|tx| {
+            if !is_still(tx, job.node.ino, &item.id)? {
+                return Ok(None);
+            }
+            let settled = self.tree.answered(tx, job.node.ino, item, &mut effects)?;
+            Ok(Some(journal::acknowledge(tx, &job.entry, settled)?))
+        })?;
+        self.tree.tell(effects);
+        match stored {
+            Some(true) => Ok(Outcome::Settled),
+            Some(false) => Ok(Outcome::Again),
+            None => self.stray(job, &item.id).await,
+        }
+    }
+
+    /// Stores that the drive has content, if it is the content.
+    pub(super) async fn commit(&self, job: &Job, content: &Content, item: &Item, md5: Md5) -> Result<Outcome> {
+        let ino = job.node.ino;
+        let blob = match &item.kind {
+            ItemKind::File(blob) | ItemKind::Symlink(blob) => blob,
+            ItemKind::Folder | ItemKind::Document { .. } => return Err(mismatch(md5, None)),
+        };
+        if blob.size != content.size() || blob.md5.is_some_and(|theirs| theirs != md5) {
+            self.state.write::<_, rusqlite::Error>(|tx| journal::end_upload(tx, ino))?;
+            return Err(mismatch(md5, blob.md5));
+        }
+        if item.trashed {
+            return self.trashed_meanwhile(job, item).await;
+        }
+        let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };
+        match self.store_content(job, content, item, &source)? {
+            Some(true) => Ok(Outcome::Settled),
+            Some(false) => Ok(Outcome::Again),
+            None => self.landed(job, item, &source).await,
+        }
+    }
+
+    /// Stores that the drive has content. Says whether nothing is left to send; `None` if the entry is something else by now.
+    fn store_content(&self, job: &Job, content: &Content, item: &Item, source: &Source) -> Result<Option<bool>> {
+        let ino = job.node.ino;
+        let _base = if let Content::Staged(staging, _) = content { Some(staging.hold_base()) } else { None };
+        let mut effects = Effects::default();
+        let stored = self.state.write::<_, WritebackError>(|tx| {
+            if !is_still(tx, ino, &item.id)? {
+                return Ok(None);
+            }
+            let newest = match content {
+                Content::Staged(_, snapshot) => table::retire_if_newest(tx, ino, snapshot.seq())?,
+                Content::Link(_) => true,
+            };
+            if !newest {
+                table::set_base(tx, ino, Some(source))?;
+                table::set_origin(tx, ino, Some(source))?;
+            }
+            journal::end_upload(tx, ino)?;
+            let settled = self.tree.uploaded(tx, ino, item, newest, &mut effects)?;
+            Ok(Some(journal::acknowledge(tx, &job.entry, settled && newest)?))
+        })?;
+        if let (Some(_), Content::Staged(staging, snapshot)) = (stored, content) {
+            self.stagings.acknowledge(staging, snapshot, source);
+        }
+        self.tree.tell(effects);
+        Ok(stored)
+    }
+
+    /// An upload of ours arrived after its entry became something else. If another entry took over the identity of the item,
+    /// its content is newer, and ours is what it replaces; if nobody did, the item is not wanted.
+    async fn landed(&self, job: &Job, item: &Item, source: &Source) -> Result<Outcome> {
+        let mut effects = Effects::default();
+        let heir = self.state.write::<_, WritebackError>(|tx| {
+            let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
+                // The session of the upload is over, whatever the entry is now.
+                journal::end_upload(tx, job.node.ino)?;
+                return Ok(None);
+            };
+            table::set_origin(tx, heir.ino, Some(source))?;
+            journal::end_upload(tx, heir.ino)?;
+            self.tree.uploaded(tx, heir.ino, item, false, &mut effects)?;
+            Ok(Some(heir.ino))
+        })?;
+        self.tree.tell(effects);
+        let Some(heir) = heir else { return self.stray(job, &item.id).await };
+        if let Some(staging) = self.stagings.in_use(heir) {
+            self.stagings.set_origin(&staging, source, false);
+        }
+        self.queue.changed(heir);
+        Ok(Outcome::Again)
+    }
+
+    /// A request was answered whose entry is something else by now: it was removed here or elsewhere. An item that came into
+    /// being with it is wanted by nobody.
+    async fn stray(&self, job: &Job, id: &FileId) -> Result<Outcome> {
+        match self.state.read(|db| nodes::by_id(db, id))? {
+            // Its removal is in the journal.
+            Some(node) => self.queue.changed(node.ino),
+            None if job.base.on_drive.is_none() => self.remote.delete(id).await?,
+            // It was there before: what becomes of it is not ours to say.
+            None => {}
+        }
+        Ok(Outcome::Again)
+    }
+
+    /// What we changed or made is in the trash: it was put there, or a folder above it was, before our request arrived. What
+    /// holds unsent work here is made anew.
+    async fn trashed_meanwhile(&self, job: &Job, item: &Item) -> Result<Outcome> {
+        // First the folder: else what is in it would be made in the trash again and again.
+        if let Some(folder) = &job.folder
+            && self.tree.by_id(folder)?.is_some_and(|folder| folder.ino != Ino::ROOT)
+        {
+            self.look(job, folder).await?;
+        }
+        self.tree.merge_news(&item.id, Some(item))?;
+        Ok(Outcome::Again)
+    }
+
+    /// Asks for the state of an item that a request was refused for, and merges it. Says whether that told nothing new.
+    pub(super) async fn look(&self, job: &Job, id: &FileId) -> Result<bool> {
+        let item = match self.remote.get(id).await {
+            Ok(item) => Some(item),
+            Err(error) if error.kind == Kind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        let nothing_new = item.as_ref().is_some_and(|item| !item.trashed && item.version == job.node.version);
+        self.tree.merge_news(id, item.as_ref())?;
+        Ok(nothing_new)
+    }
+
+    /// A create was refused.
+    pub(super) async fn refused(&self, job: &Job, error: RemoteError) -> Result<Outcome> {
+        let Some(id) = self.tree.node(job.node.ino)?.and_then(|node| node.id) else { return Err(error.into()) };
+        match error.kind {
+            Kind::Exists => self.made_before(job, &id).await,
+            // The drive does not know the id any more, or the folder went: take fresh ids, and look for the folder.
+            Kind::Invalid => {
+                self.state.write::<_, rusqlite::Error>(|tx| {
+                    journal::drop_ids(tx)?;
+                    match nodes::by_ino(tx, job.node.ino)? {
+                        Some(node) => nodes::update(tx, &Node { id: None, ..node }),
+                        None => Ok(()),
+                    }
+                })?;
+                Err(error.into())
+            }
+            Kind::NotFound => {
+                let folder = job.folder()?;
+                let gone = matches!(self.remote.get(folder).await, Err(e) if e.kind == Kind::NotFound);
+                if gone {
+                    self.tree.merge_news(folder, None)?;
+                    return Ok(Outcome::Again);
+                }
+                Err(error.into())
+            }
+            _ => Err(error.into()),
+        }
+    }
+
+    /// An earlier try of a create got through, with what the entry was then; its answer was lost. Acknowledges nothing: what was
+    /// taken is compared with what is wanted by the next step.
+    async fn made_before(&self, job: &Job, id: &FileId) -> Result<Outcome> {
+        let item = self.remote.get(id).await?;
+        if item.trashed {
+            return self.trashed_meanwhile(job, &item).await;
+        }
+        let mut effects = Effects::default();
+        let is_ours = self.state.write::<_, WritebackError>(|tx| {
+            let is_ours = is_still(tx, job.node.ino, id)?;
+            if is_ours {
+                self.tree.answered(tx, job.node.ino, &item, &mut effects)?;
+            }
+            Ok(is_ours)
+        })?;
+        self.tree.tell(effects);
+        if is_ours { Ok(Outcome::Again) } else { self.stray(job, id).await }
+    }
+
+    /// Content turned out to be on the drive already, or to be an edit of what is there now: notes that.
+    pub(super) fn set_origin(
+        &self,
+        job: &Job,
+        staging: &Arc<super::Staging>,
+        theirs: &Source,
+        is_base: bool,
+    ) -> Result<()> {
+        let _base = staging.hold_base();
+        self.state.write::<_, rusqlite::Error>(|tx| {
+            if is_base && table::has_base(tx, job.node.ino)? {
+                table::set_base(tx, job.node.ino, Some(theirs))?;
+            }
+            table::set_origin(tx, job.node.ino, Some(theirs))
+        })?;
+        self.stagings.set_origin(staging, theirs, is_base);
+        Ok(())
+    }
+}
+
+fn mismatch(ours: Md5, theirs: Option<Md5>) -> WritebackError {
+    let theirs = theirs.map_or_else(|| "none".to_owned(), |md5| md5.to_string());
+    WritebackError::Mismatch { ours: ours.to_string(), theirs }
+}

@@ -1,0 +1,74 @@
+//! Taking in the base of an edit.
+//!
+//! An upload needs all of the file, also what was not changed; and by then somebody may have given the file another content, and
+//! the drive dropped the one that the edit builds on. So what shines through from the base is fetched as soon as an edit is
+//! sealed, and kept in the staging file, where it cannot be evicted.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+
+use super::staging::Staging;
+use super::stagings::Stagings;
+use super::{Result, table};
+
+/// How much of a base is asked for at a time, and how much of that is held in memory.
+const AHEAD: u64 = 16 << 20;
+const PIECE: u64 = 1 << 20;
+
+impl Stagings {
+    /// Begins to take in what shines through from the base of an edit.
+    pub(super) fn secure(&self, staging: &Arc<Staging>) {
+        if staging.wanted_base().is_none() || staging.securing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let staging = Arc::downgrade(staging);
+        self.runtime.spawn(async move {
+            if let Err(error) = take_in(&staging).await {
+                tracing::debug!(%error, "the base of an edit is not here yet; the upload tries again");
+            }
+            if let Some(staging) = staging.upgrade() {
+                staging.securing.store(false, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Makes what was taken in since the last seal known to the tables, so that it is still there after a crash.
+    fn store_taken_in(&self, staging: &Staging) -> Result<()> {
+        let Some(mut lowest) = staging.lowest_sealed() else { return Ok(()) };
+        // Before the tables say that it is there: what they say must hold after a loss of power.
+        lowest.sync()?;
+        let _no_newer_seal = staging.hold_seals();
+        let Some(sealed) = staging.lowest_sealed().filter(|sealed| sealed.number == lowest.number) else {
+            return Ok(());
+        };
+        // A newer seal may have stored more.
+        for range in sealed.sealed.iter() {
+            lowest.written.insert(range);
+        }
+        Ok(self.state.write(|tx| table::set_written(tx, staging.ino(), lowest.number, &lowest.written))?)
+    }
+}
+
+/// Takes in from the base what shines through, until nothing does or nobody wants it.
+async fn take_in(staging: &Weak<Staging>) -> Result<()> {
+    let (mut at, mut asked) = (0, 0);
+    loop {
+        let Some(staging) = staging.upgrade() else { return Ok(()) };
+        let Some(base) = staging.wanted_base() else { return Ok(()) };
+        if at >= base.source().blob.size.min(staging.size()) {
+            let storing = tokio::task::spawn_blocking(move || staging.owner().store_taken_in(&staging));
+            return storing.await.unwrap_or(Ok(()));
+        }
+        if at + AHEAD / 2 >= asked {
+            for range in staging.only_in_base(asked..at + AHEAD) {
+                base.fetch_ahead(range)?;
+            }
+            asked = at + AHEAD;
+        }
+        for range in staging.only_in_base(at..at + PIECE) {
+            let bytes = base.read(range.clone()).await?;
+            staging.fill(range.start, &bytes);
+        }
+        at += PIECE;
+    }
+}

@@ -1,0 +1,51 @@
+//! Sends what is due, many entries at a time.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Writeback, journal, send};
+use crate::tree::Ino;
+
+/// Sends entries as they come due, until `end`; then lets those under way end, or not, as the runtime goes.
+pub(super) async fn run(writeback: Arc<Writeback>, end: CancellationToken) {
+    let mut jobs = JoinSet::new();
+    loop {
+        for (ino, cancel) in writeback.queue.inner.lock().take_due() {
+            let writeback = Arc::clone(&writeback);
+            jobs.spawn(async move { writeback.work(ino, &cancel).await });
+        }
+        let next = writeback.queue.inner.lock().next();
+        let pause = async {
+            match next {
+                Some(when) => tokio::time::sleep_until(when).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = pause => {}
+            () = writeback.queue.wake.notified() => {}
+            Some(_) = jobs.join_next(), if !jobs.is_empty() => {}
+            () = end.cancelled() => break,
+        }
+    }
+    jobs.shutdown().await;
+}
+
+impl Writeback {
+    async fn work(&self, ino: Ino, cancel: &CancellationToken) {
+        let result = send::step(self, ino, cancel).await;
+        let mut attempts = 0;
+        if let Err(error) = &result {
+            attempts = self.queue.attempts(ino) + 1;
+            let path = self.tree.path(ino).unwrap_or_default();
+            tracing::warn!(path, %error, attempts, "not sent yet");
+            if let Err(error) = self.state.write::<_, rusqlite::Error>(|tx| journal::fail(tx, ino, &error.to_string()))
+            {
+                tracing::error!(%error, "the reason could not be stored");
+            }
+        }
+        self.queue.finish(ino, result.as_ref().copied(), attempts);
+    }
+}
