@@ -168,6 +168,7 @@ impl<'a> Merge<'a> {
         let ino = Ino(self.inos.next().expect("a number for each item was reserved"));
         nodes::insert(self.db, &new_node(ino, folder.ino, name.clone(), item))?;
         if let Some(now) = arrived {
+            names::aged(self.db, folder.ino, &wanted, &mut self.effects)?;
             self.effects.entries.push((folder.ino, name));
             // Programs that watch a folder's time (Python's importer does) must see that it changed.
             nodes::touch_folder(self.db, folder.ino, now)?;
@@ -261,9 +262,8 @@ impl<'a> Merge<'a> {
                 // Another of the same name may have it now.
                 names::vacated(self.db, folder, &agreed.name, &mut self.effects)?;
             }
-            names::aged(self.db, node.parent, &node.name, &mut self.effects)?;
         }
-        Ok(())
+        names::aged(self.db, node.parent, &node.name, &mut self.effects)
     }
 
     /// The folder and name that an item moved to; `None` if the tree does not reach there, or does not yet know of a move that

@@ -259,10 +259,18 @@ fn run_two(seed: u64, steps: u32) {
             if differ.as_ref().is_ok_and(Vec::is_empty) {
                 break;
             }
-            assert!(
-                Instant::now() < until,
-                "seed {seed}: machine {number} does not show what the drive has: {differ:?}"
-            );
+            if Instant::now() >= until {
+                let names =
+                    |machine: &Machine| picture(&machine.drive()).map(|picture| Vec::from_iter(picture.into_keys()));
+                let drive: Vec<String> = cloud.all().iter().map(ToString::to_string).collect();
+                panic!(
+                    "seed {seed}: machine {number} does not show what the drive has: {differ:?}; it shows {:?}, a new one \
+                     {:?}; on the drive are\n{}",
+                    names(machine),
+                    names(&fresh),
+                    drive.join("\n"),
+                );
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(machine.status()["unsent"]["entries"], 0, "seed {seed}");
