@@ -6,6 +6,8 @@
 mod cloud;
 #[path = "support/machine.rs"]
 mod machine;
+#[path = "support/proxy.rs"]
+mod proxy;
 
 #[path = "mount/bad_input.rs"]
 mod bad_input;
@@ -23,3 +25,5 @@ mod life;
 mod model;
 #[path = "mount/python.rs"]
 mod python;
+#[path = "mount/trouble.rs"]
+mod trouble;

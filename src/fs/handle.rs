@@ -66,6 +66,8 @@ struct State {
     mtime: Option<Timestamp>,
     /// What it was when it lost its last name, or was replaced elsewhere.
     unlinked: Option<Node>,
+    /// It was replaced elsewhere: its name and its id mean another number now.
+    superseded: bool,
     handles: u32,
     /// How many of them may write.
     writers: u32,
@@ -74,7 +76,11 @@ struct State {
 impl OpenFile {
     fn new(node: &Node, bytes: Bytes) -> Self {
         let (ino, name) = (node.ino, node.name.clone());
-        Self { ino, name, state: Mutex::new(State { bytes, mtime: None, unlinked: None, handles: 0, writers: 0 }) }
+        Self {
+            ino,
+            name,
+            state: Mutex::new(State { bytes, mtime: None, unlinked: None, superseded: false, handles: 0, writers: 0 }),
+        }
     }
 
     /// Its bytes.
@@ -267,6 +273,19 @@ impl Files {
         if let Some(file) = self.get(node.ino) {
             file.state.lock().unlinked = Some(Node { parent: Ino::NOWHERE, ..node.clone() });
         }
+    }
+
+    /// As [`Self::unlink`], for a file that was replaced elsewhere.
+    pub(super) fn supersede(&self, node: &Node) {
+        self.unlink(node);
+        if let Some(file) = self.get(node.ino) {
+            file.state.lock().superseded = true;
+        }
+    }
+
+    /// Whether a file that is open was replaced elsewhere.
+    pub(super) fn is_superseded(&self, ino: Ino) -> bool {
+        self.get(ino).is_some_and(|file| file.state.lock().superseded)
     }
 
     /// Sets attributes of an open file without a name.

@@ -47,11 +47,7 @@ impl Fs {
     /// [`Kind::Stale`] for a number whose file was replaced elsewhere: it belongs to who has it open. The kernel looks the name up
     /// again then, and finds the number that it means now.
     pub(super) fn must_be_current(&self, ino: Ino) -> Result<()> {
-        let Some(id) = self.files.unlinked(ino).and_then(|node| node.id) else { return Ok(()) };
-        match self.tree.by_id(&id)? {
-            Some(node) if node.is_linked() && node.ino != ino => Err(Kind::Stale.into()),
-            _ => Ok(()),
-        }
+        if self.files.is_superseded(ino) { Err(Kind::Stale.into()) } else { Ok(()) }
     }
 
     fn open_node(&self, mut node: Node, flags: OpenFlags) -> Result<(u64, Arc<Handle>, Caching)> {
@@ -94,10 +90,18 @@ impl Fs {
         if let (NodeKind::Document, Some(text)) = (node.kind, &node.target) {
             return Ok(Bytes::Text(text.as_str().into()));
         }
-        if let Some(staging) = self.writeback.unsent(node.ino)? {
-            return Ok(Bytes::Staged(staging));
+        let mut node = node.clone();
+        for _ in 0..TRIES {
+            if let Some(staging) = self.writeback.unsent(node.ino)? {
+                return Ok(Bytes::Staged(staging));
+            }
+            if let Some(reader) = self.reader(&node) {
+                return Ok(Bytes::Revision(reader));
+            }
+            // Sent between the two looks: by now it has a revision.
+            node = self.node(node.ino)?;
         }
-        Ok(self.reader(node).map_or_else(|| Bytes::Text("".into()), Bytes::Revision))
+        Err(Kind::Busy.into())
     }
 
     pub(super) fn reader(&self, node: &Node) -> Option<Arc<Reader>> {
@@ -108,11 +112,15 @@ impl Fs {
     /// Remembers for a moment what is about to be renamed over: somebody may have found it by its name just now, and opens it
     /// next. They shall read the old content then, as they would the new one had they come later.
     pub(super) fn remember_replaced(self: &Arc<Self>, target: &Node) -> Result<Option<Ino>> {
-        if target.kind != NodeKind::File || self.files.get(target.ino).is_some() {
+        if target.kind != NodeKind::File {
             return Ok(None);
         }
         let ino = target.ino;
-        self.files.remember_replaced(target, self.bytes(target)?);
+        let bytes = match self.files.get(ino) {
+            Some(file) => file.bytes(),
+            None => self.bytes(target)?,
+        };
+        self.files.remember_replaced(target, bytes);
         let fs = Arc::downgrade(self);
         self.runtime.spawn(async move {
             tokio::time::sleep(REMEMBERED).await;
@@ -255,6 +263,10 @@ impl Fs {
         let Some(staging) = file.staging() else {
             return if durability == Durability::PowerLoss { self.fsyncdir() } else { Ok(()) };
         };
+        if file.is_unlinked() {
+            // It ends with its last handle.
+            return Ok(());
+        }
         let mtime = file.mtime();
         let sealed = self.writeback.seal(file.ino, &staging, mtime, durability);
         if let Err(error) = sealed {

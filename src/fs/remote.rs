@@ -83,7 +83,7 @@ impl Fs {
     /// opened, as after a rename over it. Says where the name is that means the new one now.
     pub(super) fn replace_open(&self, ino: Ino) -> super::Result<Option<(Ino, Ino, String)>> {
         let Some(node) = self.tree.renumber(ino)? else { return Ok(None) };
-        self.files.unlink(&crate::tree::Node { ino, ..node.clone() });
+        self.files.supersede(&crate::tree::Node { ino, ..node.clone() });
         self.writeback.renumbered(node.ino)?;
         Ok(Some((ino, node.parent, node.name)))
     }

@@ -240,7 +240,11 @@ fn run_two(seed: u64, steps: u32) {
         // What is possible depends on what was heard of by now.
         let _ = apply(&machines[on].drive(), &mut slots[on], &step);
         match dice.below(100) {
-            0..=4 => machines[on].flush(),
+            0..=4 => {
+                // What is open and builds on what the other machine replaced cannot be sent, and a flush says so.
+                slots[on] = Slots::default();
+                machines[on].flush();
+            }
             5 => {
                 slots[on] = Slots::default();
                 machines[on].kill();
@@ -260,8 +264,9 @@ fn run_two(seed: u64, steps: u32) {
                 break;
             }
             if Instant::now() >= until {
-                let names =
-                    |machine: &Machine| picture(&machine.drive()).map(|picture| Vec::from_iter(picture.into_keys()));
+                let names = |machine: &Machine| {
+                    picture(&machine.drive()).map(|picture| picture.into_keys().collect::<Vec<_>>())
+                };
                 let drive: Vec<String> = cloud.all().iter().map(ToString::to_string).collect();
                 panic!(
                     "seed {seed}: machine {number} does not show what the drive has: {differ:?}; it shows {:?}, a new one \

@@ -14,13 +14,15 @@ pub(crate) struct Machine {
     dir: TempDir,
     /// More arguments for `mount`.
     pub(crate) arguments: Vec<String>,
+    /// Where it finds the drive, if not at its own address.
+    pub(crate) url: Option<String>,
 }
 
 impl Machine {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
         std::fs::create_dir(dir.path().join("drive")).expect("mountpoint");
-        Self { dir, arguments: ["--poll-interval", "100ms"].map(str::to_owned).to_vec() }
+        Self { dir, arguments: ["--poll-interval", "100ms"].map(str::to_owned).to_vec(), url: None }
     }
 
     /// A machine with the drive of `cloud` mounted.
@@ -52,7 +54,11 @@ impl Machine {
     pub(crate) fn try_mount(&self, cloud: &Cloud) -> Output {
         let token = cloud.token_file();
         let mut command = Command::new(PROGRAM);
-        command.args(["mount", &cloud.url]).arg(self.drive()).arg("--token-file").arg(token);
+        command
+            .args(["mount", self.url.as_ref().unwrap_or(&cloud.url)])
+            .arg(self.drive())
+            .arg("--token-file")
+            .arg(token);
         command.arg("--cache-dir").arg(self.cache()).args(&self.arguments);
         run(&mut command)
     }
