@@ -249,9 +249,13 @@ impl Fs {
                 staging.discard();
             }
             self.files.forget(handle.file.ino);
-            if self.files.get(handle.file.ino).is_none() && self.files.is_stale(handle.file.ino) {
+            let ino = handle.file.ino;
+            // With the last user of its content.
+            drop(handle);
+            self.writeback.closed(ino);
+            if self.files.get(ino).is_none() && self.files.is_stale(ino) {
                 // Whoever opens it next reads what the drive has now.
-                self.revoke.content(handle.file.ino.into());
+                self.revoke.content(ino.into());
             }
         }
         // Else the file stays among the open ones, and is sealed by `seal_open` as soon as that is possible.

@@ -228,7 +228,6 @@ impl<'a> Merge<'a> {
             node.revision = Some(blob.revision.clone());
             node.md5 = blob.md5;
         }
-        let mut there = there;
         if !ours.place && (there.parent != agreed.parent || there.name != agreed.name) {
             match self.new_place(&node, item)? {
                 Some((parent, name)) => {
@@ -238,13 +237,13 @@ impl<'a> Merge<'a> {
                     (node.parent, node.name) = (parent, name);
                 }
                 None if !self.has_unsent(&node)? => return self.lost(&before, Some(item.version)),
-                // It went where the tree does not reach, and holds what is not on the drive: it stays here until that is sent,
-                // and is looked for when the folder is listed again.
-                None => {
-                    (there.parent, there.name) = (folder, before.name_on_drive().to_owned());
-                    node.version = before.version;
-                    nodes::set_listed(self.db, before.parent, false)?;
+                // It went where the tree does not reach, and holds what is not on the drive: it stays here, and comes back.
+                None if base.is_none() => {
+                    let there = Base { on_drive: Some(there.clone()), rewritten: false, timed: false };
+                    nodes::set_base(self.db, node.ino, &there)?;
+                    self.effects.resend.push(node.ino);
                 }
+                None => {}
             }
         }
         if node != before {

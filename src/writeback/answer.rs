@@ -18,6 +18,11 @@ fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
     Ok(node.is_some_and(|node| node.is_linked() && node.id.as_ref() == Some(id)))
 }
 
+/// Whether a refusal may mean that the item is gone, or in another folder than the request said.
+pub(super) fn may_be_elsewhere(kind: Kind) -> bool {
+    matches!(kind, Kind::NotFound | Kind::Invalid | Kind::NotPermitted | Kind::Denied)
+}
+
 impl Writeback {
     /// Stores the answer to a change of metadata.
     pub(super) async fn store_answer(&self, job: &Job, item: &Item) -> Result<Outcome> {

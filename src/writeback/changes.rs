@@ -249,6 +249,13 @@ impl Writeback {
         self.stagings.in_use(ino).is_some_and(|staging| staging.is_dirty())
     }
 
+    /// Tries again to send what could not be sent while somebody had it open.
+    pub fn closed(&self, ino: Ino) {
+        if self.queue.attempts(ino) > 0 {
+            self.queue.changed(ino);
+        }
+    }
+
     /// Goes on sending an entry that has a new number.
     pub fn renumbered(&self, ino: Ino) -> Result<()> {
         if self.is_pending(ino)? {
@@ -265,10 +272,12 @@ impl Writeback {
     /// Notes what merges found to be sent again, in their transaction.
     pub fn resend(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
         for &ino in &effects.resend {
-            // Of another item, that is gone.
-            journal::end_upload(tx, ino)?;
+            if nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none()) {
+                // Those were of another item, that is gone.
+                journal::end_upload(tx, ino)?;
+            }
             let file = nodes::by_ino(tx, ino)?.is_some_and(|node| node.kind == NodeKind::File);
-            if file && nodes::base(tx, ino)?.is_some_and(|base| !base.rewritten) {
+            if file && nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none() && !base.rewritten) {
                 // It is being written, and nothing of that is sealed.
                 journal::touch_unclosed(tx, ino, self.seqs.next())?;
             } else {

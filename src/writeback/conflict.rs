@@ -132,6 +132,8 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
         journal::end_upload(tx, node.ino)?;
         journal::touch(tx, node.ino, writeback.seqs.next())?;
         tree.merge_within(tx, item, inos.clone(), &mut effects)?;
+        // Theirs may have another name or folder by now.
+        tree.freed(tx, node.parent, &node.name, &mut effects)?;
         let folder = nodes::path(tx, node.parent)?;
         let path = if folder.is_empty() { node.name } else { format!("{folder}/{}", node.name) };
         Ok(Some(Conflict { path, copy }))

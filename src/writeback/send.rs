@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Gone};
 use super::plan::{Job, Outcome, Plan, plan};
-use super::{Result, Writeback, upload};
+use super::{Result, Writeback, answer, upload};
 use crate::error::Kind;
 use crate::remote::FileId;
 use crate::tree::merge::Differences;
@@ -66,7 +66,7 @@ impl Writeback {
         match self.remote.update(&id, &job.patch(differences)?).await {
             Ok(item) => self.store_answer(&job, &item).await,
             // It may be gone, or in another folder than we thought: look.
-            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Invalid) => {
+            Err(error) if answer::may_be_elsewhere(error.kind) => {
                 if self.look(&job, &id).await? {
                     Err(error.into())
                 } else {

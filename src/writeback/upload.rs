@@ -18,7 +18,7 @@ use super::journal::{self, Upload};
 use super::outgoing::{Content, PIECE, Running, body, finish};
 use super::plan::{Job, Outcome};
 use super::staging::{Snapshot, Staging};
-use super::{Result, Writeback, WritebackError, conflict, table};
+use super::{Result, Writeback, WritebackError, answer, conflict, table};
 use crate::clock;
 use crate::error::{Kind, Retry};
 use crate::metrics;
@@ -67,14 +67,16 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     match sent {
         Ok(None) => Ok(Outcome::Again),
         Ok(Some((item, md5))) => writeback.commit(&job, &content, &item, md5).await,
-        Err(WritebackError::Remote(error)) => match write {
-            Write::Create(_) => writeback.refused(&job, error).await,
-            // It may be gone, or in another folder than we thought: look.
-            Write::Update { id, .. } if matches!(error.kind, Kind::NotFound | Kind::Invalid) => {
-                if writeback.look(&job, &id).await? { Err(error.into()) } else { Ok(Outcome::Again) }
+        Err(WritebackError::Remote(error)) => {
+            match write {
+                Write::Create(_) => writeback.refused(&job, error).await,
+                // It may be gone, or in another folder than we thought: look.
+                Write::Update { id, .. } if answer::may_be_elsewhere(error.kind) => {
+                    if writeback.look(&job, &id).await? { Err(error.into()) } else { Ok(Outcome::Again) }
+                }
+                Write::Update { .. } => Err(error.into()),
             }
-            Write::Update { .. } => Err(error.into()),
-        },
+        }
         Err(error) => match &content {
             Content::Staged(staging, snapshot) if error.is_of_base() => {
                 let moved_on =
