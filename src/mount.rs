@@ -175,9 +175,12 @@ pub struct Ready {
 }
 
 /// Mounts, calls `ready` once it can be used, and serves until the mount ends. Says what is not on the drive then.
+///
+/// The process must end soon after: only that takes the mount away from who still has a file of it open, and gives the cache
+/// folder back.
 pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
-    let mut mount = start::start(config).await?;
+    let mount = start::start(config).await?;
     ready(&mount.ready());
-    let ending = mount.until_end().await;
-    Ok(mount.finish(ending).await)
+    mount.until_end().await;
+    Ok(mount.finish().await)
 }

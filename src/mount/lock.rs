@@ -14,6 +14,12 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Keeps the folder until the process ends. The kernel gives it back when nothing of the process can touch it any more, which
+    /// the process itself cannot say of all its threads.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
     /// Makes the folder if it is not there, closes it to other users, and takes it.
     pub fn take(dir: &Path, mountpoint: &Path) -> Result<Self, MountError> {
         let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
