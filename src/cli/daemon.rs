@@ -143,7 +143,7 @@ fn report(report: &Report) {
 fn log_to(path: &Path, config: &MountConfig) -> Result<(), MountError> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
-    std::fs::create_dir_all(dir).map_err(unusable)?;
+    life::prepare_cache_dir(dir)?;
     if std::fs::metadata(path).is_ok_and(|log| log.len() > LONG_LOG) {
         std::fs::rename(path, path.with_extension("log.old")).map_err(unusable)?;
     }
