@@ -12,7 +12,7 @@ use crate::remote::Source;
 
 /// The most that one request asks for. A request costs the same in quota whatever its size, so large is good; several at once
 /// are faster than one, so not all in one.
-const PART_BLOCKS: BlockIndex = 32;
+pub(super) const PART_BLOCKS: BlockIndex = 32;
 
 /// How often a read starts over because its blocks were evicted before it came to read them.
 const ROUNDS: usize = 8;
@@ -65,7 +65,9 @@ impl Reader {
                 return Ok(bytes);
             }
             let needed = blocks_of(range.clone());
-            for fetch in self.fetch(needed.clone())? {
+            let fetches = self.fetch(needed.clone())?;
+            fetches.iter().for_each(|fetch| fetch.demand());
+            for fetch in fetches {
                 let last = needed.end.min(fetch.blocks.end) - 1;
                 fetch.landed(last).await?;
             }
