@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::cloud::{Cloud, eventually};
-use crate::machine::{Machine, bytes, read};
+use crate::machine::{Machine, bytes, read, run, sh, write};
 
 /// A line to a cloud that can be made to hold back long answers.
 struct Line {
@@ -74,14 +77,84 @@ fn read_ahead_of_large_files_does_not_keep_a_small_one_waiting() {
         |name: String| File::options().read(true).custom_flags(libc::O_DIRECT).open(machine.at(&name)).expect("opens");
     let files: Vec<File> = (0..20).map(|number| open(format!("large {number}"))).collect();
     let mut piece = vec![0; 65536];
-    files.iter().for_each(|file| file.read_exact_at(&mut piece, 0).expect("reads"));
+    let mut read_all = |offset| {
+        for file in &files {
+            file.read_exact_at(&mut piece, offset).expect("reads");
+        }
+        piece.clone()
+    };
+    read_all(0);
     let downloaded = || machine.status()["traffic"]["downloaded_bytes"].as_u64().expect("bytes");
     eventually("the first windows are there", || (downloaded() >= 20 * (1 << 20)).then_some(()));
     line.hold(true);
     // Here already, and far enough for the next window.
-    files.iter().for_each(|file| file.read_exact_at(&mut piece, 600 << 10).expect("reads"));
+    read_all(600 << 10);
     assert_eq!(read(machine.at("small")), b"small");
     line.hold(false);
-    files.iter().for_each(|file| file.read_exact_at(&mut piece, 3 << 20).expect("reads"));
-    assert!(piece == large[3 << 20..][..65536]);
+    assert!(read_all(3 << 20) == large[3 << 20..][..65536]);
+}
+
+/// A disk of its own for a folder.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn at(folder: PathBuf, mebibytes: u32) -> Self {
+        sh(&format!("mkdir {0} && mount -t tmpfs -o size={mebibytes}m,mode=700 tmpfs {0}", folder.display()));
+        Self(folder)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _gone = run(Command::new("umount").arg("-l").arg(&self.0));
+    }
+}
+
+/// Reads a file as it is, and not as the kernel remembers it.
+fn read_directly(path: &Path, length: usize) -> Vec<u8> {
+    let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(path).expect("opens");
+    let mut content = vec![0; length];
+    for (number, piece) in content.chunks_mut(1 << 20).enumerate() {
+        file.read_exact_at(piece, (number as u64) << 20).expect("reads");
+    }
+    content
+}
+
+#[test]
+fn a_full_disk_costs_time_and_fails_no_reader() {
+    let cloud = Cloud::start();
+    let content = bytes(1, 40 << 20);
+    cloud.upload("larger than the disk", &cloud.root(), &content);
+    let machine = Machine::new();
+    let disk = Disk::at(machine.cache(), 24);
+    machine.mount(&cloud);
+    let path = machine.at("larger than the disk");
+    assert!(read_directly(&path, content.len()) == content);
+    let used = || machine.status()["cache"]["used_bytes"].as_u64().expect("bytes");
+    assert!((8 << 20..24 << 20).contains(&used()), "{} bytes", used());
+    // Where a write is safe, too.
+    write(machine.at("ours"), b"kept");
+    machine.flush();
+
+    // Others want the disk, and get it.
+    let mut others = File::create(disk.0.join("others")).expect("creates");
+    let (mut taken, piece) = (0, vec![7; 256 << 10]);
+    eventually("the cache gives way", || {
+        taken += others.write(&piece).unwrap_or(0);
+        (taken >= 14 << 20).then_some(())
+    });
+    assert!(read_directly(&path, content.len()) == content);
+
+    // They take whatever it gives up.
+    let end = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !end.load(Ordering::Relaxed) {
+                let _full = others.write(&piece[..4096]);
+            }
+        });
+        let read = std::panic::catch_unwind(|| read_directly(&path, 8 << 20));
+        end.store(true, Ordering::Relaxed);
+        assert!(read.expect("reads") == content[..8 << 20]);
+    });
 }
