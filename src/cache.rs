@@ -6,12 +6,14 @@
 //!   checksum each. A block is verified when it is first used after a start; a damaged one is dropped and counts as absent,
 //!   never served.
 //! - **A hard cap.** Room is made *before* bytes land, by punching holes where the least useful blocks are, in open files too.
+//!   It gives way when others fill the disk.
 //! - **Only clean bytes.** Everything here can be fetched again, so everything here may be evicted. Unsent bytes live in
 //!   [`crate::writeback`] and cannot be evicted by type: this module does not know them. It only leaves them room
 //!   ([`Cache::leave_room`]).
 //! - **Nothing is lost by a kill.** The maps are written behind the data at most a second late; what a crash forgets is fetched
 //!   again.
 
+mod disk;
 mod entry;
 mod index;
 mod lru;
@@ -25,6 +27,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use self::disk::Disk;
 pub use self::entry::Entry;
 use self::entry::{Map, Read};
 use self::index::Index;
@@ -38,6 +41,9 @@ pub const BLOCK: u64 = 256 * 1024;
 
 /// What the cache never goes below, however much room is to be left to others: one window of a sequential reader.
 const LEAST: u64 = 64 * 1024 * 1024;
+
+/// What it keeps of a disk that others have filled, if it gets that.
+const SCRAPS: u64 = 16 * BLOCK;
 
 /// Number of a block within its revision.
 pub type BlockIndex = u32;
@@ -91,18 +97,23 @@ pub type Result<T> = std::result::Result<T, CacheError>;
 
 /// The cache of one account.
 ///
-/// Locks: `table`, `lru`, `index` and the lock of an entry are each taken alone, never one under another, but for the start.
-/// Under `table` and `lru` there is no I/O.
+/// Locks: `table`, `lru`, `index` and the lock of an entry are each taken alone, never one under another, but for the start and
+/// for entries that nobody else has. `hollow` may be taken under any. Under `table` and `lru` there is no I/O.
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
     cap: u64,
     /// Bytes to leave to unsent data, out of the cap.
     room: AtomicU64,
+    disk: Disk,
     index: Mutex<Index>,
     lru: Mutex<Lru>,
     table: Mutex<Table>,
+    /// Numbers of entries that ended without a block.
+    hollow: Hollow,
 }
+
+type Hollow = Arc<Mutex<Vec<u32>>>;
 
 /// Which files there are.
 ///
@@ -141,27 +152,36 @@ impl Cache {
     /// Opens the cache in `dir` (made if absent), with at most `cap` bytes of blocks. A damaged index is begun anew.
     pub fn open(dir: &Path, cap: u64) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(|error| CacheError::file(dir, error))?;
-        let index = Index::open(dir)?;
+        let mut index = Index::open(dir)?;
         let (mut table, mut lru) = (Table::default(), Lru::default());
+        let mut hollow = Vec::new();
         for file in index.files()? {
-            for block in index.present(file.number)? {
+            table.next_number = table.next_number.max(file.number + 1);
+            let present = index.present(file.number)?;
+            if present.is_empty() {
+                hollow.push(file.number);
+                continue;
+            }
+            for block in present {
                 lru.insert(BlockKey { file: file.number, block }, block_length(block, file.size));
             }
             let key = Key { id: file.id, revision: file.revision };
-            table.next_number = table.next_number.max(file.number + 1);
             table.numbers.insert(key.clone(), file.number);
             table.files.insert(file.number, Known { key, size: file.size, entry: Weak::new() });
         }
+        index.remove(&hollow)?;
         index.sweep(|number| table.files.contains_key(&number))?;
         let cache = Self {
             dir: dir.to_owned(),
             cap: cap.max(LEAST),
             room: AtomicU64::new(0),
+            disk: Disk::new(dir.to_owned()),
             index: Mutex::new(index),
             lru: Mutex::new(lru),
             table: Mutex::new(table),
+            hollow: Hollow::default(),
         };
-        drop(cache.make_room(0)?);
+        cache.give_way()?;
         Ok(cache)
     }
 
@@ -175,7 +195,8 @@ impl Cache {
         let number = table.next_number;
         table.next_number += 1;
         let size = source.blob.size;
-        let entry = Arc::new(Entry::new(number, size, index::file_path(&self.dir, number), Map::new()));
+        let path = index::file_path(&self.dir, number);
+        let entry = Arc::new(Entry::new(number, size, path, Map::new(), Arc::clone(&self.hollow)));
         table.numbers.insert(key.clone(), number);
         table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry) });
         entry
@@ -184,7 +205,8 @@ impl Cache {
     fn use_file(&self, table: &mut Table, number: u32) -> Option<Arc<Entry>> {
         let known = table.files.get_mut(&number)?;
         Some(known.entry.upgrade().unwrap_or_else(|| {
-            let entry = Arc::new(Entry::stored(number, known.size, index::file_path(&self.dir, number)));
+            let path = index::file_path(&self.dir, number);
+            let entry = Arc::new(Entry::stored(number, known.size, path, Arc::clone(&self.hollow)));
             known.entry = Arc::downgrade(&entry);
             entry
         }))
@@ -218,12 +240,16 @@ impl Cache {
         Ok(entry.absent(blocks))
     }
 
-    /// Stores a whole block. Makes room for it first.
+    /// Stores a whole block. Makes room for it first, and more if the disk turns out to be full.
     pub fn store(&self, entry: &Arc<Entry>, block: BlockIndex, bytes: &[u8]) -> Result<()> {
         assert_eq!(bytes.len(), block_length(block, entry.size()) as usize, "a block is stored whole");
         self.load(entry)?;
-        let room = self.make_room(bytes.len() as u64)?;
-        entry.store(block, bytes)?;
+        let length = bytes.len() as u64;
+        let room = self.make_room(length, length)?;
+        while let Err(error) = entry.store(block, bytes) {
+            let victim = if error.kind() == Kind::DiskFull { self.lru.lock().pop() } else { None };
+            self.evict(victim.ok_or(error)?)?;
+        }
         room.fill([BlockKey { file: entry.number(), block }], entry.size());
         self.note_dirty(entry);
         Ok(())
@@ -237,7 +263,7 @@ impl Cache {
             return Ok(false);
         }
         let map = Map::of_file(path, size).map_err(|error| CacheError::file(path, error))?;
-        let room = self.make_room(size)?;
+        let room = self.make_room(size, 0)?;
         self.forget(source)?;
         let number = {
             let mut table = self.table.lock();
@@ -249,7 +275,7 @@ impl Cache {
         std::fs::create_dir_all(folder).map_err(|error| CacheError::file(folder, error))?;
         std::fs::rename(path, &to).map_err(|error| CacheError::file(&to, error))?;
         let present = map.present();
-        let entry = Arc::new(Entry::new(number, size, to, map));
+        let entry = Arc::new(Entry::new(number, size, to, map, Arc::clone(&self.hollow)));
         {
             let mut table = self.table.lock();
             let key = Key::of(source);
@@ -273,12 +299,19 @@ impl Cache {
         let blocks =
             (0..block_count(known.map_or(0, |known| known.size))).map(|block| BlockKey { file: number, block });
         self.lru.lock().remove_all(blocks);
-        self.index.lock().remove(number)?;
-        let path = index::file_path(&self.dir, number);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CacheError::file(&path, error)),
-            _ => Ok(()),
+        self.remove(&[number])
+    }
+
+    fn remove(&self, numbers: &[u32]) -> Result<()> {
+        self.index.lock().remove(numbers)?;
+        for &number in numbers {
+            let path = index::file_path(&self.dir, number);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(CacheError::file(&path, error)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Tells how many bytes of the cap unsent data takes now.
@@ -296,7 +329,18 @@ impl Cache {
         self.cap
     }
 
-    /// Writes the maps of all entries that changed. Blocks on the disk.
+    /// How many bytes of blocks it can hold now.
+    pub fn reach(&self) -> u64 {
+        let spare = self.disk.spare().unwrap_or(0);
+        self.limit().min(self.used().saturating_add(spare).max(SCRAPS))
+    }
+
+    /// Evicts what is more than the cache may take, or than the disk has room for now.
+    pub fn give_way(&self) -> Result<()> {
+        self.make_room(0, 0).map(drop)
+    }
+
+    /// Writes the maps of all entries that changed, and forgets those that have nothing any more. Blocks on the disk.
     pub fn persist(&self) -> Result<()> {
         let (dirty, keys): (Vec<_>, Vec<_>) = {
             let mut table = self.table.lock();
@@ -311,34 +355,69 @@ impl Cache {
             segments: entry.take_changed(),
         });
         let records: Vec<_> = records.collect();
-        if records.is_empty() { Ok(()) } else { Ok(self.index.lock().write(&records)?) }
+        if !records.is_empty() {
+            self.index.lock().write(&records)?;
+        }
+        drop(records);
+        drop(dirty);
+        self.forget_hollow()
+    }
+
+    /// Forgets the entries that ended without a block: who uses one again finds out all that was known of it.
+    fn forget_hollow(&self) -> Result<()> {
+        let ended = std::mem::take(&mut *self.hollow.lock());
+        let mut forgotten = Vec::new();
+        for number in ended {
+            let Some(entry) = self.use_file(&mut self.table.lock(), number) else { continue };
+            self.load(&entry)?;
+            let mut table = self.table.lock();
+            // If only we have it now, nobody gets it without the table.
+            if Arc::strong_count(&entry) == 1
+                && entry.is_hollow()
+                && let Some(known) = table.files.remove(&number)
+            {
+                table.numbers.remove(&known.key);
+                forgotten.push(number);
+            }
+        }
+        if forgotten.is_empty() { Ok(()) } else { self.remove(&forgotten) }
     }
 
     fn limit(&self) -> u64 {
         self.cap.saturating_sub(self.room.load(Ordering::Relaxed)).max(LEAST)
     }
 
-    /// Sets `bytes` aside within the cap, by evicting what is least useful. More than the cap is only set aside if there is
-    /// nothing left to evict.
-    fn make_room(&self, bytes: u64) -> Result<Room<'_>> {
+    /// Sets `bytes` aside within the cap, and `new` of them on the disk, by evicting what is least useful. More is only set aside
+    /// if there is nothing left to evict.
+    fn make_room(&self, bytes: u64, new: u64) -> Result<Room<'_>> {
         loop {
+            let on_disk = self.disk.spare().is_some_and(|spare| new <= spare);
             let victim = {
                 let mut lru = self.lru.lock();
-                let fits = lru.bytes() + lru.reserved + bytes <= self.limit();
+                let used = lru.bytes() + lru.reserved + bytes;
+                let fits = used <= self.limit() && (on_disk || used <= SCRAPS);
                 let victim = if fits { None } else { lru.pop() };
                 let Some(victim) = victim else {
                     lru.reserved += bytes;
+                    self.disk.take(new);
                     return Ok(Room { lru: &self.lru, bytes });
                 };
                 victim
             };
-            let entry = self.use_file(&mut self.table.lock(), victim.file);
-            if let Some(entry) = entry {
-                self.load(&entry)?;
-                entry.evict(victim.block)?;
-                self.note_dirty(&entry);
-            }
+            self.evict(victim)?;
         }
+    }
+
+    /// Gives the space of a block back that was taken out of the list.
+    fn evict(&self, victim: BlockKey) -> Result<()> {
+        let entry = self.use_file(&mut self.table.lock(), victim.file);
+        if let Some(entry) = entry {
+            self.load(&entry)?;
+            entry.evict(victim.block)?;
+            self.note_dirty(&entry);
+            self.disk.give_back(u64::from(block_length(victim.block, entry.size())));
+        }
+        Ok(())
     }
 
     /// Makes sure that the map of an entry is in memory.

@@ -5,8 +5,10 @@
 //! reader is answered as soon as *its* bytes have landed. Each handle has a [`Session`], which sees whether it reads on and how
 //! far ahead to fetch then.
 //!
-//! Memory is bounded: a fetch holds less than one block and what the connection buffers; [`DOWNLOADS`] run at one time.
+//! Memory is bounded: a fetch holds less than one block and what the connection buffers; `downloads` says how many run at one
+//! time, and whose turn it is.
 
+mod downloads;
 mod fetch;
 mod reader;
 mod session;
@@ -17,16 +19,13 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
+use self::downloads::Downloads;
 pub use self::reader::Reader;
 pub use self::session::Session;
 use crate::cache::{Cache, CacheError};
 use crate::error::Kind;
 use crate::remote::{Remote, RemoteError, Source};
-
-/// Requests for content under way at one time, over the whole mount.
-const DOWNLOADS: usize = 16;
 
 /// Why bytes could not be read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,7 +60,7 @@ pub struct Content {
     cache: Arc<Cache>,
     remote: Arc<dyn Remote>,
     runtime: Handle,
-    downloads: Semaphore,
+    downloads: Downloads,
     /// Readers in use, by the number of their cache entry.
     readers: Mutex<HashMap<u32, Weak<Reader>>>,
 }
@@ -69,7 +68,7 @@ pub struct Content {
 impl Content {
     /// Reads through `cache` from `remote`; fetches run on `runtime`, since readers come from threads of the kernel adapter too.
     pub fn new(cache: Arc<Cache>, remote: Arc<dyn Remote>, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self { cache, remote, runtime, downloads: Semaphore::new(DOWNLOADS), readers: Mutex::default() })
+        Arc::new(Self { cache, remote, runtime, downloads: Downloads::default(), readers: Mutex::default() })
     }
 
     /// The reader of a revision. Touches neither disk nor network.

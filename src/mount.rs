@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::lock::Lock;
+pub use self::lock::{Lock, prepare as prepare_cache_dir};
 use crate::auth::AuthError;
 use crate::cache::CacheError;
 use crate::config::MountConfig;
@@ -79,6 +79,28 @@ pub enum MountError {
         dir: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// The cache folder is one of something else.
+    #[error(
+        "{dir} is no cache folder, but holds something else ({names}). Give an empty folder, or one that is not there yet, with \
+         --cache-dir, as {dir}/drivemount",
+        dir = dir.display()
+    )]
+    NotACache {
+        /// Which.
+        dir: PathBuf,
+        /// Some of what is in it.
+        names: String,
+    },
+    /// Others may change what is in the cache folder.
+    #[error(
+        "other users may write into the cache folder {dir}. Give one of its own with --cache-dir, as {dir}/drivemount; or, if it \
+         is for nothing else, close it with `chmod go-w {dir}`",
+        dir = dir.display()
+    )]
+    CacheOpenToOthers {
+        /// Which.
+        dir: PathBuf,
     },
     /// Another daemon uses the cache folder.
     #[error(
@@ -147,6 +169,8 @@ impl MountError {
             Self::NoSignIn | Self::Auth(_) | Self::Refused { .. } => FailureSort::SignIn,
             Self::Unreachable { .. } => FailureSort::Unreachable,
             Self::CacheDir { .. }
+            | Self::NotACache { .. }
+            | Self::CacheOpenToOthers { .. }
             | Self::InUse { .. }
             | Self::State(_)
             | Self::Cache(_)
@@ -175,9 +199,12 @@ pub struct Ready {
 }
 
 /// Mounts, calls `ready` once it can be used, and serves until the mount ends. Says what is not on the drive then.
+///
+/// The process must end soon after: only that takes the mount away from who still has a file of it open, and gives the cache
+/// folder back.
 pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
-    let mut mount = start::start(config).await?;
+    let mount = start::start(config).await?;
     ready(&mount.ready());
-    let ending = mount.until_end().await;
-    Ok(mount.finish(ending).await)
+    mount.until_end().await;
+    Ok(mount.finish().await)
 }

@@ -79,6 +79,25 @@ pub fn leave_terminal() -> io::Result<()> {
     if unsafe { libc::setsid() } == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Whether this process was told to ignore a signal by who started it.
+pub fn is_ignored(signal: i32) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: only asks; `action` is large enough and, being integers and optional pointers, valid when zeroed.
+    let action = unsafe {
+        if libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) != 0 {
+            return false;
+        }
+        action.assume_init()
+    };
+    action.sa_sigaction == libc::SIG_IGN
+}
+
+/// What this process makes from now on is for its user alone.
+pub fn close_to_others() {
+    // SAFETY: a plain integer, and the call cannot fail.
+    unsafe { libc::umask(0o077) };
+}
+
 /// The effective user and group of this process.
 pub fn user_and_group() -> (u32, u32) {
     // SAFETY: neither call takes arguments or can fail.

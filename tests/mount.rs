@@ -21,6 +21,8 @@ mod elsewhere;
 mod files;
 #[path = "mount/life.rs"]
 mod life;
+#[path = "mount/limits.rs"]
+mod limits;
 #[path = "mount/model.rs"]
 mod model;
 #[path = "mount/python.rs"]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{BLOCK, BlockIndex, CacheError, Result, block_count, block_length};
+use super::{BLOCK, BlockIndex, CacheError, Hollow, Result, block_count, block_length};
 use crate::sys;
 
 /// Blocks whose checksums are stored together.
@@ -28,6 +28,16 @@ pub struct Entry {
     map: Mutex<Option<Map>>,
     /// The block that was read last, so that reading one block in many small pieces counts as one use.
     last: AtomicU32,
+    /// Where its number goes when it ends without a block.
+    hollow: Hollow,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.is_hollow() {
+            self.hollow.lock().push(self.number);
+        }
+    }
 }
 
 /// Which blocks are present.
@@ -118,14 +128,23 @@ impl Map {
 
 impl Entry {
     /// A new entry, with its map.
-    pub(super) fn new(number: u32, size: u64, path: PathBuf, map: Map) -> Self {
-        Self { map: Mutex::new(Some(map)), ..Self::stored(number, size, path) }
+    pub(super) fn new(number: u32, size: u64, path: PathBuf, map: Map, hollow: Hollow) -> Self {
+        Self::with(number, size, path, Some(map), hollow)
     }
 
     /// An entry whose map is still in the index.
-    pub(super) fn stored(number: u32, size: u64, path: PathBuf) -> Self {
+    pub(super) fn stored(number: u32, size: u64, path: PathBuf, hollow: Hollow) -> Self {
+        Self::with(number, size, path, None, hollow)
+    }
+
+    fn with(number: u32, size: u64, path: PathBuf, map: Option<Map>, hollow: Hollow) -> Self {
         let last = AtomicU32::new(BlockIndex::MAX);
-        Self { number, size, path, file: OnceLock::new(), map: Mutex::new(None), last }
+        Self { number, size, path, file: OnceLock::new(), map: Mutex::new(map), last, hollow }
+    }
+
+    /// Whether it is known to have no block.
+    pub(super) fn is_hollow(&self) -> bool {
+        self.map.lock().as_ref().is_some_and(|map| map.segments.values().all(Segment::is_empty))
     }
 
     /// The number of its file.
@@ -244,10 +263,17 @@ impl Entry {
 
     pub(super) fn store(&self, block: BlockIndex, bytes: &[u8]) -> Result<()> {
         let crc = checksum(bytes);
-        let written = self.file()?.write_all_at(bytes, u64::from(block) * BLOCK);
-        written.map_err(|error| CacheError::file(&self.path, error))?;
-        self.with_map(|map| map.set(block, Some(Block { crc, verified: true })));
-        Ok(())
+        let (file, start) = (self.file()?, u64::from(block) * BLOCK);
+        let written = file.write_all_at(bytes, start);
+        self.with_map(|map| {
+            if written.is_ok() {
+                map.set(block, Some(Block { crc, verified: true }));
+            } else if map.get(block).is_none() {
+                // What was written of it before the disk was full is of no use, and counted nowhere.
+                let _stays = sys::punch_hole(file, start..start + BLOCK);
+            }
+        });
+        written.map_err(|error| CacheError::file(&self.path, error))
     }
 
     /// Gives the space of a block back.

@@ -147,11 +147,13 @@ impl Index {
         tx.commit()
     }
 
-    /// Forgets a file.
-    pub(super) fn remove(&mut self, number: u32) -> rusqlite::Result<()> {
+    /// Forgets files.
+    pub(super) fn remove(&mut self, numbers: &[u32]) -> rusqlite::Result<()> {
         let tx = self.db.transaction()?;
-        tx.prepare_cached("DELETE FROM file WHERE number = ?1")?.execute([number])?;
-        tx.prepare_cached("DELETE FROM segment WHERE number = ?1")?.execute([number])?;
+        for number in numbers {
+            tx.prepare_cached("DELETE FROM file WHERE number = ?1")?.execute([number])?;
+            tx.prepare_cached("DELETE FROM segment WHERE number = ?1")?.execute([number])?;
+        }
         tx.commit()
     }
 

@@ -187,6 +187,41 @@ fn a_whole_file_is_adopted_without_a_copy() {
 }
 
 #[test]
+fn what_has_no_block_any_more_is_forgotten() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    for number in 0..100 {
+        drop(cache.entry(&source(&format!("only opened {number}"), 10)));
+    }
+    let (evicted, held) = (source("evicted", BLOCK), source("held", BLOCK));
+    fill(&cache, &cache.entry(&evicted), 0..1);
+    let holder = cache.entry(&held);
+    fill(&cache, &holder, 0..1);
+    cache.persist().expect("persists");
+    let known = |cache: &Cache| cache.index.lock().files().expect("reads").len();
+    assert_eq!((cache.table.lock().files.len(), known(&cache)), (2, 2));
+
+    let path = cache.entry(&evicted).path().to_owned();
+    let big = cache.entry(&source("big", LEAST));
+    fill(&cache, &big, 0..block_count(LEAST));
+    cache.persist().expect("persists");
+    assert!(!path.exists());
+    assert_eq!(cache.table.lock().files.len(), 2, "the big one, and the one that is held");
+    fill(&cache, &holder, 0..1);
+    assert!(Arc::ptr_eq(&holder, &cache.entry(&held)));
+    assert_eq!(cache.read(&holder, 0, 10).expect("reads"), Some(vec![1; 10]));
+
+    fill(&cache, &big, 0..1);
+    drop(holder);
+    cache.persist().expect("persists");
+    assert_eq!(known(&cache), cache.table.lock().files.len());
+    let again = cache.entry(&evicted);
+    assert_eq!(cache.read(&again, 0, 10).expect("reads"), None);
+    fill(&cache, &again, 0..1);
+    assert_eq!(cache.read(&again, 0, 10).expect("reads"), Some(vec![1; 10]));
+}
+
+#[test]
 fn readers_and_eviction_at_once_never_show_a_hole() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let cache = open(&dir);

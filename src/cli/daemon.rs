@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use super::output::left_lines;
 use super::{Exit, Failure, mount};
 use crate::config::MountConfig;
+use crate::control::Left;
 use crate::mount::{self as life, FailureSort, MountError, Ready};
 use crate::sys;
 
@@ -76,17 +77,33 @@ pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
     // One that is set already is as good.
     let _already = subscriber.try_init();
     let shown = config.clone();
-    let result = runtime()?.block_on(life::run(config, |ready| {
+    let result = run_to_end(config, |ready| {
         print!("{}", mount::banner(ready, &shown));
         // A pipe may be waiting for it.
         let _closed = io::stdout().flush();
-    }));
+    });
     let left = result.map_err(|error| Failure::new(error.sort().into(), error.to_string()))?;
     if left.entries == 0 {
         return Ok(Exit::Success);
     }
-    eprintln!("{}\nIt is kept on this machine: mount the same drive again and it is sent.", left_lines(&left));
+    // The terminal may be gone.
+    let _gone = writeln!(
+        io::stderr(),
+        "{}\nIt is kept on this machine: mount the same drive again and it is sent.",
+        left_lines(&left)
+    );
     Ok(Exit::Unsent)
+}
+
+/// Runs a mount to its end. Does not wait for its threads then: one that serves a file which somebody still has open ends only
+/// with the process.
+fn run_to_end(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
+    sys::close_to_others();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| MountError::System { what: "starting threads", source })?;
+    let result = runtime.block_on(life::run(config, ready));
+    runtime.shutdown_background();
+    result
 }
 
 /// The daemon itself.
@@ -102,12 +119,8 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
         tracing::debug!(%error, "already its own session");
     }
     let log_file = config.log_file();
-    let outcome = (|| {
-        log_to(&log_file, &config)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|source| MountError::System { what: "starting threads", source })?;
-        runtime.block_on(life::run(config, |ready| report(&Report::Ready(ready.clone()))))
-    })();
+    let outcome =
+        log_to(&log_file, &config).and_then(|()| run_to_end(config, |ready| report(&Report::Ready(ready.clone()))));
     match outcome {
         Ok(left) if left.entries == 0 => Ok(Exit::Success),
         Ok(_) => Ok(Exit::Unsent),
@@ -130,7 +143,7 @@ fn report(report: &Report) {
 fn log_to(path: &Path, config: &MountConfig) -> Result<(), MountError> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
-    std::fs::create_dir_all(dir).map_err(unusable)?;
+    life::prepare_cache_dir(dir)?;
     if std::fs::metadata(path).is_ok_and(|log| log.len() > LONG_LOG) {
         std::fs::rename(path, path.with_extension("log.old")).map_err(unusable)?;
     }
@@ -144,9 +157,4 @@ fn log_to(path: &Path, config: &MountConfig) -> Result<(), MountError> {
 fn filter(config: &MountConfig) -> EnvFilter {
     let quiet = "fuser=warn,hyper_util=info,reqwest=info,h2=info";
     EnvFilter::try_new(format!("{quiet},{}", config.log_level)).unwrap_or_default()
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(Exit::Failure, format!("cannot start threads: {error}")))
 }

@@ -24,14 +24,27 @@ pub(super) struct Fetch {
 struct Progress {
     /// The first block that has not landed.
     landed: BlockIndex,
+    /// Somebody waits for it.
+    demanded: bool,
     /// How it ended, once it has.
     end: Option<Result<()>>,
 }
 
 impl Fetch {
     pub(super) fn new(blocks: Range<BlockIndex>) -> Self {
-        let progress = watch::Sender::new(Progress { landed: blocks.start, end: None });
+        let progress = watch::Sender::new(Progress { landed: blocks.start, demanded: false, end: None });
         Self { blocks, progress }
+    }
+
+    /// From now on somebody waits for it: it goes before those that nobody waits for.
+    pub(super) fn demand(&self) {
+        self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.demanded, true));
+    }
+
+    async fn demanded(&self) {
+        // We hold the sender.
+        let mut progress = self.progress.subscribe();
+        let _never_closed = progress.wait_for(|progress| progress.demanded).await;
     }
 
     /// Waits until `block` has landed, or the fetch has failed before.
@@ -58,7 +71,8 @@ impl Fetch {
         entry: &Arc<Entry>,
         reader: &Weak<Reader>,
     ) -> Result<()> {
-        let _permit = content.downloads.acquire().await;
+        let blocks = self.blocks.end - self.blocks.start;
+        let _turn = content.downloads.turn(blocks, self.demanded()).await;
         if reader.strong_count() == 0 {
             return Ok(());
         }
@@ -71,6 +85,7 @@ impl Fetch {
             buffer.extend_from_slice(&bytes?);
             while block < self.blocks.end && buffer.len() >= block_length(block, source.blob.size) as usize {
                 let whole = buffer.split_to(block_length(block, source.blob.size) as usize).freeze();
+                content.downloads.landed(whole.len() as u64);
                 let (cache, entry) = (Arc::clone(&content.cache), Arc::clone(entry));
                 // The disk may be slow or throttled: not on a thread that drives connections.
                 let stored = tokio::task::spawn_blocking(move || cache.store(&entry, block, &whole)).await;

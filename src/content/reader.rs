@@ -3,16 +3,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use super::fetch::Fetch;
 use super::{Content, ContentError, Result};
 use crate::cache::{BlockIndex, Entry, block_count, blocks_of};
+use crate::error::Kind;
 use crate::remote::Source;
 
 /// The most that one request asks for. A request costs the same in quota whatever its size, so large is good; several at once
 /// are faster than one, so not all in one.
-const PART_BLOCKS: BlockIndex = 32;
+pub(super) const PART_BLOCKS: BlockIndex = 32;
 
 /// How often a read starts over because its blocks were evicted before it came to read them.
 const ROUNDS: usize = 8;
@@ -60,17 +62,44 @@ impl Reader {
     /// The bytes of a range (cut off at the end of the content), fetched as far as necessary.
     pub async fn read(self: &Arc<Self>, range: Range<u64>) -> Result<Vec<u8>> {
         let range = self.clip(range);
+        match self.read_by_cache(range.clone()).await {
+            // The bytes are what counts; that they cannot be kept only costs time.
+            Err(error) if error.kind() == Kind::DiskFull => self.read_past_cache(range).await,
+            result => result,
+        }
+    }
+
+    async fn read_past_cache(&self, range: Range<u64>) -> Result<Vec<u8>> {
+        let _turn = self.content.downloads.turn(0, std::future::ready(())).await;
+        let mut stream = self.content.remote.read(&self.source, range).await?;
+        let mut bytes = Vec::new();
+        while let Some(more) = stream.next().await {
+            bytes.extend_from_slice(&more?);
+        }
+        Ok(bytes)
+    }
+
+    async fn read_by_cache(self: &Arc<Self>, range: Range<u64>) -> Result<Vec<u8>> {
         for _ in 0..ROUNDS {
             if let Some(bytes) = self.read_now(range.clone())? {
                 return Ok(bytes);
             }
             let needed = blocks_of(range.clone());
-            for fetch in self.fetch(needed.clone())? {
+            let fetches = self.fetch(needed.clone())?;
+            for fetch in &fetches {
+                fetch.demand();
+            }
+            for fetch in fetches {
                 let last = needed.end.min(fetch.blocks.end) - 1;
                 fetch.landed(last).await?;
             }
         }
         Err(ContentError::Thrashing)
+    }
+
+    /// How far ahead of a handle to fetch at most: so that what came ahead of several is not evicted before they read it.
+    pub fn window(&self) -> u64 {
+        self.content.cache.reach() / 4
     }
 
     /// Begins to fetch what of a range (cut off at the end of the content) is neither here nor under way, and does not wait.

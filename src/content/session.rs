@@ -17,7 +17,7 @@ const SLACK: u64 = 1024 * 1024;
 
 /// The reading of one handle.
 ///
-/// Invariant: `window` is 0 (no reading on seen) or between the two limits.
+/// Invariant: `window` is 0 (no reading on seen) or at most the largest.
 #[derive(Debug, Default)]
 pub struct Session {
     /// The end of the furthest read so far, since reading on began.
@@ -29,8 +29,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// Notes a read, and says which bytes beyond it should be fetched now. May be empty; may pass the end of the file.
-    pub fn advance(&mut self, read: &Range<u64>) -> Range<u64> {
+    /// Notes a read, and says which bytes beyond it should be fetched now, no further ahead than `most`. May be empty; may pass
+    /// the end of the file.
+    pub fn advance(&mut self, read: &Range<u64>, most: u64) -> Range<u64> {
         let begins = self.expected == 0 && read.start == 0;
         let goes_on = self.expected > 0 && read.start <= self.expected + SLACK && read.end + SLACK >= self.expected;
         if begins {
@@ -43,6 +44,7 @@ impl Session {
         } else if self.window == 0 {
             self.window = FIRST_WINDOW;
         }
+        self.window = self.window.min(most);
         self.expected = self.expected.max(read.end);
         self.asked = self.asked.max(self.expected);
         // Ask for more when half of the window is used up, so that requests are large and the pipe never runs dry.
@@ -70,7 +72,7 @@ mod tests {
         let mut largest = 0;
         while at < 1 << 30 {
             let read = at..at + 128 * KIB;
-            let ahead = session.advance(&read);
+            let ahead = session.advance(&read, u64::MAX);
             if !ahead.is_empty() {
                 assert!(ahead.start >= asked, "{ahead:?} was asked for up to {asked}");
                 asked = ahead.end;
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn a_header_read_fetches_little() {
         let mut session = Session::default();
-        assert!(session.advance(&(0..128 * KIB)).end <= 2 * KIB * KIB);
+        assert!(session.advance(&(0..128 * KIB), u64::MAX).end <= 2 * KIB * KIB);
     }
 
     #[test]
@@ -93,16 +95,16 @@ mod tests {
         let mut session = Session::default();
         for at in [700, 3, 512, 90, 1] {
             let at = at * 1024 * KIB * 3;
-            assert!(session.advance(&(at..at + 4096)).is_empty());
+            assert!(session.advance(&(at..at + 4096), u64::MAX).is_empty());
         }
     }
 
     #[test]
     fn requests_that_overtake_each_other_still_read_on() {
         let mut session = Session::default();
-        session.advance(&(0..128 * KIB));
-        session.advance(&(256 * KIB..384 * KIB));
-        session.advance(&(128 * KIB..256 * KIB));
+        session.advance(&(0..128 * KIB), u64::MAX);
+        session.advance(&(256 * KIB..384 * KIB), u64::MAX);
+        session.advance(&(128 * KIB..256 * KIB), u64::MAX);
         assert!(session.window >= FIRST_WINDOW);
     }
 }

@@ -147,7 +147,7 @@ impl Fs {
             },
             Bytes::Revision(reader) => {
                 let now = reader.read_now(range.clone());
-                let ahead = handle.session.lock().advance(&range);
+                let ahead = handle.session.lock().advance(&range, reader.window());
                 if let Ok(bytes) = &now
                     && !(ahead.is_empty() && bytes.is_some())
                 {

@@ -1,24 +1,17 @@
 //! The end: no more changes, and everything to the drive.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::running::Running;
-use crate::control::{Ending, Left};
+use crate::control::Left;
 use crate::tree::Ino;
 
-/// Stops changes and waits for the drive, no longer than was asked. Says what is left.
-pub(super) async fn drain(running: &Arc<Running>, ending: &Ending) -> Left {
+/// Stops changes and waits for the drive, as long as it takes. To bound the wait, drop the future.
+pub(super) async fn drain(running: &Arc<Running>) {
     running.close();
-    let flush = running.fs.flush_to_drive(Ino::ROOT);
-    let flushed = match ending.timeout_millis {
-        Some(millis) => tokio::time::timeout(Duration::from_millis(millis), flush).await.ok(),
-        None => Some(flush.await),
-    };
-    if let Some(Err(error)) = flushed {
+    if let Err(error) = running.fs.flush_to_drive(Ino::ROOT).await {
         tracing::error!(%error, "waiting for the drive failed");
     }
-    left(running)
 }
 
 /// What the drive does not have, said in the log too.

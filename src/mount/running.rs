@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mountpoint::Mountpoint;
 use super::{Lock, Ready, drain};
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, Instant, Timestamp};
 use crate::config::MountConfig;
 use crate::control::{
     AsideStatus, CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, Status, Traffic,
@@ -24,11 +24,15 @@ use crate::fs::{Fs, Parts};
 use crate::fuse::Mounted;
 use crate::metrics;
 use crate::server::Server;
+use crate::sys;
 use crate::writeback::Pending;
 
-/// How long the kernel's last requests are waited for after the mount was removed: somebody may still have a file open, whom
-/// there is nothing more to give.
+/// How long the kernel's last requests are waited for after the mount was removed. Whoever still has a file open then loses it
+/// with the process.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long the last answers to commands may take, once all is known that they can be told.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// A mount, from the inside.
 #[derive(Debug)]
@@ -43,9 +47,23 @@ pub(super) struct Running {
     since: Timestamp,
     draining: AtomicBool,
     /// Somebody wants it to end.
-    ask: watch::Sender<Option<Ending>>,
+    ask: watch::Sender<Option<Wait>>,
     /// It has ended, with this left.
     pub(super) ended: watch::Sender<Option<Left>>,
+}
+
+/// How long those who want the end wait for the drive. Of several, the shortest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wait {
+    Until(Instant),
+    AsLongAsItTakes,
+}
+
+impl From<Ending> for Wait {
+    fn from(ending: Ending) -> Self {
+        let until = ending.timeout_millis.and_then(|millis| Instant::now().checked_add(Duration::from_millis(millis)));
+        until.map_or(Self::AsLongAsItTakes, Self::Until)
+    }
 }
 
 /// A mount, from the outside: what must be stopped at the end.
@@ -123,6 +141,43 @@ impl Running {
         pending.into_iter().take(LISTED).map(item).collect()
     }
 
+    /// Completes when somebody who wants the end does not wait for the drive any longer.
+    async fn out_of_patience(&self) {
+        let mut asked = self.ask.subscribe();
+        loop {
+            let wait = *asked.borrow_and_update();
+            let over = async {
+                match wait {
+                    Some(Wait::Until(until)) => tokio::time::sleep_until(until.into()).await,
+                    _ => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => return,
+                _ = asked.changed() => {}
+            }
+        }
+    }
+
+    async fn flush_below(self: &Arc<Self>, path: &str) -> Result<Left, String> {
+        let node = self.fs.resolve(path).await.map_err(|error| format!("{path}: {error}"))?;
+        let left = self.fs.flush_to_drive(node.ino).await.map_err(|error| error.to_string())?;
+        if left.is_empty() {
+            return Ok(Left::default());
+        }
+        let pending = self.parts.writeback.pending().map_err(|error| error.to_string())?;
+        let pending: Vec<_> = pending.into_iter().filter(|item| left.contains(&item.ino)).collect();
+        let bytes = pending.iter().map(|item| item.bytes).sum();
+        Ok(Left { entries: pending.len(), bytes, items: self.items(pending) })
+    }
+
+    /// Waits for the end; says what is left then.
+    async fn end(&self) -> Result<Left, String> {
+        let mut ended = self.ended.subscribe();
+        let left = ended.wait_for(Option::is_some).await.map_err(|error| error.to_string())?;
+        Ok(left.clone().unwrap_or_default())
+    }
+
     /// What is left when waiting for the drive has ended.
     pub(super) fn left(&self) -> Result<Left, String> {
         let unsent = self.unsent()?;
@@ -168,25 +223,20 @@ impl Controlled for Running {
 
     fn flush(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Left, String>> {
         async move {
-            let node = self.fs.resolve(&scope.path).await.map_err(|error| format!("{}: {error}", scope.path))?;
-            let left = self.fs.flush_to_drive(node.ino).await.map_err(|error| error.to_string())?;
-            if left.is_empty() {
-                return Ok(Left::default());
+            tokio::select! {
+                left = self.flush_below(&scope.path) => left,
+                // Nothing is sent any more.
+                left = self.end() => left,
             }
-            let pending = self.parts.writeback.pending().map_err(|error| error.to_string())?;
-            let pending: Vec<_> = pending.into_iter().filter(|item| left.contains(&item.ino)).collect();
-            let bytes = pending.iter().map(|item| item.bytes).sum();
-            Ok(Left { entries: pending.len(), bytes, items: self.items(pending) })
         }
         .boxed()
     }
 
     fn unmount(self: Arc<Self>, ending: Ending) -> BoxFuture<'static, Result<Left, String>> {
         async move {
-            let mut ended = self.ended.subscribe();
-            self.ask.send_replace(Some(ending));
-            let left = ended.wait_for(Option::is_some).await.map_err(|error| error.to_string())?;
-            Ok(left.clone().unwrap_or_default())
+            let wait = Wait::from(ending);
+            self.ask.send_modify(|asked| *asked = Some(asked.map_or(wait, |before| before.min(wait))));
+            self.end().await
         }
         .boxed()
     }
@@ -204,31 +254,26 @@ impl Mount {
     }
 
     /// Waits until somebody wants the mount to end: a command, a signal, or whoever removed it.
-    pub(super) async fn until_end(&mut self) -> Ending {
+    pub(super) async fn until_end(&self) {
         let mut asked = self.running.ask.subscribe();
         tokio::select! {
-            ending = asked.wait_for(Option::is_some) => ending.ok().and_then(|ending| ending.clone()).unwrap_or_default(),
-            name = end_signal() => {
-                tracing::info!(signal = name, "ending");
-                Ending::default()
-            }
-            () = self.running.gone.cancelled() => {
-                tracing::info!("the mount was removed; sending what is left");
-                Ending::default()
-            }
+            _ = asked.wait_for(Option::is_some) => tracing::info!("ending, as was asked"),
+            name = end_signal() => tracing::info!(signal = name, "ending"),
+            () = hangup() => tracing::info!("the terminal is gone; ending"),
+            () = self.running.gone.cancelled() => tracing::info!("the mount was removed; sending what is left"),
         }
     }
 
-    /// Drains, unmounts, and stops everything.
-    pub(super) async fn finish(mut self, ending: Ending) -> Left {
-        let left = tokio::select! {
-            left = drain::drain(&self.running, &ending) => left,
-            // Whoever says so twice does not want to wait. Nothing is lost by it.
-            name = end_signal() => {
-                tracing::warn!(signal = name, "not waiting for the drive any longer");
-                drain::left(&self.running)
-            }
-        };
+    /// Drains, unmounts, and stops everything. The cache folder is ours until the process ends.
+    pub(super) async fn finish(mut self) -> Left {
+        tokio::select! {
+            () = drain::drain(&self.running) => {}
+            () = self.running.out_of_patience() => tracing::warn!("the time to wait for the drive is over"),
+            // Whoever says so twice does not want to wait. Nothing is lost by it. (A terminal that goes away may say so twice by
+            // itself, so that does not count.)
+            name = end_signal() => tracing::warn!(signal = name, "not waiting for the drive any longer"),
+        }
+        let left = drain::left(&self.running);
         if let Err(error) = self.running.mountpoint.unmount() {
             tracing::error!(%error, "not unmounted");
         }
@@ -238,7 +283,7 @@ impl Mount {
                 Ok(Ok(Ok(()))) => {}
                 Ok(Ok(Err(error))) => tracing::warn!(%error, "the kernel session ended with an error"),
                 Ok(Err(error)) => tracing::error!(%error, "the kernel session panicked"),
-                Err(_) => tracing::warn!("somebody still has a file of the mount open; leaving them to it"),
+                Err(_) => tracing::warn!("somebody still has a file of the mount open, and cannot use it any more"),
             }
         }
         self.end.cancel();
@@ -247,15 +292,16 @@ impl Mount {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
-        // From here on the cache folder is somebody else's; so whoever waits for the end is told after this.
+        // Whoever comes next makes one of their own.
         let _absent = std::fs::remove_file(self.running.config.control_socket());
-        drop(self.lock);
+        self.lock.keep();
         self.running.ended.send_replace(Some(left.clone()));
         self.answering.cancel();
-        match self.serving.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "control socket"),
-            Err(error) => tracing::error!(%error, "control socket"),
+        match tokio::time::timeout(LAST_ANSWERS, self.serving).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "control socket"),
+            Ok(Err(error)) => tracing::error!(%error, "control socket"),
+            Err(_) => tracing::warn!("somebody asks something and does not wait for the answer"),
         }
         left
     }
@@ -263,17 +309,27 @@ impl Mount {
 
 /// Waits for a signal that means the end.
 async fn end_signal() -> &'static str {
-    let wait = |kind: SignalKind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(error) => {
-                tracing::error!(%error, "a signal cannot be waited for");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
     tokio::select! {
-        () = wait(SignalKind::terminate()) => "SIGTERM",
-        () = wait(SignalKind::interrupt()) => "SIGINT",
+        () = received(SignalKind::terminate()) => "SIGTERM",
+        () = received(SignalKind::interrupt()) => "SIGINT",
+    }
+}
+
+/// Waits for the end of the terminal, unless the process was told not to care (`nohup`).
+async fn hangup() {
+    let hangup = SignalKind::hangup();
+    if sys::is_ignored(hangup.as_raw_value()) {
+        return std::future::pending().await;
+    }
+    received(hangup).await;
+}
+
+async fn received(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(error) => {
+            tracing::error!(%error, "a signal cannot be waited for");
+            std::future::pending::<()>().await;
+        }
     }
 }

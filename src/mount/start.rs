@@ -34,8 +34,9 @@ const HASTE: Duration = Duration::from_secs(5);
 /// How much longer than the network a program waits for an answer: so that it hears why there is none.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a daemon that was told to end may still hold the cache folder.
-const HANDOVER: Duration = Duration::from_secs(2);
+/// How long a daemon that was told to end may still hold the cache folder: it says that it is unmounted just before its process
+/// ends.
+const HANDOVER: Duration = Duration::from_secs(5);
 
 /// The drive that is to be mounted.
 struct Drive {

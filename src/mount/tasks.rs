@@ -42,8 +42,11 @@ pub(super) async fn keep_house(running: Arc<Running>, end: CancellationToken) {
     }
 }
 
-/// Writes down what is only in memory, and could be made again.
+/// Writes down what is only in memory, and could be made again; gives disk space back that others want.
 pub(super) fn put_down(running: &Running) {
+    if let Err(error) = running.parts.content.cache().give_way() {
+        tracing::warn!(%error, "the cache could not give disk space back");
+    }
     if let Err(error) = running.parts.content.cache().persist() {
         tracing::warn!(%error, "what is cached could not be written down");
     }

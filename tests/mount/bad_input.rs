@@ -142,6 +142,17 @@ fn a_cache_folder_that_cannot_be_used_is_told_why_and_left_alone() {
     assert_eq!(crate::machine::read(machine.cache()), b"precious");
     fs::remove_file(machine.cache()).expect("removes");
 
+    // Of something else, or of everybody.
+    fs::create_dir(machine.cache()).expect("makes");
+    write(machine.cache().join("precious"), b"precious");
+    refused(&machine.try_mount(&cloud), 6, &["precious", "--cache-dir"]);
+    assert_eq!(crate::machine::names(machine.cache()), ["precious"]);
+    fs::remove_file(machine.cache().join("precious")).expect("removes");
+    fs::set_permissions(machine.cache(), fs::Permissions::from_mode(0o1777)).expect("opens it to all");
+    refused(&machine.try_mount(&cloud), 6, &["other users", "--cache-dir"]);
+    assert_eq!(fs::metadata(machine.cache()).expect("stat").permissions().mode() & 0o7777, 0o1777);
+    fs::remove_dir(machine.cache()).expect("nothing was left in it");
+
     // In use.
     machine.mount(&cloud);
     let other = Machine::new();
@@ -210,4 +221,14 @@ fn the_files_of_a_mount_are_closed_to_others() {
         assert_eq!(mode(&machine.cache().join(file)), 0o600, "{file}");
     }
     assert_eq!(mode(&cloud.token_file()), 0o600);
+
+    // A folder that was there is left as it was; what is put into it is closed.
+    let machine = Machine::new();
+    fs::create_dir(machine.cache()).expect("makes");
+    fs::set_permissions(machine.cache(), fs::Permissions::from_mode(0o755)).expect("sets the mode");
+    machine.mount(&cloud);
+    assert_eq!(mode(&machine.cache()), 0o755);
+    for file in ["state.db", "blocks", "staging"] {
+        assert_eq!(mode(&machine.cache().join(file)) & 0o077, 0, "{file}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Mounting, unmounting, and what is in between.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -61,8 +61,59 @@ fn an_end_with_a_deadline_says_what_is_left_and_the_next_mount_sends_it() {
     assert_eq!(cloud.content(&cloud.id("left behind")), b"kept");
 }
 
-/// A process that lives in the mount.
+#[test]
+fn the_daemon_ends_with_its_mount_even_if_somebody_has_a_file_open() {
+    let cloud = Cloud::start();
+    cloud.upload("file", &cloud.root(), &bytes(1, 8_000_000));
+    let machine = Machine::with(&cloud);
+    let open = fs::File::open(machine.at("file")).expect("opens");
+    let mut first = [0; 1000];
+    open.read_exact_at(&mut first, 0).expect("reads");
+    let pid = machine.pid();
+    machine.unmount();
+    wait_for_end(pid);
+    let refused = open.read_exact_at(&mut first, 7_000_000).expect_err("there is nobody to read from");
+    assert_eq!(refused.raw_os_error(), Some(libc::ENOTCONN), "{refused}");
+    machine.mount(&cloud);
+    assert!(read(machine.at("file")) == bytes(1, 8_000_000));
+}
+
+#[test]
+fn of_several_who_want_the_end_the_least_patient_counts_and_nobody_waits_longer() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("sent"), b"sent");
+    machine.flush();
+    cloud.kill();
+    write(machine.at("left behind"), b"kept");
+    let pid = machine.pid();
+    let start = |command: &str| {
+        Inside(Command::new(PROGRAM).arg(command).arg(machine.drive()).stderr(Stdio::piped()).spawn().expect("starts"))
+    };
+    let flush = start("flush");
+    let mut patient = start("unmount");
+    eventually("it is about to end", || (machine.status()["state"] == "draining").then_some(()));
+    patient.0.kill().expect("is given up");
+    let unmount = run(Command::new(PROGRAM).args(["unmount", "--timeout", "500ms"]).arg(machine.drive()));
+    assert_eq!(unmount.status.code(), Some(5), "{}", said(&unmount));
+    wait_for_end(pid);
+    let flush = flush.output();
+    assert_eq!(flush.status.code(), Some(5), "{}", said(&flush));
+    assert!(said(&flush).contains("left behind"), "{}", said(&flush));
+}
+
+/// A process that lives in the mount, or beside it.
 struct Inside(std::process::Child);
+
+impl Inside {
+    /// Waits for its end.
+    fn output(mut self) -> std::process::Output {
+        let mut stderr = Vec::new();
+        let pipe = self.0.stderr.as_mut().expect("piped");
+        std::io::Read::read_to_end(pipe, &mut stderr).expect("reads");
+        std::process::Output { status: self.0.wait().expect("ends"), stdout: Vec::new(), stderr }
+    }
+}
 
 impl Drop for Inside {
     fn drop(&mut self) {
@@ -158,27 +209,43 @@ fn a_mount_without_the_right_to_change_sends_no_change() {
     assert_eq!(cloud.content(&cloud.id("file")), b"theirs");
 }
 
-#[test]
-fn a_mount_in_the_foreground_says_when_it_is_ready_and_ends_with_ctrl_c() {
-    let cloud = Cloud::start();
-    let machine = Machine::new();
-    let mut command = Command::new(PROGRAM);
-    command
-        .args(["mount", "--foreground", &cloud.url])
-        .arg(machine.drive())
-        .arg("--token-file")
-        .arg(cloud.token_file());
-    command.arg("--cache-dir").arg(machine.cache()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut process = command.spawn().expect("starts");
+/// A mount in the foreground, started by a shell that says `before` first.
+fn in_the_foreground(machine: &Machine, cloud: &Cloud, before: &str) -> Inside {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), PROGRAM]);
+    command.args(["mount", "--foreground", &cloud.url]).arg(machine.drive());
+    command.arg("--token-file").arg(cloud.token_file()).arg("--cache-dir").arg(machine.cache());
+    let mut process =
+        Inside(command.stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0).spawn().expect("starts"));
     let mut line = String::new();
-    let output = process.stdout.take().expect("piped");
+    let output = process.0.stdout.take().expect("piped");
     std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).expect("reads");
     assert!(line.starts_with("mounted http://"), "{line}");
-    write(machine.at("file"), b"x");
-    signal(i32::try_from(process.id()).expect("pid"), "INT");
-    assert!(process.wait().expect("ends").success());
-    assert_eq!(cloud.content(&cloud.id("file")), b"x");
-    assert!(!is_mounted(&machine));
+    process
+}
+
+#[test]
+fn a_mount_in_the_foreground_says_when_it_is_ready_and_ends_with_ctrl_c_or_its_terminal() {
+    let cloud = Cloud::start();
+    for name in ["INT", "HUP"] {
+        let machine = Machine::new();
+        let mut process = in_the_foreground(&machine, &cloud, "true");
+        write(machine.at(name), b"x");
+        signal(i32::try_from(process.0.id()).expect("pid"), name);
+        assert!(process.0.wait().expect("ends").success(), "{name}");
+        assert_eq!(cloud.content(&cloud.id(name)), b"x");
+        assert!(!is_mounted(&machine));
+    }
+    // Unless it was told to outlive the terminal.
+    let machine = Machine::new();
+    let mut process = in_the_foreground(&machine, &cloud, "trap '' HUP");
+    let pid = i32::try_from(process.0.id()).expect("pid");
+    signal(pid, "HUP");
+    write(machine.at("later"), b"x");
+    machine.flush();
+    assert_eq!(machine.status()["state"], "mounted");
+    signal(pid, "TERM");
+    assert!(process.0.wait().expect("ends").success());
 }
 
 #[test]

@@ -52,13 +52,13 @@ impl Machine {
     }
 
     pub(crate) fn try_mount(&self, cloud: &Cloud) -> Output {
-        let token = cloud.token_file();
+        self.try_mount_at(self.url.as_ref().unwrap_or(&cloud.url), &cloud.token_file())
+    }
+
+    /// Mounts the drive at an address.
+    pub(crate) fn try_mount_at(&self, url: &str, token: &Path) -> Output {
         let mut command = Command::new(PROGRAM);
-        command
-            .args(["mount", self.url.as_ref().unwrap_or(&cloud.url)])
-            .arg(self.drive())
-            .arg("--token-file")
-            .arg(token);
+        command.args(["mount", url]).arg(self.drive()).arg("--token-file").arg(token);
         command.arg("--cache-dir").arg(self.cache()).args(&self.arguments);
         run(&mut command)
     }

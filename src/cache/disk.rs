@@ -1,0 +1,68 @@
+//! The disk that the cache is on. It belongs to others too: unsent content, the journal, every other program of the machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::clock::Instant;
+use crate::sys;
+
+/// What the cache leaves free.
+const RESERVE: u64 = 256 * 1024 * 1024;
+
+/// Of a small disk it leaves one part in so many.
+const RESERVE_PART: u64 = 20;
+
+/// How long a look at the disk is good for. What the cache does meanwhile is counted here: some file systems take their time to
+/// show what was given back.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How much of the disk is free.
+#[derive(Debug)]
+pub(super) struct Disk {
+    dir: PathBuf,
+    seen: Mutex<Option<Seen>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    at: Instant,
+    free: u64,
+    reserve: u64,
+}
+
+impl Disk {
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self { dir, seen: Mutex::new(None) }
+    }
+
+    /// How many bytes are free beyond those that are left to others; `None` if too few are.
+    pub(super) fn spare(&self) -> Option<u64> {
+        let mut seen = self.seen.lock();
+        let fresh = seen.filter(|seen| seen.at.elapsed() < FRESH);
+        let now = fresh.unwrap_or_else(|| {
+            // A disk that does not tell has to say itself when it is full.
+            let (free, total) = sys::disk_space(&self.dir).unwrap_or((u64::MAX, u64::MAX));
+            Seen { at: Instant::now(), free, reserve: RESERVE.min(total / RESERVE_PART) }
+        });
+        *seen = Some(now);
+        now.free.checked_sub(now.reserve)
+    }
+
+    /// Bytes are about to be written.
+    pub(super) fn take(&self, bytes: u64) {
+        self.change(|free| free.saturating_sub(bytes));
+    }
+
+    /// Bytes were given back.
+    pub(super) fn give_back(&self, bytes: u64) {
+        self.change(|free| free.saturating_add(bytes));
+    }
+
+    fn change(&self, change: impl FnOnce(u64) -> u64) {
+        if let Some(seen) = self.seen.lock().as_mut() {
+            seen.free = change(seen.free);
+        }
+    }
+}

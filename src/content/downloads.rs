@@ -1,0 +1,202 @@
+//! Whose turn it is to fetch: what somebody waits for comes before what may be of use.
+//!
+//! Read-ahead leaves some requests free for those who wait, and takes no more of the line than it can give back soon: what is
+//! under way ahead, over the whole mount, is what arrives in about [`AHEAD`]. On a fast line that is a lot, on a slow one
+//! little, so that a small file is not kept waiting by the windows of large ones.
+
+use std::future::Future;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::reader::PART_BLOCKS;
+use crate::cache::{BLOCK, BlockIndex};
+use crate::clock::Instant;
+
+/// Requests under way at one time for whoever comes first.
+const SHARED: usize = 12;
+
+/// And for those who wait, besides.
+const RESERVED: usize = 4;
+
+/// Read-ahead under way is what arrives in this time. Far longer than the delay of any network, so that it never runs dry.
+const AHEAD: Duration = Duration::from_secs(2);
+
+/// But at least this many blocks: two requests, so that one is under way when the other ends.
+const LEAST_AHEAD: u32 = 2 * PART_BLOCKS;
+
+/// And at most this many.
+const MOST_AHEAD: u32 = 32 * PART_BLOCKS;
+
+/// How often the pace is measured.
+const TICK: Duration = Duration::from_millis(250);
+
+/// All requests for content of one mount.
+#[derive(Debug)]
+pub(super) struct Downloads {
+    shared: Semaphore,
+    reserved: Semaphore,
+    /// Blocks that may be under way ahead.
+    ahead: Semaphore,
+    pace: Mutex<Pace>,
+}
+
+/// How fast blocks arrive.
+#[derive(Debug)]
+struct Pace {
+    since: Instant,
+    bytes: u64,
+    /// How many blocks may be under way ahead.
+    target: u32,
+    /// How many permits there are for that: more than the target until they are given back.
+    permits: u32,
+}
+
+/// The right to make one request.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    downloads: &'a Downloads,
+    _slot: SemaphorePermit<'a>,
+    ahead: Option<SemaphorePermit<'a>>,
+}
+
+impl Default for Downloads {
+    fn default() -> Self {
+        let pace = Pace { since: Instant::now(), bytes: 0, target: LEAST_AHEAD, permits: LEAST_AHEAD };
+        Self {
+            shared: Semaphore::new(SHARED),
+            reserved: Semaphore::new(RESERVED),
+            ahead: Semaphore::new(LEAST_AHEAD as usize),
+            pace: Mutex::new(pace),
+        }
+    }
+}
+
+impl Downloads {
+    /// Waits for the turn of a request for so many blocks. It is read-ahead until `demanded` completes.
+    pub(super) async fn turn(&self, blocks: BlockIndex, demanded: impl Future<Output = ()>) -> Turn<'_> {
+        tokio::select! {
+            biased;
+            () = demanded => self.turn_on_demand().await,
+            turn = self.turn_ahead(blocks) => turn,
+        }
+    }
+
+    async fn turn_on_demand(&self) -> Turn<'_> {
+        let slot = tokio::select! {
+            biased;
+            slot = self.shared.acquire() => slot,
+            slot = self.reserved.acquire() => slot,
+        };
+        Turn { downloads: self, _slot: slot.expect("never closed"), ahead: None }
+    }
+
+    async fn turn_ahead(&self, blocks: BlockIndex) -> Turn<'_> {
+        let ahead = self.ahead.acquire_many(blocks.min(LEAST_AHEAD)).await.expect("never closed");
+        let slot = self.shared.acquire().await.expect("never closed");
+        Turn { downloads: self, _slot: slot, ahead: Some(ahead) }
+    }
+
+    /// Notes that bytes have arrived.
+    pub(super) fn landed(&self, bytes: u64) {
+        self.landed_at(bytes, Instant::now());
+    }
+
+    fn landed_at(&self, bytes: u64, now: Instant) {
+        let mut pace = self.pace.lock();
+        pace.bytes += bytes;
+        let took = now.saturating_duration_since(pace.since);
+        if took < TICK {
+            return;
+        }
+        let in_time = u128::from(pace.bytes) * AHEAD.as_millis() / took.as_millis() / u128::from(BLOCK);
+        let in_time = u32::try_from(in_time).unwrap_or(u32::MAX);
+        // A pause between two answers is not a slow line: down only step by step.
+        pace.target = in_time.max(pace.target / 2).clamp(LEAST_AHEAD, MOST_AHEAD);
+        (pace.since, pace.bytes) = (now, 0);
+        let (more, fewer) = (pace.target.saturating_sub(pace.permits), pace.permits.saturating_sub(pace.target));
+        self.ahead.add_permits(more as usize);
+        // Those in use follow when they are given back.
+        let unused = self.ahead.forget_permits(fewer as usize);
+        pace.permits = pace.permits + more - u32::try_from(unused).unwrap_or(fewer);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Some(mut ahead) = self.ahead.take() else { return };
+        let mut pace = self.downloads.pace.lock();
+        let excess =
+            u32::try_from(ahead.num_permits()).unwrap_or(u32::MAX).min(pace.permits.saturating_sub(pace.target));
+        if let Some(excess) = ahead.split(excess as usize) {
+            excess.forget();
+        }
+        pace.permits -= excess;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn ahead(downloads: &Downloads, blocks: BlockIndex) -> Option<Turn<'_>> {
+        downloads.turn(blocks, pending()).now_or_never()
+    }
+
+    /// All that may be under way ahead at one time.
+    fn fill(downloads: &Downloads, blocks: BlockIndex) -> Vec<Turn<'_>> {
+        std::iter::from_fn(|| ahead(downloads, blocks)).collect()
+    }
+
+    #[test]
+    fn whoever_waits_goes_before_any_read_ahead() {
+        let downloads = Downloads::default();
+        let under_way = fill(&downloads, 1);
+        assert_eq!(under_way.len(), SHARED);
+        let waited_for: Vec<_> = std::iter::from_fn(|| downloads.turn(PART_BLOCKS, ready(())).now_or_never()).collect();
+        assert_eq!(waited_for.len(), RESERVED);
+        drop(under_way);
+        assert!(downloads.turn(PART_BLOCKS, ready(())).now_or_never().is_some(), "any request will do for it");
+    }
+
+    #[tokio::test]
+    async fn read_ahead_that_is_waited_for_does_not_wait_in_its_queue() {
+        let downloads = Downloads::default();
+        let _under_way = fill(&downloads, PART_BLOCKS);
+        let (demand, demanded) = oneshot::channel::<()>();
+        let mut turn = Box::pin(downloads.turn(PART_BLOCKS, demanded.map(|_| ())));
+        assert!(turn.as_mut().now_or_never().is_none(), "queued");
+        demand.send(()).expect("waits");
+        turn.await;
+    }
+
+    #[test]
+    fn what_is_under_way_ahead_follows_the_pace() {
+        let downloads = Downloads::default();
+        let size = || fill(&downloads, PART_BLOCKS).len();
+        assert_eq!(size(), 2);
+        let mut now = Instant::now();
+        let mut tick = |bytes| {
+            now += TICK;
+            downloads.landed_at(bytes, now);
+        };
+        tick(8 << 20);
+        assert_eq!(size(), 8, "64 MiB in two seconds");
+        tick(1 << 30);
+        assert_eq!(size(), SHARED);
+        assert_eq!(downloads.ahead.available_permits(), MOST_AHEAD as usize);
+
+        let under_way = fill(&downloads, PART_BLOCKS);
+        (0..10).for_each(|_| tick(500_000));
+        assert!(ahead(&downloads, 1).is_none());
+        drop(under_way);
+        assert_eq!(downloads.ahead.available_permits(), LEAST_AHEAD as usize, "what was granted is taken back");
+        assert_eq!(size(), 2);
+    }
+}
