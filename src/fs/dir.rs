@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Answer, Entry, Fs, NodeId, Result};
+use super::{Answer, Entry, Fs, Locks, NodeId, Result};
 use crate::error::Kind;
 use crate::tree::{Ino, Node, NodeKind};
 
@@ -88,10 +88,11 @@ impl Fs {
             Err(error) => return Answer::Now(Err(error)),
         }
         let (fs, name) = (Arc::clone(self), name.to_owned());
-        Answer::later(async move {
+        let answer = Answer::later(async move {
             fs.tree.list(folder.ino()).await?;
             fs.lookup_now(folder, &name)?.ok_or_else(|| Kind::NotFound.into())
-        })
+        });
+        answer.holding(|| self.hold(Locks::Lookup(folder)))
     }
 
     /// The entry, as far as the tree knows; `None` if the folder must be listed to tell.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::convert;
 use crate::error::Kind;
-use crate::fs::{Answer, Caching, Caller, Fs, OpenFlags, Result, SetAttr};
+use crate::fs::{Answer, Caching, Caller, Fs, Locks, OpenFlags, Result, SetAttr};
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -64,9 +64,11 @@ impl Adapter {
         match answer {
             Ok(Answer::Now(Ok(value))) => give(reply, value),
             Ok(Answer::Now(Err(error))) => reply.refuse(operation, &error),
-            Ok(Answer::Later(future)) => {
+            Ok(Answer::Later(future, hold)) => {
                 let patience = self.fs.patience();
                 self.runtime.spawn(async move {
+                    // Until after the reply.
+                    let _hold = hold;
                     match tokio::time::timeout(patience, AssertUnwindSafe(future).catch_unwind()).await {
                         Ok(Ok(Ok(value))) => give(reply, value),
                         Ok(Ok(Err(error))) => reply.refuse(operation, &error),
@@ -328,7 +330,7 @@ impl Filesystem for Adapter {
     fn read(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -336,7 +338,8 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.respond("read", reply, |fs| fs.read(fh.0, offset, size), |reply, bytes| reply.data(&bytes));
+        let read = |fs: &Arc<Fs>| fs.read(fh.0, offset, size).holding(|| fs.hold(Locks::These(vec![convert::id(ino)])));
+        self.respond("read", reply, read, |reply, bytes| reply.data(&bytes));
     }
 
     fn write(
@@ -442,9 +445,12 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsyncdir(&self, _request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
         let runtime = self.runtime.clone();
-        self.respond("fsyncdir", reply, |fs| off_thread(&runtime, fs, |fs| fs.fsyncdir()), |reply, ()| reply.ok());
+        let sync = |fs: &Arc<Fs>| {
+            off_thread(&runtime, fs, |fs| fs.fsyncdir()).holding(|| fs.hold(Locks::These(vec![convert::id(ino)])))
+        };
+        self.respond("fsyncdir", reply, sync, |reply, ()| reply.ok());
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
@@ -595,5 +601,6 @@ fn off_thread<T: Send + 'static>(
     let task = runtime.spawn_blocking(move || work(&fs));
     Answer::Later(
         async move { task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) }.boxed(),
+        None,
     )
 }

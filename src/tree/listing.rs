@@ -93,20 +93,32 @@ impl Tree {
             // Not on the drive, so all there can be in it is here.
             return self.state.write(|tx| Ok(nodes::set_listed(tx, folder.ino, true)?));
         };
+        let mut names = Vec::new();
+        let result = self.list_pages(folder, id, &mut names).await;
+        // To be told of names, the kernel takes the lock of their folder, and who waits for this listing may have it. So at the
+        // end, when there is nobody to wait for any more.
+        self.tell(Effects { entries: names, ..Effects::default() });
+        result
+    }
+
+    /// Lists, and tells of everything but the names in the folder that changed.
+    async fn list_pages(&self, folder: &Node, id: &FileId, names: &mut Vec<(Ino, String)>) -> Result<()> {
         let mut ids = HashSet::new();
         let mut token = None;
+        let mut tell = |mut effects: Effects| {
+            names.extend(effects.entries.extract_if(.., |(parent, _)| *parent == folder.ino));
+            self.tell(effects);
+        };
         loop {
             let page = self.remote.list(id, token.as_ref()).await?;
-            let effects = self.merge_page(folder, &page)?;
-            self.tell(effects);
+            tell(self.merge_page(folder, &page)?);
             ids.extend(page.items.into_iter().map(|item| item.id));
             token = page.next;
             if token.is_none() {
                 break;
             }
         }
-        let effects = self.finish_listing(folder, &ids)?;
-        self.tell(effects);
+        tell(self.finish_listing(folder, &ids)?);
         Ok(())
     }
 
