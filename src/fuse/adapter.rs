@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -77,6 +78,21 @@ impl Adapter {
                     }
                 });
             }
+            Err(_panic) => reply.panicked(operation),
+        }
+    }
+
+    /// As [`Self::respond`], for what fills its reply at once and piece by piece.
+    fn fill<R: Refuse>(
+        &self,
+        operation: &'static str,
+        mut reply: R,
+        call: impl FnOnce(&Arc<Fs>, &mut R) -> Result<()>,
+        give: impl FnOnce(R),
+    ) {
+        match catch_unwind(AssertUnwindSafe(|| call(&self.fs, &mut reply))) {
+            Ok(Ok(())) => give(reply),
+            Ok(Err(error)) => reply.refuse(operation, &error),
             Err(_panic) => reply.panicked(operation),
         }
     }
@@ -396,27 +412,22 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let id = convert::id(ino);
-        self.respond_now(
-            "readdir",
-            reply,
-            |fs| fs.readdir(id, fh.0, offset),
-            |mut reply, listing| {
-                for entry in listing.entries() {
-                    if reply.add(INodeNo(entry.id.0), entry.next, convert::file_type(entry.kind), entry.name) {
-                        break;
-                    }
+        let list = |fs: &Arc<Fs>, reply: &mut ReplyDirectory| {
+            for entry in fs.readdir(id, fh.0, offset)?.entries() {
+                if reply.add(INodeNo(entry.id.0), entry.next, convert::file_type(entry.kind), entry.name) {
+                    break;
                 }
-                reply.ok();
-            },
-        );
+            }
+            Ok(())
+        };
+        self.fill("readdir", reply, list, ReplyDirectory::ok);
     }
 
     fn readdirplus(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let id = convert::id(ino);
-        let listed = |fs: &Arc<Fs>| Ok((fs.readdir(id, fh.0, offset)?, fs.getattr(id)?.0));
-        self.respond_now("readdirplus", reply, listed, |mut reply, (listing, own)| {
-            for listed in listing.entries() {
-                let entry = self.fs.listed_entry(id, &listed);
+        let list = |fs: &Arc<Fs>, reply: &mut ReplyDirectoryPlus| {
+            let (listing, own) = (fs.readdir(id, fh.0, offset)?, fs.getattr(id)?.0);
+            fs.show_listed(&listing, |listed, entry| {
                 // Of `.` and `..` the kernel wants to know no more than the names.
                 let (attr, attr_ttl, name_ttl) = entry.map_or_else(
                     || (convert::attr(listed.id, &own), Duration::ZERO, Duration::ZERO),
@@ -425,12 +436,10 @@ impl Filesystem for Adapter {
                 // One time for both, so the shorter one.
                 let ttl = attr_ttl.min(name_ttl);
                 let full = reply.add(attr.ino, listed.next, listed.name, &ttl, &attr, GENERATION);
-                if full {
-                    break;
-                }
-            }
-            reply.ok();
-        });
+                if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        };
+        self.fill("readdirplus", reply, list, ReplyDirectoryPlus::ok);
     }
 
     fn releasedir(

@@ -12,9 +12,20 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::merge::Merge;
-use super::{Effects, Ino, Node, Result, Tree, TreeError, nodes};
+use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, nodes};
 use crate::error::Kind;
 use crate::remote::{FileId, Page, RemoteError};
+
+/// An entry of a folder: what a listing says of it.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub ino: Ino,
+    /// What it is.
+    pub kind: NodeKind,
+}
 
 /// Listings under way.
 #[derive(Debug, Default)]
@@ -58,6 +69,17 @@ impl Listings {
 }
 
 impl Tree {
+    /// The entries of a folder, by name.
+    pub fn entries(&self, folder: Ino) -> Result<Vec<Listed>> {
+        let names = self.state.read(|db| nodes::names(db, folder))?;
+        Ok(names.into_iter().map(|(name, ino, kind)| Listed { name, ino, kind }).collect())
+    }
+
+    /// The nodes of a folder with names from `first` to `last`, by name.
+    pub fn nodes_between(&self, folder: Ino, first: &str, last: &str) -> Result<Vec<Node>> {
+        Ok(self.state.read(|db| nodes::children_between(db, folder, first, last))?)
+    }
+
     /// Makes sure that the children of a folder are in the tree. Asks the drive at most once a folder, and not at all for a
     /// folder that the drive does not have yet.
     pub async fn list(self: &Arc<Self>, folder: Ino) -> Result<()> {

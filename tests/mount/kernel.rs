@@ -1,8 +1,9 @@
 //! What the kernel is told, and what it waits for meanwhile.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -119,6 +120,11 @@ fn at_once<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'sta
     begin(work).recv_timeout(SOON).unwrap_or_else(|_| panic!("still waits: {what}"))
 }
 
+fn append(path: &Path, content: &[u8]) {
+    let mut file = OpenOptions::new().append(true).open(path).expect("opens");
+    file.write_all(content).expect("writes");
+}
+
 /// A machine where a rename out of the folder `here` waits for the listing of another: the lookup of the new name does, for
 /// which the kernel has locked both folders.
 fn held_up() -> (Cloud, Way, Machine, Receiver<io::Result<()>>) {
@@ -138,6 +144,46 @@ fn held_up() -> (Cloud, Way, Machine, Receiver<io::Result<()>>) {
     let renamed = begin(move || fs::rename(from, to));
     way.wait();
     (cloud, way, machine, renamed)
+}
+
+#[test]
+fn a_listing_under_way_tells_of_entries_as_they_are_now() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let folder = machine.at("folder");
+    fs::create_dir(&folder).expect("makes");
+    for number in 1000..2500 {
+        write(folder.join(format!("file {number}")), b"0123456789");
+    }
+    // A new mount, so that the kernel knows of no entry but by the listing.
+    machine.unmount();
+    machine.mount(&cloud);
+    let mut listing = fs::read_dir(&folder).expect("lists");
+    let mut listed: Vec<String> = Vec::new();
+    let mut next = |count: usize| {
+        let entries: Vec<fs::DirEntry> = listing.by_ref().take(count).map(|entry| entry.expect("entry")).collect();
+        for entry in &entries {
+            drop(entry.metadata());
+        }
+        listed.extend(entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    };
+    next(5);
+    let grown = folder.join("file 2483");
+    append(&grown, &[b'a'; 100]);
+    fs::remove_file(folder.join("file 2482")).expect("removes");
+    fs::rename(folder.join("file 2481"), folder.join("renamed")).expect("renames");
+    // As editors save.
+    write(folder.join("temporary"), b"saved");
+    fs::rename(folder.join("temporary"), folder.join("file 2480")).expect("renames");
+    next(usize::MAX);
+    assert_eq!(fs::metadata(&grown).expect("stat").len(), 110);
+    assert!(!folder.join("file 2482").exists() && !folder.join("file 2481").exists());
+    append(&grown, b"b");
+    assert_eq!(read(&grown), [&b"0123456789"[..], &[b'a'; 100], b"b"].concat());
+    assert_eq!(read(folder.join("file 2480")), b"saved");
+    assert_eq!(listed.iter().filter(|name| *name == "file 2480").count(), 1, "it was there all the time");
+    assert!(!listed.contains(&"file 2482".to_owned()) && listed.len() >= 1498, "{}", listed.len());
+    fs::create_dir(folder.join("file 2482")).expect("the name is free");
 }
 
 #[test]
