@@ -10,6 +10,9 @@ use crate::error::Kind;
 use crate::tree::{Node, NodeKind};
 use crate::writeback::changes::NewEntry;
 
+/// The longest target of a symbolic link, in bytes: the kernel takes no longer path.
+const TARGET_MAX: u64 = 4095;
+
 /// What may be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
@@ -237,7 +240,15 @@ impl Fs {
         if let Some(target) = node.target {
             return Answer::Now(Ok(target.into_bytes()));
         }
-        // Too long for the drive to keep beside the content: it is the content.
+        // Too long for the drive to keep beside the content: it is the content, and may be anything.
+        if !(1..=TARGET_MAX).contains(&node.size) {
+            tracing::warn!(
+                path = self.tree.path(node.ino).unwrap_or_default(),
+                size = node.size,
+                "no target of a link"
+            );
+            return Answer::err(Kind::Protocol);
+        }
         let Some(reader) = self.reader(&node) else { return Answer::err(Kind::NotFound) };
         let fs = Arc::clone(self);
         let answer = Answer::later(async move {

@@ -282,3 +282,28 @@ fn moving_between_an_alias_and_the_plain_folder_is_done_at_once() {
     eventually("all in it is there", || (names(machine.at("MyDrive/moved")) == ["file"]).then_some(()));
     assert_eq!(read(machine.at("moved/file")), b"content");
 }
+
+#[test]
+fn a_link_whose_target_cannot_be_one_is_refused() {
+    let cloud = Cloud::start();
+    let root = cloud.root();
+    let link = |name: &str, target: &[u8]| {
+        let item = json!({"name": name, "parents": [root], "mimeType": "inode/symlink"});
+        let id = cloud.call("POST", "/drive/v3/files", &[], Some(item))["id"].as_str().expect("id").to_owned();
+        cloud.rewrite(&id, target);
+    };
+    let longest = [b'x'; 4095];
+    link("huge", &vec![b'x'; 30_000_000]);
+    link("long", &[b'x'; 4096]);
+    link("longest", &longest);
+    link("empty", b"");
+    let machine = Machine::with(&cloud);
+    for name in ["huge", "long", "empty"] {
+        let path = machine.at(name);
+        let refused = fs::read_link(&path).expect_err("no target");
+        assert_eq!(refused.raw_os_error(), Some(libc::EIO), "{name}");
+    }
+    assert!(machine.log().contains("no target of a link"), "and the log says why");
+    assert_eq!(machine.status()["traffic"]["downloaded_bytes"], 0, "and nothing of it is fetched");
+    assert_eq!(fs::read_link(machine.at("longest")).expect("reads").as_os_str().len(), 4095);
+}
