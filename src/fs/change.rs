@@ -145,9 +145,7 @@ impl Fs {
                 }
                 let (value, changed) = work(&fs)?;
                 // Not waited for: what is done must not be called failed because the time was up just then.
-                for outdated in outdated(changed) {
-                    fs.revoke.revoke(outdated);
-                }
+                fs.runtime.spawn(fs.revoke.revoke_now(outdated(changed)));
                 Ok(value)
             });
             return answer.holding(|| self.hold(Locks::These(folders)));
