@@ -39,7 +39,7 @@ pub use self::attr::{Attr, SetAttr, Space};
 pub use self::dir::{DirEntry, Listing};
 pub use self::handle::{Caching, OpenFlags};
 pub use self::place::NodeId;
-pub use self::revoke::Revoke;
+pub use self::revoke::{Hold, Locks, Outdated, Revoke};
 pub use self::xattr::CONTROL as CONTROL_XATTR;
 use crate::clock::Instant;
 use crate::content::{Content, ContentError};
@@ -91,13 +91,23 @@ pub type Result<T> = std::result::Result<T, FsError>;
 pub enum Answer<T> {
     /// Here it is.
     Now(Result<T>),
-    /// It takes the network, or the disk, or the kernel; somebody has to wait for it.
-    Later(BoxFuture<'static, Result<T>>),
+    /// It takes the network, or the disk, or the kernel; somebody has to wait for it, and to drop the hold, if any, when it was
+    /// given.
+    Later(BoxFuture<'static, Result<T>>, Option<Hold>),
 }
 
 impl<T: Send + 'static> Answer<T> {
     fn later(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
-        Self::Later(future.boxed())
+        Self::Later(future.boxed(), None)
+    }
+
+    /// If it has to be waited for, with a hold meanwhile.
+    #[must_use]
+    pub fn holding(self, hold: impl FnOnce() -> Hold) -> Self {
+        match self {
+            Self::Now(result) => Self::Now(result),
+            Self::Later(future, _) => Self::Later(future, Some(hold())),
+        }
     }
 
     fn err(kind: Kind) -> Self {
@@ -213,6 +223,11 @@ impl Fs {
     /// How long an answer that is waited for may take.
     pub fn patience(&self) -> Duration {
         self.options.patience
+    }
+
+    /// To be kept by a request that has to be waited for, and for which the kernel has locked this.
+    pub fn hold(&self, locks: Locks) -> Hold {
+        Hold::new(Arc::clone(&self.revoke), locks)
     }
 
     /// From now on there are no changes any more: the mount is ending.

@@ -62,8 +62,17 @@ pub fn mount(
     // Each thread waits in a queue of its own.
     config.clone_fd = true;
     let adapter = Adapter::new(fs, runtime, ended);
-    let session = match mount_directly(mountpoint, options) {
-        Ok(device) => Session::from_fd(adapter, device.into(), config.acl, config)?,
+    let serve = |session: Session<Adapter>| {
+        caches.connect(session.notifier(), session.as_fd().try_clone_to_owned()?);
+        Ok(Mounted { session: session.spawn()? })
+    };
+    match mount_directly(mountpoint, options) {
+        Ok(device) => {
+            let acl = config.acl;
+            let served = Session::from_fd(adapter, device.into(), acl, config).and_then(serve);
+            // A mount that nobody serves must not stay.
+            served.inspect_err(|_| drop(sys::unmount_lazily(mountpoint)))
+        }
         // Not the superuser: the set-uid helper `fusermount3` may.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             config.mount_options = vec![
@@ -75,12 +84,10 @@ pub fn mount(
                 MountOption::NoSuid,
                 if options.read_only { MountOption::RO } else { MountOption::RW },
             ];
-            Session::new(adapter, mountpoint, &config)?
+            Session::new(adapter, mountpoint, &config).and_then(serve)
         }
-        Err(error) => return Err(error),
-    };
-    caches.connect(session.notifier(), session.as_fd().try_clone_to_owned()?);
-    Ok(Mounted { session: session.spawn()? })
+        Err(error) => Err(error),
+    }
 }
 
 /// Mounts without a helper. (`fuser` can do so too, but then the table of mounts does not show whose mount it is.)

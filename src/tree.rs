@@ -14,7 +14,7 @@
 //! There is no table of inodes in memory: the rows are looked up in microseconds, so what the kernel forgets costs nothing.
 
 pub mod follow;
-mod listing;
+pub mod listing;
 pub mod local;
 pub mod merge;
 mod names;
@@ -326,11 +326,6 @@ impl Tree {
     /// The entry of a name in a folder. Ask for the folder to be [listed](Self::list) before believing a `None`.
     pub fn child(&self, parent: Ino, name: &str) -> Result<Option<Node>> {
         Ok(self.state.read(|db| nodes::by_name(db, parent, name))?)
-    }
-
-    /// All entries of a folder, by name.
-    pub fn children(&self, parent: Ino) -> Result<Vec<Node>> {
-        Ok(self.state.read(|db| nodes::children(db, parent))?)
     }
 
     /// Keeps the log of the database short. Blocks on the disk.

@@ -19,6 +19,8 @@ mod crash;
 mod elsewhere;
 #[path = "mount/files.rs"]
 mod files;
+#[path = "mount/kernel.rs"]
+mod kernel;
 #[path = "mount/life.rs"]
 mod life;
 #[path = "mount/limits.rs"]

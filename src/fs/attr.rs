@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Answer, Entry, Fs, NodeId, Result, TTL};
+use super::{Answer, Entry, Fs, NodeId, Outdated, Result, TTL};
 use crate::clock::{self, Instant, Timestamp};
 use crate::error::Kind;
 use crate::remote::Quota;
@@ -125,10 +125,9 @@ impl Fs {
         }
         let result = self.setattr_now(id, set);
         if id.is_alias() && result.is_ok() {
-            self.revoke.attributes(id.ino().into());
-            let done = self.revoke.done();
+            let revoked = self.revoke.revoke_now(vec![Outdated::Attributes(id.ino().into())]);
             return Answer::later(async move {
-                done.await;
+                revoked.await;
                 result
             });
         }

@@ -5,16 +5,33 @@ use std::sync::Arc;
 use super::attr::{FILE_MODE, FOLDER_MODE};
 use super::dir::name;
 use super::handle::{Bytes, OpenFlags};
-use super::{Answer, Caller, Entry, Fs, FsError, NodeId, Result};
+use super::{Answer, Caller, Entry, Fs, FsError, Locks, NodeId, Outdated, Result};
 use crate::error::Kind;
 use crate::tree::{Node, NodeKind};
 use crate::writeback::changes::NewEntry;
+
+/// The longest target of a symbolic link, in bytes: the kernel takes no longer path.
+const TARGET_MAX: u64 = 4095;
 
 /// What may be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
     Folder,
     Other,
+}
+
+/// What the kernel remembers and should not after it changed these names, if it did so through an alias.
+fn outdated(changed: Vec<(NodeId, String)>) -> Vec<Outdated> {
+    if !changed.iter().any(|(folder, _)| folder.is_alias()) {
+        return Vec::new();
+    }
+    let outdated = changed.into_iter().flat_map(|(folder, name)| {
+        let plain = NodeId::from(folder.ino());
+        // An entry that was moved into an alias may still be believed for as long as where it was before.
+        let here = folder.is_alias().then(|| Outdated::Entry(folder, name.clone()));
+        here.into_iter().chain([Outdated::Entry(plain, name), Outdated::Listing(plain)])
+    });
+    outdated.collect()
 }
 
 impl Fs {
@@ -102,15 +119,17 @@ impl Fs {
         })
     }
 
-    /// Does something in folders that must be known whole. What the kernel cannot know by itself, since it happened through an
-    /// alias, is revoked before the answer.
+    /// Does something in folders that must be known whole.
+    ///
+    /// What the kernel cannot know by itself, since it happened through an alias, is revoked before the answer. Only what it
+    /// remembers of the folders that the request names is revoked right after the answer: the request holds their locks.
     fn in_listed<T: Send + 'static>(
         self: &Arc<Self>,
         folders: Vec<NodeId>,
         work: impl FnOnce(&Arc<Self>) -> Result<(T, Vec<(NodeId, String)>)> + Send + 'static,
     ) -> Answer<T> {
         let mut unlisted = Vec::new();
-        for folder in folders {
+        for folder in &folders {
             match self.node(folder.ino()) {
                 Ok(node) if !node.is_folder() => return Answer::err(Kind::NotADirectory),
                 Ok(node) if !node.listed => unlisted.push(node.ino),
@@ -118,41 +137,34 @@ impl Fs {
                 Err(error) => return Answer::Now(Err(error)),
             }
         }
-        let fs = Arc::clone(self);
-        let finish = move || {
-            let (value, changed) = work(&fs)?;
-            let through_alias = changed.iter().any(|(folder, _)| folder.is_alias());
-            if !through_alias {
-                return Ok((value, None));
-            }
-            for (folder, name) in changed {
-                let plain = NodeId::from(folder.ino());
-                fs.revoke.entry(plain, name);
-                fs.revoke.listing(plain);
-            }
-            Ok((value, Some(fs.revoke.done())))
-        };
-        if unlisted.is_empty() {
-            return match finish() {
-                Ok((value, None)) => Answer::Now(Ok(value)),
-                Ok((value, Some(revoked))) => Answer::later(async move {
-                    revoked.await;
-                    Ok(value)
-                }),
-                Err(error) => Answer::Now(Err(error)),
-            };
+        if !unlisted.is_empty() {
+            let fs = Arc::clone(self);
+            let answer = Answer::later(async move {
+                for folder in unlisted {
+                    fs.tree.list(folder).await?;
+                }
+                let (value, changed) = work(&fs)?;
+                // Not waited for: what is done must not be called failed because the time was up just then.
+                fs.runtime.spawn(fs.revoke.revoke_now(outdated(changed)));
+                Ok(value)
+            });
+            return answer.holding(|| self.hold(Locks::These(folders)));
         }
-        let fs = Arc::clone(self);
-        Answer::later(async move {
-            for folder in unlisted {
-                fs.tree.list(folder).await?;
-            }
-            let (value, revoked) = finish()?;
-            if let Some(revoked) = revoked {
-                revoked.await;
-            }
+        let (value, changed) = match work(self) {
+            Ok(done) => done,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        let outdated = outdated(changed);
+        if outdated.is_empty() {
+            return Answer::Now(Ok(value));
+        }
+        let hold = self.hold(Locks::These(folders));
+        let revoked = self.revoke.revoke_now(outdated);
+        let answer = Answer::later(async move {
+            revoked.await;
             Ok(value)
-        })
+        });
+        answer.holding(|| hold)
     }
 
     /// `unlink`.
@@ -173,7 +185,7 @@ impl Fs {
         let mut folders = vec![folder];
         match self.tree.child(folder.ino(), &old_name) {
             // A folder must be known whole to be known empty.
-            Ok(Some(node)) if sort == Sort::Folder && node.is_folder() => folders.push(node.ino.into()),
+            Ok(Some(node)) if sort == Sort::Folder && node.is_folder() => folders.push(folder.child(node.ino, true)),
             Ok(None) if folder.alias_of(&old_name).is_some() => return Answer::err(Kind::Busy),
             Ok(_) => {}
             Err(error) => return Answer::Now(Err(error.into())),
@@ -201,7 +213,7 @@ impl Fs {
         let mut folders = vec![old_folder, new_folder];
         match self.tree.child(new_folder.ino(), &new_name) {
             // It is replaced only if it is empty.
-            Ok(Some(node)) if node.is_folder() => folders.push(node.ino.into()),
+            Ok(Some(node)) if node.is_folder() => folders.push(new_folder.child(node.ino, true)),
             Ok(None) if new_folder.alias_of(&new_name).is_some() => return Answer::err(Kind::Busy),
             Ok(_) => {}
             Err(error) => return Answer::Now(Err(error.into())),
@@ -231,14 +243,23 @@ impl Fs {
         if let Some(target) = node.target {
             return Answer::Now(Ok(target.into_bytes()));
         }
-        // Too long for the drive to keep beside the content: it is the content.
+        // Too long for the drive to keep beside the content: it is the content, and may be anything.
+        if !(1..=TARGET_MAX).contains(&node.size) {
+            tracing::warn!(
+                path = self.tree.path(node.ino).unwrap_or_default(),
+                size = node.size,
+                "no target of a link"
+            );
+            return Answer::err(Kind::Protocol);
+        }
         let Some(reader) = self.reader(&node) else { return Answer::err(Kind::NotFound) };
         let fs = Arc::clone(self);
-        Answer::later(async move {
+        let answer = Answer::later(async move {
             let target = reader.read(0..reader.source().blob.size).await?;
             let text = String::from_utf8(target).map_err(|_| FsError::from(Kind::Protocol))?;
             fs.tree.set_target(node.ino, &text)?;
             Ok(text.into_bytes())
-        })
+        });
+        answer.holding(|| self.hold(Locks::These(vec![id])))
     }
 }

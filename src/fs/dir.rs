@@ -1,17 +1,25 @@
 //! Finding entries: `lookup` and listing.
+//!
+//! A listing says which names there were when it began, and tells of what they mean when it comes to them: programs take their
+//! time between, and what the kernel is told with a listing it believes as if it had looked it up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Answer, Entry, Fs, NodeId, Result};
+use super::{Answer, Entry, Fs, Locks, NodeId, Result};
 use crate::error::Kind;
+use crate::tree::listing::Listed;
 use crate::tree::{Ino, Node, NodeKind};
 
 /// The longest name, in bytes.
 const NAME_MAX: usize = 255;
+
+/// Entries that are looked at together for a listing with attributes. About as many as fit into the smallest reply.
+const BATCH: usize = 32;
 
 /// Open folders.
 #[derive(Debug, Default)]
@@ -23,8 +31,16 @@ pub(super) struct Dirs {
 /// One opening of a folder.
 #[derive(Debug, Default)]
 struct OpenDir {
-    /// The entries as they were when the listing began, so that places in it stay what they are.
-    entries: Mutex<Option<Arc<Vec<Node>>>>,
+    /// The entries that there were when the listing began, so that places in it stay what they are.
+    entries: Mutex<Option<Arc<Vec<Listed>>>>,
+}
+
+impl Dirs {
+    fn open(&self) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        self.open.write().insert(number, Arc::default());
+        number
+    }
 }
 
 /// An entry of a listing.
@@ -38,8 +54,6 @@ pub struct DirEntry<'a> {
     pub kind: NodeKind,
     /// The number the kernel shall know it by.
     pub id: NodeId,
-    /// Its node; `None` for `.` and `..`.
-    node: Option<&'a Node>,
 }
 
 /// The entries of a folder from some place on.
@@ -47,21 +61,31 @@ pub struct DirEntry<'a> {
 pub struct Listing {
     folder: NodeId,
     parent: Ino,
-    entries: Arc<Vec<Node>>,
-    from: u64,
+    entries: Arc<Vec<Listed>>,
+    from: usize,
 }
 
 impl Listing {
-    /// The entries.
-    pub fn entries(&self) -> impl Iterator<Item = DirEntry<'_>> {
+    /// The folder itself, and the one that it is in.
+    fn dots(&self) -> impl Iterator<Item = DirEntry<'_>> {
         let dots = [(".", self.folder), ("..", self.folder.child(self.parent, true))];
-        let dots = dots.into_iter().map(|(name, id)| (name, NodeKind::Folder, id, None));
-        let nodes = self.entries.iter();
-        let nodes = nodes
-            .map(|node| (node.name.as_str(), node.kind, self.folder.child(node.ino, node.is_folder()), Some(node)));
-        let skip = usize::try_from(self.from).unwrap_or(usize::MAX);
-        let all = dots.chain(nodes).zip(1..).skip(skip);
-        all.map(|((name, kind, id, node), next)| DirEntry { next, name, kind, id, node })
+        let dots = dots.into_iter().zip(1..).skip(self.from);
+        dots.map(|((name, id), next)| DirEntry { next, name, kind: NodeKind::Folder, id })
+    }
+
+    /// The entries, each with the place after it.
+    fn rest(&self) -> impl Iterator<Item = (&Listed, u64)> {
+        // The first two places are those of the dots.
+        self.entries.iter().zip(3..).skip(self.from.saturating_sub(2))
+    }
+
+    /// The entries as they were when the listing began.
+    pub fn entries(&self) -> impl Iterator<Item = DirEntry<'_>> {
+        let entries = self.rest().map(|(listed, next)| {
+            let Listed { name, ino, kind } = listed;
+            DirEntry { next, name, kind: *kind, id: self.folder.child(*ino, *kind == NodeKind::Folder) }
+        });
+        self.dots().chain(entries)
     }
 }
 
@@ -88,10 +112,11 @@ impl Fs {
             Err(error) => return Answer::Now(Err(error)),
         }
         let (fs, name) = (Arc::clone(self), name.to_owned());
-        Answer::later(async move {
+        let answer = Answer::later(async move {
             fs.tree.list(folder.ino()).await?;
             fs.lookup_now(folder, &name)?.ok_or_else(|| Kind::NotFound.into())
-        })
+        });
+        answer.holding(|| self.hold(Locks::Lookup(folder)))
     }
 
     /// The entry, as far as the tree knows; `None` if the folder must be listed to tell.
@@ -117,19 +142,13 @@ impl Fs {
             Ok(node) => node,
             Err(error) => return Answer::Now(Err(error)),
         };
-        let number = self.dirs.next.fetch_add(1, Ordering::Relaxed) + 1;
-        self.dirs.open.write().insert(number, Arc::default());
-        let answer = (number, !id.is_alias());
         if node.listed || !node.is_linked() {
-            return Answer::Now(Ok(answer));
+            return Answer::Now(Ok((self.dirs.open(), !id.is_alias())));
         }
         let fs = Arc::clone(self);
         Answer::later(async move {
-            if let Err(error) = fs.tree.list(id.ino()).await {
-                fs.dirs.open.write().remove(&number);
-                return Err(error.into());
-            }
-            Ok(answer)
+            fs.tree.list(id.ino()).await?;
+            Ok((fs.dirs.open(), !id.is_alias()))
         })
     }
 
@@ -139,17 +158,53 @@ impl Fs {
         let known = open.entries.lock().clone().filter(|_| from > 0);
         let entries = match known {
             Some(entries) => entries,
-            None => Arc::new(self.tree.children(id.ino())?),
+            None => Arc::new(self.tree.entries(id.ino())?),
         };
         *open.entries.lock() = Some(Arc::clone(&entries));
         let parent = self.tree.node(id.ino())?.map_or(Ino::ROOT, |node| node.parent);
         let parent = if parent == Ino::NOWHERE { Ino::ROOT } else { parent };
-        Ok(Listing { folder: id, parent, entries, from })
+        Ok(Listing { folder: id, parent, entries, from: usize::try_from(from).unwrap_or(usize::MAX) })
     }
 
-    /// An entry of a listing, with attributes; `None` for `.` and `..`, which the kernel does not want to know more of.
-    pub fn listed_entry(&self, folder: NodeId, listed: &DirEntry<'_>) -> Option<Entry> {
-        listed.node.map(|node| self.entry(folder, node))
+    /// Shows the entries of a listing, as they are now and with attributes, until `show` has enough. What is gone is left out.
+    /// Of `.` and `..` the kernel does not want to know more than the names.
+    pub fn show_listed(
+        &self,
+        listing: &Listing,
+        mut show: impl FnMut(DirEntry<'_>, Option<Entry>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let folder = listing.folder;
+        for dot in listing.dots() {
+            if show(dot, None).is_break() {
+                return Ok(());
+            }
+        }
+        let mut rest = listing.rest();
+        loop {
+            let batch: Vec<_> = rest.by_ref().take(BATCH).collect();
+            let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else { return Ok(()) };
+            let open: HashSet<Ino> = self.files.all().iter().map(|file| file.ino).collect();
+            let nodes = self.tree.nodes_between(folder.ino(), &first.name, &last.name)?;
+            for (Listed { name, .. }, next) in batch {
+                let Ok(at) = nodes.binary_search_by(|node| node.name.cmp(name)) else { continue };
+                let Some(entry) = self.entry_now(folder, &nodes[at], &open)? else { continue };
+                let listed = DirEntry { next, name, kind: entry.attr.kind, id: entry.id };
+                if show(listed, Some(entry)).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The entry of a node that was read when these files were open. If it has been closed since, all that was written to it is
+    /// in the tree by now, but not in this node.
+    fn entry_now(&self, folder: NodeId, node: &Node, open: &HashSet<Ino>) -> Result<Option<Entry>> {
+        let entry = self.entry(folder, node);
+        if !open.contains(&node.ino) || self.files.get(node.ino).is_some() {
+            return Ok(Some(entry));
+        }
+        let node = self.tree.child(folder.ino(), &node.name)?;
+        Ok(node.map(|node| self.entry(folder, &node)))
     }
 
     /// `closedir`.

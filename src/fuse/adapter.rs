@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::convert;
 use crate::error::Kind;
-use crate::fs::{Answer, Caching, Caller, Fs, OpenFlags, Result, SetAttr};
+use crate::fs::{Answer, Caching, Caller, Fs, Locks, OpenFlags, Result, SetAttr};
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -64,9 +65,11 @@ impl Adapter {
         match answer {
             Ok(Answer::Now(Ok(value))) => give(reply, value),
             Ok(Answer::Now(Err(error))) => reply.refuse(operation, &error),
-            Ok(Answer::Later(future)) => {
+            Ok(Answer::Later(future, hold)) => {
                 let patience = self.fs.patience();
                 self.runtime.spawn(async move {
+                    // Until after the reply.
+                    let _hold = hold;
                     match tokio::time::timeout(patience, AssertUnwindSafe(future).catch_unwind()).await {
                         Ok(Ok(Ok(value))) => give(reply, value),
                         Ok(Ok(Err(error))) => reply.refuse(operation, &error),
@@ -75,6 +78,21 @@ impl Adapter {
                     }
                 });
             }
+            Err(_panic) => reply.panicked(operation),
+        }
+    }
+
+    /// As [`Self::respond`], for what fills its reply at once and piece by piece.
+    fn fill<R: Refuse>(
+        &self,
+        operation: &'static str,
+        mut reply: R,
+        call: impl FnOnce(&Arc<Fs>, &mut R) -> Result<()>,
+        give: impl FnOnce(R),
+    ) {
+        match catch_unwind(AssertUnwindSafe(|| call(&self.fs, &mut reply))) {
+            Ok(Ok(())) => give(reply),
+            Ok(Err(error)) => reply.refuse(operation, &error),
             Err(_panic) => reply.panicked(operation),
         }
     }
@@ -329,7 +347,7 @@ impl Filesystem for Adapter {
     fn read(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -337,7 +355,8 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.respond("read", reply, |fs| fs.read(fh.0, offset, size), |reply, bytes| reply.data(&bytes));
+        let read = |fs: &Arc<Fs>| fs.read(fh.0, offset, size).holding(|| fs.hold(Locks::These(vec![convert::id(ino)])));
+        self.respond("read", reply, read, |reply, bytes| reply.data(&bytes));
     }
 
     fn write(
@@ -394,27 +413,22 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let id = convert::id(ino);
-        self.respond_now(
-            "readdir",
-            reply,
-            |fs| fs.readdir(id, fh.0, offset),
-            |mut reply, listing| {
-                for entry in listing.entries() {
-                    if reply.add(INodeNo(entry.id.0), entry.next, convert::file_type(entry.kind), entry.name) {
-                        break;
-                    }
+        let list = |fs: &Arc<Fs>, reply: &mut ReplyDirectory| {
+            for entry in fs.readdir(id, fh.0, offset)?.entries() {
+                if reply.add(INodeNo(entry.id.0), entry.next, convert::file_type(entry.kind), entry.name) {
+                    break;
                 }
-                reply.ok();
-            },
-        );
+            }
+            Ok(())
+        };
+        self.fill("readdir", reply, list, ReplyDirectory::ok);
     }
 
     fn readdirplus(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let id = convert::id(ino);
-        let listed = |fs: &Arc<Fs>| Ok((fs.readdir(id, fh.0, offset)?, fs.getattr(id)?.0));
-        self.respond_now("readdirplus", reply, listed, |mut reply, (listing, own)| {
-            for listed in listing.entries() {
-                let entry = self.fs.listed_entry(id, &listed);
+        let list = |fs: &Arc<Fs>, reply: &mut ReplyDirectoryPlus| {
+            let (listing, own) = (fs.readdir(id, fh.0, offset)?, fs.getattr(id)?.0);
+            fs.show_listed(&listing, |listed, entry| {
                 // Of `.` and `..` the kernel wants to know no more than the names.
                 let (attr, attr_ttl, name_ttl) = entry.map_or_else(
                     || (convert::attr(listed.id, &own), Duration::ZERO, Duration::ZERO),
@@ -423,12 +437,10 @@ impl Filesystem for Adapter {
                 // One time for both, so the shorter one.
                 let ttl = attr_ttl.min(name_ttl);
                 let full = reply.add(attr.ino, listed.next, listed.name, &ttl, &attr, GENERATION);
-                if full {
-                    break;
-                }
-            }
-            reply.ok();
-        });
+                if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })
+        };
+        self.fill("readdirplus", reply, list, ReplyDirectoryPlus::ok);
     }
 
     fn releasedir(
@@ -443,9 +455,12 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+    fn fsyncdir(&self, _request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
         let runtime = self.runtime.clone();
-        self.respond("fsyncdir", reply, |fs| off_thread(&runtime, fs, |fs| fs.fsyncdir()), |reply, ()| reply.ok());
+        let sync = |fs: &Arc<Fs>| {
+            off_thread(&runtime, fs, |fs| fs.fsyncdir()).holding(|| fs.hold(Locks::These(vec![convert::id(ino)])))
+        };
+        self.respond("fsyncdir", reply, sync, |reply, ()| reply.ok());
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
@@ -596,5 +611,6 @@ fn off_thread<T: Send + 'static>(
     let task = runtime.spawn_blocking(move || work(&fs));
     Answer::Later(
         async move { task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) }.boxed(),
+        None,
     )
 }

@@ -5,36 +5,126 @@
 //! latter, so this writes the message itself (`FUSE_NOTIFY_INVAL_ENTRY` with `FUSE_EXPIRE_ONLY`, linux/fuse.h, Linux 6.2; older
 //! kernels do not look at the flag and tear the name out).
 //!
-//! A thread of its own does it: the kernel takes the lock of a folder for it, which a request under way may hold, and that
-//! request must be answered by somebody else meanwhile. It ends when the mount does.
+//! Threads of their own do it, one for names and one for the rest: the kernel takes the lock of a folder for a name, and those of
+//! pages for content, and waits for them in a way that not even a kill ends. A request under way may hold them, which must be
+//! answered by somebody else meanwhile. If that takes the network, the folder or file is *held*, and what is to be revoked of
+//! it waits here and not in the kernel: a daemon that is killed while a thread of it waits there would leave a mount that
+//! nobody can use or remove. The threads end when the mount does.
+//!
+//! A lookup may be part of a rename, and then another folder is locked too. So no name at all is revoked before the lookups are
+//! answered that were under way when it changed; those that come later are not waited for, since there may be no end of them.
 
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use fuser::{INodeNo, Notifier};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
+use parking_lot::Mutex;
 
-use crate::fs::{NodeId, Revoke};
+use crate::fs::{Locks, NodeId, Outdated, Revoke};
 
-#[derive(Debug)]
-enum Order {
-    Entry(NodeId, String),
-    Listing(NodeId),
-    Attributes(NodeId),
-    Content(NodeId),
-    Done(oneshot::Sender<()>),
-}
+/// How long an answer waits for what it made outdated. That takes microseconds, unless somebody else holds the folder.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// The caches of the kernel for one mount.
 #[derive(Debug, Clone)]
 pub struct KernelCaches {
-    orders: Sender<Order>,
-    kernel: Arc<OnceLock<Kernel>>,
+    names: Sender<Order>,
+    rest: Sender<Order>,
+    caches: Arc<Caches>,
+}
+
+/// Something to be revoked.
+#[derive(Debug)]
+struct Order {
+    what: Outdated,
+    /// Lookups with smaller numbers were under way when it was given.
+    after: u64,
+}
+
+#[derive(Debug, Default)]
+struct Caches {
+    kernel: OnceLock<Kernel>,
+    held: Mutex<Held>,
+}
+
+/// What the kernel holds locks of for requests under way, and what waits for that.
+#[derive(Debug, Default)]
+struct Held {
+    /// Folders, and files: for how many requests, and what is to be revoked when they were answered.
+    locks: HashMap<NodeId, (usize, Vec<Order>)>,
+    /// Lookups.
+    lookups: BTreeSet<u64>,
+    /// Names that are to be revoked after some of them.
+    after_lookups: VecDeque<Order>,
+    /// The number of the next lookup.
+    next: u64,
+}
+
+impl Held {
+    /// Keeps an order that has to wait; gives back one that need not.
+    fn keep(&mut self, order: Order) -> Option<Order> {
+        let is_name = matches!(order.what, Outdated::Entry(..));
+        if is_name && self.lookups.first().is_some_and(|&first| first < order.after) {
+            self.after_lookups.push_back(order);
+            return None;
+        }
+        match waits_for(&order.what).and_then(|id| self.locks.get_mut(&id)) {
+            Some((_, waiting)) => {
+                waiting.push(order);
+                None
+            }
+            None => Some(order),
+        }
+    }
+
+    fn hold(&mut self, locks: &Locks) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let ids = match locks {
+            Locks::These(ids) => ids,
+            Locks::Lookup(folder) => {
+                self.lookups.insert(number);
+                std::slice::from_ref(folder)
+            }
+        };
+        for &id in ids {
+            self.locks.entry(id).or_default().0 += 1;
+        }
+        number
+    }
+
+    /// Says what need not wait any longer for this.
+    fn release(&mut self, locks: &Locks, number: u64) -> Vec<Order> {
+        let mut free = Vec::new();
+        let ids = match locks {
+            Locks::These(ids) => ids,
+            Locks::Lookup(folder) => {
+                self.lookups.remove(&number);
+                let first = self.lookups.first().copied().unwrap_or(u64::MAX);
+                while let Some(order) = self.after_lookups.pop_front_if(|order| order.after <= first) {
+                    free.push(order);
+                }
+                std::slice::from_ref(folder)
+            }
+        };
+        for &id in ids {
+            if let Entry::Occupied(mut lock) = self.locks.entry(id) {
+                lock.get_mut().0 -= 1;
+                if lock.get().0 == 0 {
+                    free.extend(lock.remove().1);
+                }
+            }
+        }
+        free
+    }
 }
 
 /// The way to the kernel.
@@ -50,6 +140,16 @@ const INVAL_ENTRY: i32 = 3;
 const EXPIRE_ONLY: u32 = 1;
 
 impl Kernel {
+    fn revoke(&self, what: &Outdated) -> io::Result<()> {
+        match what {
+            Outdated::Entry(folder, name) => self.expire_entry(*folder, name),
+            // The pages of a folder are its cached listing.
+            Outdated::Listing(id) | Outdated::Content(id) => self.notifier.inval_inode(INodeNo(id.0), 0, 0),
+            // A negative offset spares the pages, which a read under way may have locked.
+            Outdated::Attributes(id) => self.notifier.inval_inode(INodeNo(id.0), -1, 0),
+        }
+    }
+
     /// Lets the kernel ask again what a name means.
     fn expire_entry(&self, folder: NodeId, name: &str) -> io::Result<()> {
         match (&self.device).write(&expire_message(folder, name)) {
@@ -75,74 +175,79 @@ fn expire_message(folder: NodeId, name: &str) -> Vec<u8> {
     message
 }
 
+impl Caches {
+    /// Revokes, unless that has to wait.
+    fn revoke(&self, order: Order) {
+        // What is revoked before there is a mount needs no revoking.
+        let Some(kernel) = self.kernel.get() else { return };
+        let Some(Order { what, .. }) = self.held.lock().keep(order) else { return };
+        if let Err(error) = kernel.revoke(&what) {
+            tracing::debug!(?what, %error, "not revoked");
+        }
+    }
+}
+
+/// Whose locks the kernel takes for it.
+fn waits_for(what: &Outdated) -> Option<NodeId> {
+    match what {
+        Outdated::Entry(id, _) | Outdated::Content(id) => Some(*id),
+        Outdated::Listing(_) | Outdated::Attributes(_) => None,
+    }
+}
+
 impl KernelCaches {
-    /// Starts the thread. What is revoked before there is a mount needs no revoking.
+    /// Starts the threads.
     pub fn new() -> io::Result<Self> {
-        let (orders, received) = channel();
-        let kernel = Arc::new(OnceLock::new());
-        let connected = Arc::clone(&kernel);
-        std::thread::Builder::new().name("revoke".to_owned()).spawn(move || run(&received, &connected))?;
-        Ok(Self { orders, kernel })
+        let caches = Arc::<Caches>::default();
+        let thread = |name: &str| {
+            let (sender, orders) = channel();
+            let caches = Arc::clone(&caches);
+            let run = move || orders.into_iter().for_each(|order| caches.revoke(order));
+            std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+            io::Result::Ok(sender)
+        };
+        Ok(Self { names: thread("revoke names")?, rest: thread("revoke")?, caches })
     }
 
     /// From now on there is a kernel to tell.
     pub(super) fn connect(&self, notifier: Notifier, device: OwnedFd) {
-        let _already = self.kernel.set(Kernel { notifier, device: device.into() });
+        let _already = self.caches.kernel.set(Kernel { notifier, device: device.into() });
     }
 
     fn order(&self, order: Order) {
-        // The thread lives as long as somebody can give orders; if it died, the kernel's memory times out by itself.
-        let _gone = self.orders.send(order);
-    }
-}
-
-fn run(orders: &Receiver<Order>, kernel: &OnceLock<Kernel>) {
-    for order in orders {
-        let Some(kernel) = kernel.get() else {
-            if let Order::Done(tell) = order {
-                let _nobody = tell.send(());
-            }
-            continue;
-        };
-        let result = match &order {
-            Order::Entry(folder, name) => kernel.expire_entry(*folder, name),
-            // The pages of a folder are its cached listing.
-            Order::Listing(folder) => kernel.notifier.inval_inode(INodeNo(folder.0), 0, 0),
-            // A negative offset spares the pages, which a read under way may have locked.
-            Order::Attributes(id) => kernel.notifier.inval_inode(INodeNo(id.0), -1, 0),
-            Order::Content(id) => kernel.notifier.inval_inode(INodeNo(id.0), 0, 0),
-            Order::Done(_) => Ok(()),
-        };
-        if let Err(error) = result {
-            tracing::debug!(?order, %error, "not revoked");
-        }
-        if let Order::Done(tell) = order {
-            let _nobody = tell.send(());
-        }
+        let thread = if matches!(order.what, Outdated::Entry(..)) { &self.names } else { &self.rest };
+        // The threads live as long as somebody can ask them; if one died, the kernel's memory times out by itself.
+        let _gone = thread.send(order);
     }
 }
 
 impl Revoke for KernelCaches {
-    fn entry(&self, folder: NodeId, name: String) {
-        self.order(Order::Entry(folder, name));
+    fn revoke(&self, what: Outdated) {
+        let after = self.caches.held.lock().next;
+        self.order(Order { what, after });
     }
 
-    fn listing(&self, folder: NodeId) {
-        self.order(Order::Listing(folder));
+    fn revoke_now(&self, what: Vec<Outdated>) -> BoxFuture<'static, ()> {
+        let caches = Arc::clone(&self.caches);
+        // After no lookup: that one is a rename out of the very folder is not to be expected.
+        let revoke = move || what.into_iter().for_each(|what| caches.revoke(Order { what, after: 0 }));
+        async move {
+            if tokio::time::timeout(MOMENT, tokio::task::spawn_blocking(revoke)).await.is_err() {
+                tracing::debug!("the kernel takes its time to forget");
+            }
+        }
+        .boxed()
     }
 
-    fn attributes(&self, id: NodeId) {
-        self.order(Order::Attributes(id));
+    fn hold(&self, locks: &Locks) -> u64 {
+        self.caches.held.lock().hold(locks)
     }
 
-    fn content(&self, id: NodeId) {
-        self.order(Order::Content(id));
-    }
-
-    fn done(&self) -> BoxFuture<'static, ()> {
-        let (tell, told) = oneshot::channel();
-        self.order(Order::Done(tell));
-        told.map(|_| ()).boxed()
+    fn release(&self, locks: &Locks, number: u64) {
+        let free = self.caches.held.lock().release(locks, number);
+        for order in free {
+            self.order(order);
+        }
     }
 }
 
@@ -160,5 +265,34 @@ mod tests {
         assert_eq!(message[24..28], 2_u32.to_ne_bytes());
         assert_eq!(message[28..32], 1_u32.to_ne_bytes());
         assert_eq!(&message[32..], b"ab\0");
+    }
+
+    #[test]
+    fn what_is_locked_waits_and_nothing_else() {
+        let mut held = Held::default();
+        let entry = |folder: u64, after| Order { what: Outdated::Entry(NodeId(folder), String::new()), after };
+        let locks = Locks::These(vec![NodeId(7), NodeId(8)]);
+        let numbers = [held.hold(&locks), held.hold(&locks)];
+        assert!(held.keep(entry(7, 2)).is_none() && held.keep(entry(9, 2)).is_some());
+        assert!(held.keep(Order { what: Outdated::Listing(NodeId(7)), after: 2 }).is_some());
+        assert!(held.release(&locks, numbers[0]).is_empty(), "one more has it");
+        assert_eq!(held.release(&locks, numbers[1]).len(), 1);
+        assert!(held.keep(entry(7, 2)).is_some());
+    }
+
+    #[test]
+    fn names_wait_for_the_lookups_that_were_under_way() {
+        let mut held = Held::default();
+        let entry = |after| Order { what: Outdated::Entry(NodeId(9), String::new()), after };
+        let lookup = Locks::Lookup(NodeId(7));
+        let first = held.hold(&lookup);
+        let after = held.next;
+        assert!(held.keep(entry(after)).is_none());
+        assert!(held.keep(Order { what: Outdated::Attributes(NodeId(9)), after }).is_some());
+        let second = held.hold(&lookup);
+        let freed = held.release(&lookup, first).pop().expect("one order");
+        assert!(held.keep(freed).is_some(), "and not for later ones");
+        assert!(held.keep(entry(held.next)).is_none());
+        assert_eq!(held.release(&lookup, second).len(), 1);
     }
 }

@@ -12,9 +12,20 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::merge::Merge;
-use super::{Effects, Ino, Node, Result, Tree, TreeError, names, nodes};
+use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, names, nodes};
 use crate::error::Kind;
 use crate::remote::{FileId, Page, RemoteError};
+
+/// An entry of a folder: what a listing says of it.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub ino: Ino,
+    /// What it is.
+    pub kind: NodeKind,
+}
 
 /// Listings under way.
 #[derive(Debug, Default)]
@@ -58,6 +69,17 @@ impl Listings {
 }
 
 impl Tree {
+    /// The entries of a folder, by name.
+    pub fn entries(&self, folder: Ino) -> Result<Vec<Listed>> {
+        let names = self.state.read(|db| nodes::names(db, folder))?;
+        Ok(names.into_iter().map(|(name, ino, kind)| Listed { name, ino, kind }).collect())
+    }
+
+    /// The nodes of a folder with names from `first` to `last`, by name.
+    pub fn nodes_between(&self, folder: Ino, first: &str, last: &str) -> Result<Vec<Node>> {
+        Ok(self.state.read(|db| nodes::children_between(db, folder, first, last))?)
+    }
+
     /// Makes sure that the children of a folder are in the tree. Asks the drive at most once a folder, and not at all for a
     /// folder that the drive does not have yet.
     pub async fn list(self: &Arc<Self>, folder: Ino) -> Result<()> {
@@ -93,20 +115,32 @@ impl Tree {
             // Not on the drive, so all there can be in it is here.
             return self.state.write(|tx| Ok(nodes::set_listed(tx, folder.ino, true)?));
         };
+        let mut names = Vec::new();
+        let result = self.list_pages(folder, id, &mut names).await;
+        // To be told of names, the kernel takes the lock of their folder, and who waits for this listing may have it. So at the
+        // end, when there is nobody to wait for any more.
+        self.tell(Effects { entries: names, ..Effects::default() });
+        result
+    }
+
+    /// Lists, and tells of everything but the names in the folder that changed.
+    async fn list_pages(&self, folder: &Node, id: &FileId, names: &mut Vec<(Ino, String)>) -> Result<()> {
         let mut ids = HashSet::new();
         let mut token = None;
+        let mut tell = |mut effects: Effects| {
+            names.extend(effects.entries.extract_if(.., |(parent, _)| *parent == folder.ino));
+            self.tell(effects);
+        };
         loop {
             let page = self.remote.list(id, token.as_ref()).await?;
-            let effects = self.merge_page(folder, &page)?;
-            self.tell(effects);
+            tell(self.merge_page(folder, &page)?);
             ids.extend(page.items.into_iter().map(|item| item.id));
             token = page.next;
             if token.is_none() {
                 break;
             }
         }
-        let effects = self.finish_listing(folder, &ids)?;
-        self.tell(effects);
+        tell(self.finish_listing(folder, &ids)?);
         Ok(())
     }
 

@@ -108,6 +108,22 @@ pub fn children(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<Node>> {
         .collect()
 }
 
+/// What the entries of a folder are, by name.
+pub fn names(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<(String, Ino, NodeKind)>> {
+    db.prepare_cached("SELECT name, ino, kind FROM node WHERE parent = ?1 ORDER BY name")?
+        .query_map([parent], |row| Ok((row.get(0)?, row.get(1)?, kind_from_sql(row.get(2)?)?)))?
+        .collect()
+}
+
+/// The nodes of a folder with names from `first` to `last`, by name.
+pub fn children_between(db: &Connection, parent: Ino, first: &str, last: &str) -> rusqlite::Result<Vec<Node>> {
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM node WHERE parent = ?1 AND name BETWEEN ?2 AND ?3 ORDER BY name"
+    ))?
+    .query_map(params![parent, first, last], node)?
+    .collect()
+}
+
 /// The nodes of a folder that have this name on the drive and are shown under another.
 pub fn renamed_children(db: &Connection, parent: Ino, drive_name: &str) -> rusqlite::Result<Vec<Node>> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 AND drive_name = ?2"))?
