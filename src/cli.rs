@@ -1,5 +1,8 @@
 //! The command line: one file a command, no logic but arguments, output and exit code.
 
+// They panic when nobody reads: `output` has what does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod daemon;
 mod demo;
 mod flush;
@@ -58,7 +61,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("drivemount: {failure}");
+            output::complain(&format!("drivemount: {failure}"));
             failure.exit.into()
         }
     }

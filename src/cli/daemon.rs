@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use super::output::left_lines;
+use super::output::{complain, left_lines, say};
 use super::{Exit, Failure, mount};
 use crate::config::MountConfig;
 use crate::mount::{self as life, FailureSort, MountError, Ready};
@@ -77,15 +77,13 @@ pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
     let _already = subscriber.try_init();
     let shown = config.clone();
     let result = runtime()?.block_on(life::run(config, |ready| {
-        print!("{}", mount::banner(ready, &shown));
-        // A pipe may be waiting for it.
-        let _closed = io::stdout().flush();
+        say(&mount::banner(ready, &shown));
     }));
     let left = result.map_err(|error| Failure::new(error.sort().into(), error.to_string()))?;
     if left.entries == 0 {
         return Ok(Exit::Success);
     }
-    eprintln!("{}\nIt is kept on this machine: mount the same drive again and it is sent.", left_lines(&left));
+    complain(&format!("{}\nIt is kept on this machine: mount the same drive again and it is sent.", left_lines(&left)));
     Ok(Exit::Unsent)
 }
 

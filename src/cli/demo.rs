@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use super::mount::{MountArgs, banner};
+use super::output::say;
 use super::{Exit, Failure, daemon, small_runtime};
 use crate::config::{self, Source};
 use crate::control::{Client, Scope};
@@ -39,7 +40,7 @@ struct Defaults {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(folder) = &args.sample {
         let written = write_sample(folder)?;
-        println!("wrote {written} files into {}", folder.display());
+        say(&format!("wrote {written} files into {}", folder.display()));
         return Ok(Exit::Success);
     }
     let data =
@@ -55,17 +56,17 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let options = Defaults::parse_from(["demo"]).options;
     let config = options.config(Source::Local(data), &args.at)?;
     let ready = daemon::spawn(&config)?;
-    print!("{}", banner(&ready, &config));
+    say(&banner(&ready, &config));
     let at = ready.mountpoint.display();
     if !ready.mountpoint.join(sample::README_NAME).exists() {
         let written = write_sample(&ready.mountpoint)?;
         let client = Client::new(&ready.mountpoint)?;
         small_runtime()?.block_on(client.flush(&Scope::default()))?;
-        println!("put {written} files on it: a README, pictures of digits to train on, and train.py, which does");
+        say(&format!("put {written} files on it: a README, pictures of digits to train on, and train.py, which does"));
     }
-    println!(
+    say(&format!(
         "\nTry:\n  ls {at}\n  python3 {at}/train.py          (needs numpy and pillow)\n  drivemount status\n  drivemount unmount {at}"
-    );
+    ));
     Ok(Exit::Success)
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::output::{left_lines, watch_unsent};
+use super::output::{complain, left_lines, say, watch_unsent};
 use super::{Exit, Failure, small_runtime, target};
 use crate::config::parse_duration;
 use crate::control::{Left, Scope};
@@ -31,10 +31,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             Left { items: unsent.items, entries: unsent.entries, bytes: unsent.bytes }
         };
         if left.entries == 0 {
-            println!("everything is on the drive");
+            say("everything is on the drive");
             return Ok(Exit::Success);
         }
-        eprintln!("{}\nIt is kept on this machine, and sent as soon as that is possible.", left_lines(&left));
+        complain(&format!("{}\nIt is kept on this machine, and sent as soon as that is possible.", left_lines(&left)));
         Ok(Exit::Unsent)
     })
 }

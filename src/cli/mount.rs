@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
+use super::output::say;
 use super::{Exit, Failure, daemon};
 use crate::config::parse_duration;
 use crate::config::{self, Bytes, Credentials, MountConfig, Source};
@@ -85,7 +86,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         return daemon::foreground(config);
     }
     let ready = daemon::spawn(&config)?;
-    print!("{}", banner(&ready, &config));
+    say(&banner(&ready, &config));
     Ok(Exit::Success)
 }
 
@@ -159,7 +160,7 @@ pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
         ));
     }
     lines.extend(ready.notes.iter().map(|note| format!("note: {note}")));
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }
 
 #[cfg(test)]

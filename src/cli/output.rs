@@ -1,10 +1,11 @@
 //! What commands show: bars, tables, lists.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::{Exit, Failure};
 use crate::config::Bytes;
 use crate::control::{Client, Left, Unsent, UnsentItem};
 
@@ -13,6 +14,29 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Items of a list that are shown one by one.
 const SHOWN: usize = 20;
+
+/// Prints what a command is there to print. A reader that has seen enough and gone away is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Failure, format!("the output cannot be written: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says how work went that is done: whether anybody hears it changes nothing about that.
+pub(super) fn say(text: &str) {
+    if let Err(failure) = print(&format!("{text}\n")) {
+        complain(&format!("drivemount: {failure}"));
+    }
+}
+
+/// As [`say`], on standard error.
+pub(super) fn complain(text: &str) {
+    let _closed = writeln!(io::stderr(), "{text}");
+}
 
 /// A number of things: `1 file`, `2 files`.
 pub(super) fn count(number: usize, one: &str, many: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{count, item_lines};
+use super::output::{count, item_lines, print};
 use super::{Exit, Failure, small_runtime, target};
 use crate::config::Bytes;
 use crate::control::Status;
@@ -21,11 +21,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let target = target::find(args.mountpoint.as_deref())?;
     let status = small_runtime()?.block_on(target.client.status())?;
     if args.json {
-        let json =
-            serde_json::to_string_pretty(&status).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
-        println!("{json}");
+        let json = serde_json::to_string_pretty(&status);
+        print(&(json.map_err(|error| Failure::new(Exit::Failure, error.to_string()))? + "\n"))?;
     } else {
-        print!("{}", text(&status));
+        print(&text(&status))?;
     }
     Ok(Exit::Success)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::output::{left_lines, watch_unsent};
+use super::output::{complain, left_lines, say, watch_unsent};
 use super::{Exit, Failure, small_runtime, target};
 use crate::config::parse_duration;
 use crate::control::{ClientError, Ending};
@@ -39,13 +39,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     })?;
     let place = target.client.mountpoint().display();
     if left.entries == 0 {
-        println!("unmounted {place}; everything is on the drive");
+        say(&format!("unmounted {place}; everything is on the drive"));
         return Ok(Exit::Success);
     }
-    eprintln!(
+    complain(&format!(
         "unmounted {place}, but {}\nIt is kept on this machine: mount the same drive again and it is sent.",
         left_lines(&left)
-    );
+    ));
     Ok(Exit::Unsent)
 }
 
@@ -54,10 +54,10 @@ fn bury(path: Option<&Path>, failure: Failure) -> Result<Exit, Failure> {
     let Some(path) = path else { return Err(failure) };
     match mountpoint::bury_dead(path) {
         Ok(true) => {
-            println!(
+            say(&format!(
                 "{} was a dead mount and is removed; mount the same drive again and what it left unsent is sent",
                 path.display()
-            );
+            ));
             Ok(Exit::Success)
         }
         Ok(false) => Err(failure),
