@@ -114,6 +114,9 @@ pub enum MountError {
         /// What is missing, and what to do.
         why: String,
     },
+    /// Nobody waits for it any more.
+    #[error("the command that asked for the mount ended before it was ready")]
+    Abandoned,
     /// Something of the local system failed.
     #[error("{what}: {source}")]
     System {
@@ -152,9 +155,12 @@ impl MountError {
             | Self::Cache(_)
             | Self::Tree(TreeError::Account { .. }) => FailureSort::Cache,
             Self::Writeback(error) if matches!(error.kind(), Kind::Corrupt) => FailureSort::Cache,
-            Self::Remote(_) | Self::Tree(_) | Self::Writeback(_) | Self::Server(_) | Self::System { .. } => {
-                FailureSort::Other
-            }
+            Self::Remote(_)
+            | Self::Tree(_)
+            | Self::Writeback(_)
+            | Self::Server(_)
+            | Self::Abandoned
+            | Self::System { .. } => FailureSort::Other,
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! `drivemount mount` starts this same program again as `drivemount daemon`, gives it the settings on its standard input (so that
 //! no secret stands in the list of processes), and waits until it says on its standard output that the mount can be used, or
-//! why not. After that the two have nothing to do with each other.
+//! why not. If it ends before that, so does the daemon. After that the two have nothing to do with each other.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -46,10 +47,14 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     // The settings have it already.
     daemon.env_remove("DRIVEMOUNT_TOKEN");
     daemon.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // Somebody may wait for the lock, or for the end of the pipe, that the caller left open.
+    sys::keep_files_from_children().map_err(|error| failed("open files cannot be listed", &error))?;
     let mut daemon = daemon.spawn().map_err(|error| failed("the daemon cannot be started", &error))?;
-    if let Some(mut input) = daemon.stdin.take() {
+    // Stays open until the report is there: by its end the daemon knows that nobody waits any more.
+    let mut input = daemon.stdin.take();
+    if let Some(input) = &mut input {
         // If it died already, the missing report tells.
-        let _broken = input.write_all(&settings);
+        let _broken = input.write_all(&settings).and_then(|()| input.write_all(b"\n"));
     }
     let mut report = String::new();
     if let Some(output) = daemon.stdout.take() {
@@ -89,9 +94,9 @@ pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
 
 /// The daemon itself.
 pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
-    let mut settings = Vec::new();
-    let read = io::stdin().lock().take(1 << 20).read_to_end(&mut settings);
-    let config: Option<MountConfig> = read.ok().and_then(|_| serde_json::from_slice(&settings).ok());
+    let mut settings = String::new();
+    let read = io::stdin().lock().take(1 << 20).read_line(&mut settings);
+    let config: Option<MountConfig> = read.ok().and_then(|_| serde_json::from_str(&settings).ok());
     let Some(config) = config else {
         return Err(Failure::new(Exit::Usage, "this is started by `drivemount mount`, which gives it its settings"));
     };
@@ -104,7 +109,18 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
         log_to(&log_file, &config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|source| MountError::System { what: "starting threads", source })?;
-        runtime.block_on(life::run(config, |ready| report(&Report::Ready(ready.clone()))))
+        let started = Cell::new(false);
+        let life = life::run(config, |ready| {
+            started.set(true);
+            report(&Report::Ready(ready.clone()));
+        });
+        runtime.block_on(async {
+            tokio::select! {
+                outcome = life => outcome,
+                // A mount that comes up when nobody waits for it any more would be a surprise.
+                () = alone(&started) => Err(MountError::Abandoned),
+            }
+        })
     })();
     match outcome {
         Ok(left) if left.entries == 0 => Ok(Exit::Success),
@@ -114,6 +130,19 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
             report(&Report::Failed { sort: error.sort(), message: error.to_string() });
             Ok(error.sort().into())
         }
+    }
+}
+
+/// Waits until whoever started this process ended before the mount was ready.
+async fn alone(started: &Cell<bool>) {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let watch = move || {
+        let _end = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ended = tell.send(());
+    };
+    let watching = std::thread::Builder::new().name("starter".to_owned()).spawn(watch);
+    if watching.is_err() || told.await.is_err() || started.get() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -252,3 +252,36 @@ fn an_output_that_nobody_reads_changes_nothing_about_the_work() {
         assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {}", said(&output));
     }
 }
+
+#[test]
+fn the_daemon_keeps_nothing_of_its_caller_open() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let (token, lock) = (cloud.token_file(), machine.cache().with_file_name("lk"));
+    let mount = format!(
+        "{PROGRAM} mount {} {} --token-file {} --cache-dir {}",
+        cloud.url,
+        text(&machine.drive()),
+        text(&token),
+        text(&machine.cache())
+    );
+    sh(&format!("( flock 9; {mount} ) 9>{lock}; flock -n {lock} true", lock = text(&lock)));
+    machine.unmount();
+}
+
+#[test]
+fn a_daemon_gives_up_when_nobody_waits_for_its_mount_any_more() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let machine = Machine::new();
+    let url = format!("http://{}", silent.local_addr().expect("address"));
+    let mut command = mount_of(&machine, &url, &["--token", "t"]);
+    let mut mount = command.stdout(Stdio::null()).spawn().expect("starts");
+    // The drive is asked by now, and does not answer.
+    let _asking = silent.accept().expect("is asked");
+    let holder = String::from_utf8(read(machine.cache().join("lock"))).expect("text");
+    let daemon = holder.split([' ', ',']).nth(1).and_then(|pid| pid.parse().ok()).expect("process N, …");
+    mount.kill().expect("kills");
+    mount.wait().expect("waits");
+    wait_for_end(daemon);
+    assert!(machine.log().contains("ended before it was ready"), "{}", machine.log());
+}
