@@ -24,6 +24,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Ok(target) => target,
         Err(failure) => return bury(args.mountpoint.as_deref(), failure),
     };
+    if !target.path.is_empty() {
+        let (place, mountpoint) = (args.mountpoint.as_deref().unwrap_or(Path::new("")), target.client.mountpoint());
+        let message = format!(
+            "{} is not a mountpoint, it lies in the mount at {mountpoint}; `drivemount unmount {mountpoint}` ends all of that",
+            place.display(),
+            mountpoint = mountpoint.display()
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let timeout_millis = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let ending = Ending { timeout_millis };
     let left = small_runtime()?.block_on(watch_unsent(&target.client, "sending", target.client.unmount(&ending)));

@@ -90,6 +90,8 @@ pub struct MountLine {
     pub path: PathBuf,
     /// What, as the mount says.
     pub source: String,
+    /// Who mounted it, if the kernel says so.
+    pub user: Option<u32>,
     kind: String,
 }
 
@@ -97,6 +99,13 @@ impl MountLine {
     /// Whether it is a mount of ours.
     pub fn is_ours(&self) -> bool {
         self.kind.strip_prefix(FUSE) == Some(crate::fuse::NAME)
+    }
+
+    /// One of ours, to be looked for.
+    #[cfg(test)]
+    pub(crate) fn ours(path: &Path) -> Self {
+        let kind = format!("{FUSE}{}", crate::fuse::NAME);
+        Self { path: path.to_owned(), source: "google".to_owned(), user: None, kind }
     }
 }
 
@@ -199,10 +208,10 @@ pub fn mount_at(path: &Path) -> Option<MountLine> {
     mounts().ok()?.into_iter().rev().find(|mount| mount.path == path)
 }
 
-/// The mount that a path lies in, whatever of it exists.
-pub fn mount_of(path: &Path) -> io::Result<Option<MountLine>> {
-    let best = mounts()?.into_iter().rev().filter(|mount| path.starts_with(&mount.path));
-    Ok(best.max_by_key(|mount| mount.path.components().count()))
+/// The mount that a path lies in, whatever of it exists; of several at one place, the topmost.
+pub fn innermost<'a>(path: &Path, table: &'a [MountLine]) -> Option<&'a MountLine> {
+    let around = table.iter().filter(|mount| path.starts_with(&mount.path));
+    around.max_by_key(|mount| mount.path.components().count())
 }
 
 /// The table as proc(5) describes it: `36 35 98:0 /root /point opts tag:1 - type source superopts`, blanks as `\040`.
@@ -211,9 +220,12 @@ fn parse(table: &[u8]) -> Vec<MountLine> {
         let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
         let dash = fields.iter().position(|field| *field == b"-")?;
         let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
+        let options = text(fields.get(dash + 3)?);
+        let mut options = options.split(',');
         Some(MountLine {
             path: PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.get(4)?))),
             source: text(fields.get(dash + 2)?),
+            user: options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok()),
             kind: text(fields.get(dash + 1)?),
         })
     };
@@ -243,12 +255,13 @@ mod tests {
     #[test]
     fn the_table_of_mounts_is_understood() {
         let table = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
-                      40 22 0:35 / /content/my\\040drive rw,nosuid - fuse.drivemount google rw,user_id=0\n";
+                      40 22 0:35 / /content/my\\040drive rw,nosuid - fuse.drivemount google rw,user_id=7,group_id=0\n";
         let mounts = parse(table);
         assert_eq!(mounts.len(), 2);
         assert!(!mounts[0].is_ours() && mounts[1].is_ours());
         assert_eq!(mounts[1].path, Path::new("/content/my drive"));
         assert_eq!(mounts[1].source, "google");
+        assert_eq!((mounts[0].user, mounts[1].user), (None, Some(7)));
     }
 
     #[test]

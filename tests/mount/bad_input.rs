@@ -285,3 +285,39 @@ fn a_daemon_gives_up_when_nobody_waits_for_its_mount_any_more() {
     wait_for_end(daemon);
     assert!(machine.log().contains("ended before it was ready"), "{}", machine.log());
 }
+
+#[test]
+fn flush_gives_up_in_time_and_lists_what_it_was_asked_for() {
+    let mut cloud = Cloud::start();
+    let root = cloud.root();
+    let folder = cloud.make_folder("unlisted", &root);
+    cloud.upload("far", &folder, b"x");
+    let machine = Machine::with(&cloud);
+    assert_eq!(names(machine.drive()), ["unlisted"]);
+    cloud.kill();
+    write(machine.at("ours"), b"x");
+    write(machine.at("theirs"), b"x");
+    let flush = |path: &str| {
+        let began = Instant::now();
+        let output = run(program(&["flush", "--timeout", "1s"]).arg(machine.at(path)));
+        assert!(began.elapsed() < Duration::from_secs(20), "{path}: {:?}", began.elapsed());
+        output
+    };
+    refused(&flush("unlisted/far"), 5, &["not known yet"]);
+    let output = flush("MyDrive/ours");
+    refused(&output, 5, &["ours", "1 entry"]);
+    assert!(!said(&output).contains("theirs"), "{}", said(&output));
+    cloud.restart();
+    machine.unmount();
+}
+
+#[test]
+fn unmount_of_a_folder_in_the_mount_is_refused() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    fs::create_dir(machine.at("d")).expect("makes");
+    let output = drivemount(&["unmount", text(&machine.at("d"))]);
+    refused(&output, 2, &["not a mountpoint", &format!("drivemount unmount {}", text(&machine.drive()))]);
+    assert_eq!(names(machine.drive()), ["d"]);
+    machine.unmount();
+}
