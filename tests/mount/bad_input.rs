@@ -321,3 +321,17 @@ fn unmount_of_a_folder_in_the_mount_is_refused() {
     assert_eq!(names(machine.drive()), ["d"]);
     machine.unmount();
 }
+
+#[test]
+fn the_sample_of_the_demo_is_written_over_nobodys_edits() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let sample = || drivemount(&["demo", "--sample", text(dir.path())]);
+    assert!(sample().status.success());
+    let edited = dir.path().join("train.py");
+    write(&edited, b"# mine\n");
+    fs::remove_file(dir.path().join("README.txt")).expect("removes");
+    let output = sample();
+    assert!(output.status.success() && said(&output).contains("train.py"), "{}", said(&output));
+    assert_eq!(read(&edited), b"# mine\n");
+    assert!(dir.path().join("README.txt").exists());
+}
