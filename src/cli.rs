@@ -31,7 +31,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "Try it without an account:\n  drivemount demo --at /content/drive\n\n\
                           Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 sign-in required, 4 cannot be mounted here,\n\
-                          5 done but not everything is on the drive yet, 6 cache folder unusable, 7 drive not reachable";
+                          5 done but not everything is on the drive yet, 6 cache or data folder unusable, 7 drive not reachable";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -82,7 +82,8 @@ pub enum Exit {
     CannotMount = 4,
     /// Done, but not everything is on the drive yet.
     Unsent = 5,
-    /// The cache folder cannot be used: unreadable, in use, of another account or of a newer version.
+    /// The cache folder cannot be used: unreadable, in use, of another account or of a newer version. So is the data folder of an
+    /// embedded drive.
     Cache = 6,
     /// The drive cannot be reached.
     Unreachable = 7,

@@ -183,6 +183,12 @@ pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
+/// `path` with its links followed, as far as it exists.
+pub fn real(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|known| Some((known.canonicalize().ok()?, path.strip_prefix(known).ok()?)));
+    known.map_or_else(|| path.to_owned(), |(real, rest)| real.join(rest).components().collect())
+}
+
 /// A number of bytes, written as `10G`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Bytes(pub u64);

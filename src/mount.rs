@@ -134,7 +134,7 @@ pub enum FailureSort {
     SignIn,
     /// The place, the kernel or the rights.
     CannotMount,
-    /// The cache folder.
+    /// The cache folder, or the data folder of the embedded drive.
     Cache,
     /// The network.
     Unreachable,
@@ -154,6 +154,7 @@ impl MountError {
             | Self::State(_)
             | Self::Cache(_)
             | Self::Tree(TreeError::Account { .. }) => FailureSort::Cache,
+            Self::Server(error) if error.is_of_data() => FailureSort::Cache,
             Self::Writeback(error) if matches!(error.kind(), Kind::Corrupt) => FailureSort::Cache,
             Self::Remote(_)
             | Self::Tree(_)

@@ -52,10 +52,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let Some(data) = data else {
         return Err(Failure::new(Exit::Usage, "there is no home folder to keep the drive in; give one with --data"));
     };
-    for folder in [Some(data.as_path()), args.at.parent()].into_iter().flatten() {
-        fs::create_dir_all(folder).map_err(|error| {
-            Failure::new(Exit::CannotMount, format!("{} cannot be made: {error}", folder.display()))
-        })?;
+    // `mount` makes only the last part of it; whoever tries a demo is not asked to make the rest.
+    if let Some(above) = args.at.parent() {
+        fs::create_dir_all(above)
+            .map_err(|error| Failure::new(Exit::CannotMount, format!("{} cannot be made: {error}", above.display())))?;
     }
     let options = Defaults::parse_from(["demo"]).options;
     let config = options.config(Source::Local(data), &args.at)?;

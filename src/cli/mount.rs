@@ -106,6 +106,9 @@ impl MountArgs {
             }
         };
         let mountpoint = config::absolute(mountpoint);
+        if let Source::Local(data) = &source {
+            apart(data, &mountpoint)?;
+        }
         if cache_dir.starts_with(&mountpoint) {
             let message = format!(
                 "the cache folder {} lies in the mountpoint; give another with --cache-dir",
@@ -136,6 +139,20 @@ impl MountArgs {
             log_level: self.log_level,
         })
     }
+}
+
+/// A drive whose data lie below its own mountpoint waits for itself, and one that is mounted among its data spoils them.
+fn apart(data: &Path, mountpoint: &Path) -> Result<(), Failure> {
+    let (real_data, real_mountpoint) = (config::real(data), config::real(mountpoint));
+    if !real_data.starts_with(&real_mountpoint) && !real_mountpoint.starts_with(&real_data) {
+        return Ok(());
+    }
+    let message = format!(
+        "the drive's data in {} and the mountpoint {} cannot be in one another; mount at a folder beside the data",
+        data.display(),
+        mountpoint.display()
+    );
+    Err(Failure::new(Exit::Usage, message))
 }
 
 /// The lines after mounting: where, who, how, and what `close` and `fsync` mean.

@@ -98,8 +98,7 @@ async fn serve(options: Options) -> Result<Exit, Failure> {
 fn exit(error: &ServerError) -> Exit {
     match error {
         ServerError::NotLoopback(_) | ServerError::Token => Exit::Usage,
-        ServerError::Listen { .. } => Exit::Failure,
-        // The data folder is to a server what the cache folder is to a mount.
-        ServerError::Data { .. } | ServerError::InUse(_) | ServerError::Format { .. } => Exit::Cache,
+        error if error.is_of_data() => Exit::Cache,
+        _ => Exit::Failure,
     }
 }

@@ -323,6 +323,34 @@ fn unmount_of_a_folder_in_the_mount_is_refused() {
 }
 
 #[test]
+fn a_local_drive_is_kept_apart_from_its_mountpoint_and_from_other_files() {
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().expect("temporary folder");
+    std::os::unix::fs::symlink(machine.drive(), dir.path().join("link")).expect("links");
+    let mount = |data: &str| run(&mut mount_of(&machine, &format!("local:{data}"), &[]));
+    let drive = machine.drive();
+    for data in [&drive, &drive.join("data"), drive.parent().expect("a parent"), &dir.path().join("link")] {
+        refused(&mount(text(data)), 2, &["cannot be in one another", text(&drive)]);
+    }
+
+    let mine = dir.path().join("mine");
+    fs::create_dir(&mine).expect("makes");
+    write(mine.join("thesis.tex"), b"x");
+    refused(&mount(text(&mine)), 6, &["thesis.tex", "does not show the files of a folder"]);
+    refused(&drivemount(&["serve", "--data", text(&mine)]), 6, &["thesis.tex"]);
+    let at = text(&drive);
+    refused(&drivemount(&["demo", "--at", at, "--data", text(&mine)]), 6, &["thesis.tex"]);
+    assert_eq!(names(&mine), ["thesis.tex"]);
+
+    // A new one is made, and found again.
+    for _ in 0..2 {
+        let output = mount(text(&dir.path().join("new")));
+        assert!(output.status.success(), "{}", said(&output));
+        machine.unmount();
+    }
+}
+
+#[test]
 fn the_sample_of_the_demo_is_written_over_nobodys_edits() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let sample = || drivemount(&["demo", "--sample", text(dir.path())]);
