@@ -37,7 +37,7 @@ use crate::remote::Source;
 pub const BLOCK: u64 = 256 * 1024;
 
 /// What the cache never goes below, however much room is to be left to others: one window of a sequential reader.
-const LEAST: u64 = 64 * 1024 * 1024;
+pub const LEAST: u64 = 64 * 1024 * 1024;
 
 /// Number of a block within its revision.
 pub type BlockIndex = u32;

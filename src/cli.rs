@@ -3,6 +3,7 @@
 // They panic when nobody reads: `output` has what does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod arguments;
 mod daemon;
 mod demo;
 mod flush;
@@ -48,7 +49,7 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = arguments::parse(std::env::args_os());
     let result = match cli.command {
         Command::Mount(args) => mount::run(*args),
         Command::Unmount(args) => unmount::run(&args),

@@ -10,7 +10,7 @@ use clap::Parser;
 use self::sample::Sample;
 use super::mount::{MountArgs, banner};
 use super::output::say;
-use super::{Exit, Failure, daemon, small_runtime};
+use super::{Exit, Failure, arguments, daemon, small_runtime};
 use crate::config::{self, Source};
 use crate::control::{Client, Scope};
 
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         fs::create_dir_all(above)
             .map_err(|error| Failure::new(Exit::CannotMount, format!("{} cannot be made: {error}", above.display())))?;
     }
-    let options = Defaults::parse_from(["demo"]).options;
+    let options = arguments::parse::<Defaults>(["demo".into()]).options;
     let config = options.config(Source::Local(data), &args.at)?;
     let ready = daemon::spawn(&config)?;
     say(&banner(&ready, &config));

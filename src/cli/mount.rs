@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use url::Url;
 
 use super::output::say;
 use super::{Exit, Failure, daemon};
-use crate::config::parse_duration;
 use crate::config::{self, Bytes, Credentials, MountConfig, Source};
+use crate::config::{parse_cache_size, parse_duration, parse_log_level, parse_web_address};
 use crate::mount::Ready;
 
 /// Mount a drive
@@ -17,6 +17,7 @@ use crate::mount::Ready;
 /// Goes to the background when the mount can be used. What is written is kept on this machine at once and sent to the drive
 /// behind it; `flush` waits for that, `status` shows it, `unmount` waits and ends the mount.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "drivemount mount [OPTIONS] [SOURCE] MOUNTPOINT")]
 pub(super) struct Args {
     /// What to mount: `google`, `local:DIR` (an embedded drive with its data in DIR) or `http://HOST:PORT` (any server that
     /// speaks the Drive API). May be left out: `google`
@@ -43,13 +44,13 @@ pub(super) struct MountArgs {
     #[arg(long, value_name = "FILE", env = "DRIVEMOUNT_CREDENTIALS", group = "credential")]
     credentials: Option<PathBuf>,
     /// Address of the Drive API, if it is not that of the source
-    #[arg(long, value_name = "URL", env = "DRIVEMOUNT_API_URL")]
+    #[arg(long, value_name = "URL", env = "DRIVEMOUNT_API_URL", value_parser = parse_web_address)]
     api_url: Option<Url>,
     /// Folder for the cache, unsent content, journal and log; default: one for each source in ~/.cache/drivemount
     #[arg(long, value_name = "DIR", env = "DRIVEMOUNT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     /// How much of the disk the cache may take
-    #[arg(long, value_name = "SIZE", env = "DRIVEMOUNT_CACHE_SIZE", default_value = "10G")]
+    #[arg(long, value_name = "SIZE", env = "DRIVEMOUNT_CACHE_SIZE", default_value = "10G", value_parser = parse_cache_size)]
     cache_size: Bytes,
     /// How often to look for changes made elsewhere
     #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_POLL_INTERVAL", default_value = "5s", value_parser = parse_duration)]
@@ -61,13 +62,14 @@ pub(super) struct MountArgs {
     #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_SYNC_INTERVAL", default_value = "30s", value_parser = parse_duration)]
     sync_interval: Duration,
     /// Mount without the right to change anything
-    #[arg(long, env = "DRIVEMOUNT_READ_ONLY")]
+    #[arg(long, env = "DRIVEMOUNT_READ_ONLY", value_parser = BoolishValueParser::new())]
     read_only: bool,
     /// Let other users of the machine use the mount
-    #[arg(long, env = "DRIVEMOUNT_ALLOW_OTHER")]
+    #[arg(long, env = "DRIVEMOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
     allow_other: bool,
     /// What to log: error, warn, info, debug, trace, or by part (`drivemount::writeback=debug`)
-    #[arg(long, value_name = "LEVEL", env = "DRIVEMOUNT_LOG_LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", env = "DRIVEMOUNT_LOG_LEVEL", default_value = "info",
+          value_parser = parse_log_level)]
     log_level: String,
 }
 
@@ -114,10 +116,6 @@ impl MountArgs {
                 "the cache folder {} lies in the mountpoint; give another with --cache-dir",
                 cache_dir.display()
             );
-            return Err(Failure::new(Exit::Usage, message));
-        }
-        if tracing_subscriber::EnvFilter::try_new(&self.log_level).is_err() {
-            let message = format!("{:?} is no log level; it is error, warn, info, debug or trace", self.log_level);
             return Err(Failure::new(Exit::Usage, message));
         }
         let credentials = self.token.map(Credentials::Token);

@@ -30,8 +30,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn text(status: &Status) -> String {
+    let access = if status.read_only { ", read-only" } else { "" };
     let mut lines = vec![
-        format!("{}  {}  ({}, process {})", status.mountpoint.display(), status.source, status.state, status.pid),
+        format!(
+            "{}  {}  ({}{access}, process {})",
+            status.mountpoint.display(),
+            status.source,
+            status.state,
+            status.pid
+        ),
         format!("account   {}", status.account),
         format!("since     {}", status.since),
     ];

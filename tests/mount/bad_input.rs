@@ -92,7 +92,10 @@ fn bad_values_of_flags_are_refused_with_an_example() {
         ("--poll-interval", "soon", &["5s"]),
         ("--network-timeout", "0", &["5s"]),
         ("--api-url", "nowhere", &["--api-url"]),
+        ("--api-url", "ftp://x", &["--api-url", "http://"]),
+        ("--cache-size", "63M", &["64 MiB"]),
         ("--log-level", "verbose=loud=very", &["info"]),
+        ("--log-level", "loud", &["info"]),
     ] {
         let output = drivemount(&["mount", "google", "/nowhere/at/all", "--token", "t", flag, value]);
         refused(&output, 2, words);
@@ -224,6 +227,46 @@ fn the_files_of_a_mount_are_closed_to_others() {
         assert_eq!(mode(&machine.cache().join(file)), 0o600, "{file}");
     }
     assert_eq!(mode(&cloud.token_file()), 0o600);
+}
+
+#[test]
+fn the_command_line_outdoes_the_environment_and_an_empty_variable_is_none() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let token = cloud.token_file();
+    let mut mount = mount_of(&machine, &cloud.url, &["--token-file", text(&token)]);
+    mount.env("DRIVEMOUNT_TOKEN", "wrong").env("DRIVEMOUNT_CREDENTIALS", "/wrong");
+    mount.env("DRIVEMOUNT_READ_ONLY", "yes").env("DRIVEMOUNT_ALLOW_OTHER", "").env("DRIVEMOUNT_CACHE_SIZE", "");
+    let output = run(&mut mount);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(machine.status()["read_only"], true);
+    let shown = run(program(&["status"]).arg(machine.drive()));
+    assert!(said(&shown).contains("read-only"), "{}", said(&shown));
+    machine.unmount();
+}
+
+#[test]
+fn a_variable_is_understood_as_its_flag_is_and_named_if_it_is_wrong() {
+    let parsed = &["gogle", "is not a source"][..];
+    for (variable, value, words) in [
+        ("READ_ONLY", "1", parsed),
+        ("READ_ONLY", "0", parsed),
+        ("READ_ONLY", "no", parsed),
+        ("ALLOW_OTHER", "true", parsed),
+        ("ALLOW_OTHER", "perhaps", &["DRIVEMOUNT_ALLOW_OTHER"]),
+        ("CACHE_SIZE", "lots", &["DRIVEMOUNT_CACHE_SIZE", "10G"]),
+        ("LOG_LEVEL", "", parsed),
+        ("LOG_LEVEL", "loud", &["DRIVEMOUNT_LOG_LEVEL", "info"]),
+    ] {
+        let output = run(program(&["mount", "gogle", "/nowhere"]).env(format!("DRIVEMOUNT_{variable}"), value));
+        refused(&output, 2, words);
+    }
+    let both = [("DRIVEMOUNT_TOKEN", "t"), ("DRIVEMOUNT_TOKEN_FILE", "f")];
+    refused(&run(program(&["mount", "/nowhere"]).envs(both)), 2, &["DRIVEMOUNT_TOKEN ", "DRIVEMOUNT_TOKEN_FILE"]);
+    // On the command line it is the flag that is wrong.
+    let output = run(program(&["mount", "/nowhere", "--cache-size", "lots"]).env("DRIVEMOUNT_CACHE_SIZE", "1G"));
+    refused(&output, 2, &["--cache-size"]);
+    assert!(!said(&output).contains("DRIVEMOUNT_CACHE_SIZE"), "{}", said(&output));
 }
 
 #[test]
