@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            output::complain(&format!("drivemount: {failure}"));
+            output::complain(&output::plain(&format!("drivemount: {failure}")));
             failure.exit.into()
         }
     }

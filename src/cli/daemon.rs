@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -78,6 +78,7 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
 /// Mounts within this process, and logs to the terminal.
 pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&config)).with_writer(io::stderr);
+    let subscriber = subscriber.with_ansi(io::stderr().is_terminal());
     // One that is set already is as good.
     let _already = subscriber.try_init();
     let shown = config.clone();

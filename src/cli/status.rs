@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{count, item_lines, print};
+use super::output::{count, item_lines, plain, print};
 use super::{Exit, Failure, small_runtime, target};
 use crate::config::Bytes;
 use crate::control::Status;
@@ -81,5 +81,5 @@ fn text(status: &Status) -> String {
     for aside in &status.set_aside {
         lines.push(format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
     }
-    lines.join("\n") + "\n"
+    lines.iter().map(|line| plain(line) + "\n").collect()
 }
