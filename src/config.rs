@@ -161,6 +161,15 @@ impl MountConfig {
         self.cache_dir.join("control.sock")
     }
 
+    /// Where the drive is, for people.
+    pub fn address(&self) -> String {
+        match (&self.source, &self.api_url) {
+            (Source::Local(_), _) => self.source.to_string(),
+            (Source::Http(url), None) | (_, Some(url)) => url.origin().ascii_serialization(),
+            (Source::Google, None) => GOOGLE.to_owned(),
+        }
+    }
+
     /// Where a mount in the background writes what it has to say.
     pub fn log_file(&self) -> PathBuf {
         self.cache_dir.join("drivemount.log")

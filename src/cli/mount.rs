@@ -1,16 +1,18 @@
 //! `drivemount mount`.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use url::Url;
 
-use super::output::say;
+use super::output::{count, plain, say};
 use super::{Exit, Failure, daemon};
 use crate::config::{self, Bytes, Credentials, MountConfig, Source};
 use crate::config::{parse_cache_size, parse_duration, parse_log_level, parse_web_address};
-use crate::mount::Ready;
+use crate::mount::{Ready, mountpoint};
 
 /// Mount a drive
 ///
@@ -19,9 +21,9 @@ use crate::mount::Ready;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "drivemount mount [OPTIONS] [SOURCE] MOUNTPOINT")]
 pub(super) struct Args {
-    /// What to mount: `google`, `local:DIR` (an embedded drive with its data in DIR) or `http://HOST:PORT` (any server that
-    /// speaks the Drive API). May be left out: `google`
-    #[arg(value_name = "SOURCE", num_args = 1..=2, required = true)]
+    /// Where to mount, and before that what: `google` (which may be left out), `local:DIR` (an embedded drive with its data in
+    /// DIR) or `http://HOST:PORT` (any server that speaks the Drive API)
+    #[arg(value_name = "MOUNTPOINT", num_args = 1..=2, required = true)]
     what_and_where: Vec<PathBuf>,
     #[command(flatten)]
     options: MountArgs,
@@ -108,6 +110,10 @@ impl MountArgs {
             }
         };
         let mountpoint = config::absolute(mountpoint);
+        if mountpoint.to_str().is_none() {
+            let message = format!("the name of {} is not UTF-8; mount at a folder whose name is", mountpoint.display());
+            return Err(Failure::new(Exit::CannotMount, message));
+        }
         if let Source::Local(data) = &source {
             apart(data, &mountpoint)?;
         }
@@ -169,13 +175,22 @@ pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
         );
     }
     if ready.recovered > 0 {
-        lines.push(format!(
-            "{} left by the last mount is being sent",
-            super::output::count(ready.recovered, "change", "changes")
-        ));
+        let are = if ready.recovered == 1 { "is" } else { "are" };
+        let changes = count(ready.recovered, "change", "changes");
+        lines.push(format!("{changes} left by the last mount {are} being sent"));
     }
-    lines.extend(ready.notes.iter().map(|note| format!("note: {note}")));
-    lines.join("\n")
+    lines.extend(ready.notes.iter().cloned().chain(open_secret(config)).map(|note| format!("note: {note}")));
+    lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// What is said of credentials that everybody can read. In a container with one user that means nothing, so it is no error.
+fn open_secret(config: &MountConfig) -> Option<String> {
+    let (Credentials::TokenFile(path) | Credentials::AuthorizedUser(path)) = config.credentials.as_ref()? else {
+        return None;
+    };
+    let open = fs::metadata(path).ok()?.mode() & 0o004 != 0;
+    let word = mountpoint::word(path);
+    open.then(|| format!("every user of this machine can read {}; `chmod 600 {word}` ends that", path.display()))
 }
 
 #[cfg(test)]

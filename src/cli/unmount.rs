@@ -27,9 +27,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     if !target.path.is_empty() {
         let (place, mountpoint) = (args.mountpoint.as_deref().unwrap_or(Path::new("")), target.client.mountpoint());
         let message = format!(
-            "{} is not a mountpoint, it lies in the mount at {mountpoint}; `drivemount unmount {mountpoint}` ends all of that",
+            "{} is not a mountpoint, it lies in the mount at {}; `drivemount unmount {}` ends all of that",
             place.display(),
-            mountpoint = mountpoint.display()
+            mountpoint.display(),
+            mountpoint::word(mountpoint)
         );
         return Err(Failure::new(Exit::Usage, message));
     }

@@ -19,10 +19,18 @@ const NAMED: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum MountpointError {
     /// It is not there, and neither is its folder.
-    #[error("{path} does not exist; make it with `mkdir -p {path}`", path = path.display())]
+    #[error("{path} does not exist; make it with `mkdir -p {word}`", path = path.display(), word = word(path))]
     Missing {
         /// The place.
         path: PathBuf,
+    },
+    /// It is a link to something that does not exist.
+    #[error("{path} is a link to {target}, which does not exist; make that folder, or give another", path = path.display(), target = target.display())]
+    Dangling {
+        /// The place.
+        path: PathBuf,
+        /// What the link says.
+        target: PathBuf,
     },
     /// It is not a folder.
     #[error("{path} is not a folder; give the path of an empty folder", path = path.display())]
@@ -43,8 +51,8 @@ pub enum MountpointError {
     },
     /// A drive is mounted there.
     #[error(
-        "{source_name} is mounted at {path} already; `drivemount status {path}` shows it, `drivemount unmount {path}` ends it",
-        path = path.display()
+        "{source_name} is mounted at {path} already; `drivemount status {word}` shows it, `drivemount unmount {word}` ends it",
+        path = path.display(), word = word(path)
     )]
     Mounted {
         /// The place.
@@ -54,8 +62,8 @@ pub enum MountpointError {
     },
     /// Something dead is mounted there that cannot be removed.
     #[error(
-        "a dead mount is in the way at {path} and cannot be removed ({why}); try `fusermount3 -uz {path}` or `umount -l {path}`",
-        path = path.display()
+        "a dead mount is in the way at {path} and cannot be removed ({why}); try `fusermount3 -uz {word}` or `umount -l {word}`",
+        path = path.display(), word = word(path)
     )]
     Dead {
         /// The place.
@@ -118,6 +126,9 @@ impl Mountpoint {
             Ok(metadata) if !metadata.is_dir() => return Err(MountpointError::NotAFolder { path: path.to_owned() }),
             Ok(_) => false,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Ok(target) = path.read_link() {
+                    return Err(MountpointError::Dangling { path: path.to_owned(), target });
+                }
                 if !path.parent().is_some_and(Path::is_dir) {
                     return Err(MountpointError::Missing { path: path.to_owned() });
                 }
@@ -137,11 +148,9 @@ impl Mountpoint {
         if names.is_empty() {
             return Ok(Self { path, made, buried });
         }
-        if names.len() > NAMED {
-            names.truncate(NAMED);
-            names.push("more".to_owned());
-        }
-        Err(MountpointError::NotEmpty { path, names: names.join(", ") })
+        let more = if names.len() > NAMED { " and more" } else { "" };
+        names.truncate(NAMED);
+        Err(MountpointError::NotEmpty { path, names: names.join(", ") + more })
     }
 
     /// The place.
@@ -165,6 +174,13 @@ impl Drop for Mountpoint {
             let _not_empty = fs::remove_dir(&self.path);
         }
     }
+}
+
+/// A path as one word of a command that can be pasted into a shell.
+pub fn word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,=".contains(c);
+    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Detaches what is left of a mount whose daemon is gone. Says whether there was one.
@@ -274,6 +290,16 @@ mod tests {
         let sentence = |place: PathBuf| Mountpoint::prepare(&place).expect_err("refused").to_string();
         assert!(sentence(path("file")).contains("not a folder"));
         assert!(sentence(path("full")).contains("not empty (it holds a)"));
+        for name in ["b", "c", "d"] {
+            fs::write(path("full").join(name), b"x").expect("writes");
+        }
+        let held = sentence(path("full"));
+        assert!(held.contains(" and more)") && !held.contains(", more"), "{held}");
+        std::os::unix::fs::symlink("nowhere", path("link")).expect("links");
+        assert!(sentence(path("link")).contains("is a link to nowhere"));
+        assert!(
+            sentence(path("no ne/it's")).contains(&format!("`mkdir -p '{}/no ne/it'\\''s'`", dir.path().display()))
+        );
         assert!(sentence(path("none/none")).contains("mkdir -p"));
         assert!(sentence(path("file/none")).contains("cannot be used"));
     }

@@ -126,7 +126,7 @@ fn a_server_that_does_not_answer_is_named() {
         "--cache-dir",
         text(&machine.cache()),
     ]);
-    refused(&output, 7, &["no drive answers", &cloud.url, "network"]);
+    refused(&output, 7, &["does not serve", &cloud.url, "network"]);
 }
 
 #[test]
@@ -146,7 +146,6 @@ fn a_wrong_token_is_told_and_never_shown() {
     let output = mount(&["--token", "hush-hush"]);
     refused(&output, 3, &["refused the token", "--token-file"]);
     assert!(!said(&output).contains("hush") && !machine.log().contains("hush"), "{}", machine.log());
-    refused(&mount(&["--token-file", "/no/such/file"]), 3, &["/no/such/file"]);
     refused(&mount(&["--credentials", "/etc/hostname"]), 3, &["/etc/hostname"]);
 }
 
@@ -204,7 +203,7 @@ fn a_cache_folder_that_cannot_be_used_is_told_why_and_left_alone() {
     for ending in ["-wal", "-shm"] {
         let _absent = fs::remove_file(machine.cache().join(format!("state.db{ending}")));
     }
-    refused(&machine.try_mount(&cloud), 6, &["state.db"]);
+    refused(&machine.try_mount(&cloud), 6, &["state.db", "staging", "--cache-dir"]);
     assert_eq!(fs::metadata(machine.cache().join("state.db")).expect("still there").len(), 100_000);
 }
 
@@ -227,6 +226,79 @@ fn the_files_of_a_mount_are_closed_to_others() {
         assert_eq!(mode(&machine.cache().join(file)), 0o600, "{file}");
     }
     assert_eq!(mode(&cloud.token_file()), 0o600);
+}
+
+/// A server that gives everybody the same answer, for as long as the test runs; its address.
+fn server_of(status: &'static str, body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    let answer = move |mut caller: TcpStream| {
+        let _request = caller.read(&mut [0; 4096])?;
+        let length = body.len();
+        write!(caller, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}")
+    };
+    std::thread::spawn(move || listener.incoming().flatten().for_each(|caller| drop(answer(caller))));
+    url
+}
+
+#[test]
+fn what_answers_and_is_no_drive_is_named() {
+    let machine = Machine::new();
+    let forbidden =
+        r#"{"error": {"message": "Insufficient Permission", "errors": [{"reason": "insufficientPermissions"}]}}"#;
+    for (status, body, code, words) in [
+        ("200 OK", "<html>hello</html>", 1, &["is this the address of a Drive API"][..]),
+        ("404 Not Found", "<html>nothing</html>", 1, &["is this the address of a Drive API"]),
+        ("403 Forbidden", forbidden, 3, &["Insufficient Permission", "https://www.googleapis.com/auth/drive"]),
+        ("500 Internal Server Error", "oops", 7, &["does not serve", "500"]),
+    ] {
+        let url = server_of(status, body);
+        let output = run(&mut mount_of(&machine, &url, &["--token", "t", "--network-timeout", "1s"]));
+        assert!(!said(&output).contains("no drive answers"), "{}", said(&output));
+        let words: Vec<String> = words.iter().map(|word| word.to_lowercase()).chain([url]).collect();
+        let error = String::from_utf8_lossy(&output.stderr).to_lowercase();
+        assert!(words.iter().all(|word| error.contains(word)), "{words:?} in {error}");
+        refused(&output, code, &[]);
+    }
+}
+
+#[test]
+fn credentials_that_cannot_be_read_are_not_said_to_be_refused_by_the_drive() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let dir = tempfile::tempdir().expect("temporary folder");
+    fs::create_dir(dir.path().join("folder")).expect("makes");
+    write(dir.path().join("empty"), b"\n");
+    write(dir.path().join("binary"), [0xff, 0xfe, 0]);
+    write(dir.path().join("prose"), b"two words");
+    for (name, why) in [
+        ("none", "No such file"),
+        ("folder", "Is a directory"),
+        ("empty", "is empty"),
+        ("binary", "utf-8"),
+        ("prose", "something else than one access token"),
+    ] {
+        let file = dir.path().join(name);
+        let output = run(&mut mount_of(&machine, &cloud.url, &["--token-file", text(&file)]));
+        refused(&output, 3, &[text(&file), why, "--token-file"]);
+        assert!(!said(&output).contains("refused"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn credentials_that_everybody_can_read_are_pointed_out() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let token = machine.cache().with_file_name("my token");
+    fs::copy(cloud.token_file(), &token).expect("copies");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o644)).expect("opens");
+    let output = run(&mut mount_of(&machine, &cloud.url, &["--token-file", text(&token)]));
+    assert!(
+        output.status.success() && said(&output).contains(&format!("chmod 600 '{}'", text(&token))),
+        "{}",
+        said(&output)
+    );
+    machine.unmount();
 }
 
 #[test]
@@ -405,4 +477,14 @@ fn the_sample_of_the_demo_is_written_over_nobodys_edits() {
     assert!(output.status.success() && said(&output).contains("train.py"), "{}", said(&output));
     assert_eq!(read(&edited), b"# mine\n");
     assert!(dir.path().join("README.txt").exists());
+}
+
+#[test]
+fn a_place_that_cannot_be_named_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let place = dir.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    let cache = dir.path().join("cache");
+    let output = run(program(&["mount", "--token", "t", "--cache-dir", text(&cache)]).arg(place));
+    refused(&output, 4, &["not UTF-8"]);
 }
