@@ -141,7 +141,9 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The data folder cannot be made, read or written.
-    #[error("cannot use the data folder {path}: {source}. Choose another folder, or correct its permissions")]
+    #[error(
+        "cannot use the data folder {path}: {source}. Choose another (--data DIR, or local:DIR), or correct its permissions"
+    )]
     Data {
         /// The folder, or what is wrong in it.
         path: PathBuf,

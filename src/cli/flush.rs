@@ -19,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let target = target::find(args.path.as_deref())?;
+    let target = target::find_within(args.path.as_deref(), args.timeout)?;
     small_runtime()?.block_on(async {
         let scope = Scope { path: target.path.clone() };
         let flush = watch_unsent(&target.client, "sending", target.client.flush(&scope));

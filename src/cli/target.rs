@@ -1,6 +1,9 @@
 //! Which mount a command is for.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use super::{Exit, Failure};
 use crate::control::Client;
@@ -42,6 +45,20 @@ pub(super) fn find(path: Option<&Path>) -> Result<Target, Failure> {
         Some(mount) => open(mount, place.strip_prefix(&mount.path).unwrap_or(Path::new(""))),
         None => Err(Failure::new(Exit::Failure, format!("{} is not in a drivemount", path.display()))),
     }
+}
+
+/// As [`find`], but not for longer than some time: it asks the daemon where to reach it, and a daemon that hangs never answers.
+pub(super) fn find_within(path: Option<&Path>, time: Option<Duration>) -> Result<Target, Failure> {
+    let Some(time) = time else { return find(path) };
+    let (tell, told) = mpsc::channel();
+    let path = path.map(Path::to_owned);
+    thread::spawn(move || tell.send(find(path.as_deref())));
+    told.recv_timeout(time).unwrap_or_else(|_| {
+        Err(Failure::new(
+            Exit::Unsent,
+            "the mount does not answer, so it is not known what the drive has; try again later",
+        ))
+    })
 }
 
 /// The mount of ours that a place lies in.

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
-use crate::machine::{Machine, names, read, run, said, sh, wait_for_end, write};
+use crate::machine::{Machine, names, read, run, said, sh, signal, wait_for_end, write};
 
 /// The program with these arguments and nothing of ours in its environment.
 fn program(arguments: &[&str]) -> Command {
@@ -423,6 +423,18 @@ fn flush_gives_up_in_time_and_lists_what_it_was_asked_for() {
     refused(&output, 5, &["ours", "1 entry"]);
     assert!(!said(&output).contains("theirs"), "{}", said(&output));
     cloud.restart();
+    machine.unmount();
+}
+
+#[test]
+fn flush_gives_up_on_a_daemon_that_hangs() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let daemon = machine.pid();
+    signal(daemon, "STOP");
+    let output = run(program(&["flush", "--timeout", "1s"]).arg(machine.at("d")));
+    signal(daemon, "CONT");
+    refused(&output, 5, &["does not answer"]);
     machine.unmount();
 }
 
