@@ -65,7 +65,7 @@ impl AccessToken {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AuthError {
     /// The file with the credentials cannot be read.
-    #[error("cannot read the credentials in {}: {error}", path.display())]
+    #[error("the credentials in {} cannot be read: {error}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -40,7 +40,7 @@ use crate::remote::Source;
 pub const BLOCK: u64 = 256 * 1024;
 
 /// What the cache never goes below, however much room is to be left to others: one window of a sequential reader.
-const LEAST: u64 = 64 * 1024 * 1024;
+pub const LEAST: u64 = 64 * 1024 * 1024;
 
 /// What it keeps of a disk that others have filled, if it gets that.
 const SCRAPS: u64 = 16 * BLOCK;

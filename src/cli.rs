@@ -1,5 +1,9 @@
 //! The command line: one file a command, no logic but arguments, output and exit code.
 
+// They panic when nobody reads: `output` has what does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod arguments;
 mod daemon;
 mod demo;
 mod flush;
@@ -28,7 +32,7 @@ struct Cli {
 
 const AFTER_HELP: &str = "Try it without an account:\n  drivemount demo --at /content/drive\n\n\
                           Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 sign-in required, 4 cannot be mounted here,\n\
-                          5 done but not everything is on the drive yet, 6 cache folder unusable, 7 drive not reachable";
+                          5 done but not everything is on the drive yet, 6 cache or data folder unusable, 7 drive not reachable";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -45,7 +49,7 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = arguments::parse(std::env::args_os());
     let result = match cli.command {
         Command::Mount(args) => mount::run(*args),
         Command::Unmount(args) => unmount::run(&args),
@@ -58,7 +62,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("drivemount: {failure}");
+            output::complain(&output::plain(&format!("drivemount: {failure}")));
             failure.exit.into()
         }
     }
@@ -79,7 +83,8 @@ pub enum Exit {
     CannotMount = 4,
     /// Done, but not everything is on the drive yet.
     Unsent = 5,
-    /// The cache folder cannot be used: unreadable, in use, of another account or of a newer version.
+    /// The cache folder cannot be used: unreadable, in use, of another account or of a newer version. So is the data folder of an
+    /// embedded drive.
     Cache = 6,
     /// The drive cannot be reached.
     Unreachable = 7,

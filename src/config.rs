@@ -20,6 +20,9 @@ pub const GOOGLE: &str = "https://www.googleapis.com";
 /// against the disks of rented machines (tens to hundreds of gigabytes).
 pub const CACHE_SIZE: Bytes = Bytes(10 << 30);
 
+/// With less than this a cache holds a few blocks of the files that are being read, and fetches them again and again.
+pub const LEAST_CACHE: Bytes = Bytes(crate::cache::LEAST);
+
 /// How often the drive is asked for changes made elsewhere. One request of 100 quota units each time: at this interval 0.4 % of
 /// what an account may use.
 pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,10 +60,8 @@ impl FromStr for Source {
                 Ok(Self::Local(dir.into()))
             };
         }
-        match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(Self::Http(url)),
-            _ => Err("not a source; it is `google`, `local:DIR` or `http://HOST:PORT`".to_owned()),
-        }
+        let url = parse_web_address(text);
+        url.map(Self::Http).map_err(|_| "not a source; it is `google`, `local:DIR` or `http://HOST:PORT`".to_owned())
     }
 }
 
@@ -160,6 +161,15 @@ impl MountConfig {
         self.cache_dir.join("control.sock")
     }
 
+    /// Where the drive is, for people.
+    pub fn address(&self) -> String {
+        match (&self.source, &self.api_url) {
+            (Source::Local(_), _) => self.source.to_string(),
+            (Source::Http(url), None) | (_, Some(url)) => url.origin().ascii_serialization(),
+            (Source::Google, None) => GOOGLE.to_owned(),
+        }
+    }
+
     /// Where a mount in the background writes what it has to say.
     pub fn log_file(&self) -> PathBuf {
         self.cache_dir.join("drivemount.log")
@@ -181,6 +191,12 @@ pub fn user_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
 /// `path` made absolute, without asking the disk about its parts.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// `path` with its links followed, as far as it exists.
+pub fn real(path: &Path) -> PathBuf {
+    let known = path.ancestors().find_map(|known| Some((known.canonicalize().ok()?, path.strip_prefix(known).ok()?)));
+    known.map_or_else(|| path.to_owned(), |(real, rest)| real.join(rest).components().collect())
 }
 
 /// A number of bytes, written as `10G`.
@@ -236,6 +252,36 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(bad)
 }
 
+/// Parses the size of a cache, which has a least one.
+pub fn parse_cache_size(text: &str) -> Result<Bytes, String> {
+    let size: Bytes = text.parse()?;
+    if size < LEAST_CACHE {
+        return Err(format!("too small for a cache to be of use; give {LEAST_CACHE} or more"));
+    }
+    Ok(size)
+}
+
+/// Parses the address of a web server.
+pub fn parse_web_address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| "not the address of a web server; write it as http://HOST:PORT".to_owned())
+}
+
+/// Checks what to log: a level, or levels by part.
+pub fn parse_log_level(text: &str) -> Result<String, String> {
+    // `tracing` takes any other word for the name of a part, of which it then logs everything.
+    let is_level = |level: &str| !level.is_empty() && level.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    let known = |directive: &str| match directive.split_once('=') {
+        Some((_, level)) => is_level(level),
+        None => is_level(directive) || directive.starts_with(env!("CARGO_PKG_NAME")),
+    };
+    let known = text.split(',').all(|directive| known(directive.trim()));
+    if known && tracing_subscriber::EnvFilter::try_new(text).is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err("no log level; it is error, warn, info, debug or trace, or as `drivemount::writeback=debug`".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +333,25 @@ mod tests {
         for text in ["", "s", "-5s", "0", "5 years", "999999999999h"] {
             assert!(parse_duration(text).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn log_levels_are_told_from_other_words() {
+        for text in ["info", "ERROR", "drivemount::writeback=debug", "warn,drivemount::fs=trace", "off"] {
+            assert!(parse_log_level(text).is_ok(), "{text:?}");
+        }
+        for text in ["", "loud", "verbose=loud=very", "info,loud", "drivemount=loud"] {
+            assert!(parse_log_level(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_real_place_of_a_path_is_found_as_far_as_it_exists() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let root = dir.path().canonicalize().expect("real");
+        std::os::unix::fs::symlink(&root, root.join("link")).expect("links");
+        assert_eq!(real(&root.join("link/none/none")), root.join("none/none"));
+        assert_eq!(real(&root.join("link")), root);
     }
 
     #[test]

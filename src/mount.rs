@@ -17,7 +17,7 @@ mod start;
 mod tasks;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,24 +47,43 @@ pub enum MountError {
     )]
     NoSignIn,
     /// The credentials do not do.
-    #[error("{0}")]
+    #[error("{0}. Give good ones with --token-file FILE, --credentials FILE or $DRIVEMOUNT_TOKEN")]
     Auth(#[from] AuthError),
     /// The drive refused, or cannot be reached.
     #[error("{0}")]
     Remote(RemoteError),
-    /// The drive refused the sign-in.
+    /// There is no token, or the drive refused it.
     #[error(
-        "the drive at {url} refused the token: {why}. Get a fresh one and give it with --token-file or $DRIVEMOUNT_TOKEN"
+        "not signed in at {url}: {why}. Give a fresh token with --token-file or $DRIVEMOUNT_TOKEN, or a sign-in with --credentials"
     )]
     Refused {
+        /// Where.
+        url: String,
+        /// What it said, or what is wrong with the credentials.
+        why: String,
+    },
+    /// The token is good, but not for this.
+    #[error(
+        "the drive at {url} lets this sign-in do nothing: {why}. It must be made with the scope \
+         https://www.googleapis.com/auth/drive, in a project that has the Google Drive API enabled"
+    )]
+    Scope {
         /// Where.
         url: String,
         /// What it said.
         why: String,
     },
-    /// The drive cannot be reached.
+    /// Somebody else answers.
+    #[error("the server at {url} does not answer as a drive does ({why}). Is this the address of a Drive API?")]
+    NoDrive {
+        /// Where.
+        url: String,
+        /// What it said.
+        why: String,
+    },
+    /// The drive cannot be reached, or fails.
     #[error(
-        "no drive answers at {url}: {why}. Check the address, and that the server runs and this machine has a network"
+        "the drive at {url} does not serve: {why}. Check the address, and that the server runs and this machine has a network"
     )]
     Unreachable {
         /// Where.
@@ -116,6 +135,18 @@ pub enum MountError {
     /// The database of the cache folder cannot be used.
     #[error("{0}")]
     State(#[from] StateError),
+    /// The database of the cache folder is no database any more.
+    #[error(
+        "{what}: it is damaged, and with it the list of what the drive does not have yet. The content of that is in {dir}/staging: \
+         copy what you need, then remove {dir}, or give another folder with --cache-dir",
+        dir = dir.display()
+    )]
+    Damaged {
+        /// The database, and what it says.
+        what: StateError,
+        /// The cache folder.
+        dir: PathBuf,
+    },
     /// The cache cannot be used.
     #[error("{0}")]
     Cache(#[from] CacheError),
@@ -136,6 +167,9 @@ pub enum MountError {
         /// What is missing, and what to do.
         why: String,
     },
+    /// Nobody waits for it any more.
+    #[error("the command that asked for the mount ended before it was ready")]
+    Abandoned,
     /// Something of the local system failed.
     #[error("{what}: {source}")]
     System {
@@ -153,7 +187,7 @@ pub enum FailureSort {
     SignIn,
     /// The place, the kernel or the rights.
     CannotMount,
-    /// The cache folder.
+    /// The cache folder, or the data folder of the embedded drive.
     Cache,
     /// The network.
     Unreachable,
@@ -166,19 +200,39 @@ impl MountError {
     pub fn sort(&self) -> FailureSort {
         match self {
             Self::Mountpoint(_) | Self::Kernel { .. } => FailureSort::CannotMount,
-            Self::NoSignIn | Self::Auth(_) | Self::Refused { .. } => FailureSort::SignIn,
+            Self::NoSignIn | Self::Auth(_) | Self::Refused { .. } | Self::Scope { .. } => FailureSort::SignIn,
             Self::Unreachable { .. } => FailureSort::Unreachable,
             Self::CacheDir { .. }
             | Self::NotACache { .. }
             | Self::CacheOpenToOthers { .. }
             | Self::InUse { .. }
             | Self::State(_)
+            | Self::Damaged { .. }
             | Self::Cache(_)
             | Self::Tree(TreeError::Account { .. }) => FailureSort::Cache,
+            Self::Server(error) if error.is_of_data() => FailureSort::Cache,
             Self::Writeback(error) if matches!(error.kind(), Kind::Corrupt) => FailureSort::Cache,
-            Self::Remote(_) | Self::Tree(_) | Self::Writeback(_) | Self::Server(_) | Self::System { .. } => {
-                FailureSort::Other
-            }
+            Self::Remote(_)
+            | Self::Tree(_)
+            | Self::Writeback(_)
+            | Self::Server(_)
+            | Self::NoDrive { .. }
+            | Self::Abandoned
+            | Self::System { .. } => FailureSort::Other,
+        }
+    }
+
+    /// With the names of what it is about, as a person knows them.
+    fn of(self, url: &str, dir: &Path) -> Self {
+        let url = url.to_owned();
+        match self {
+            Self::State(what) if what.kind() == Kind::Corrupt => Self::Damaged { what, dir: dir.to_owned() },
+            Self::Remote(error) | Self::Tree(TreeError::Remote(error)) => match error.kind {
+                Kind::Protocol | Kind::NotFound | Kind::Invalid => Self::NoDrive { url, why: error.message },
+                Kind::Denied => Self::Scope { url, why: error.message },
+                _ => Self::Remote(error),
+            },
+            other => other,
         }
     }
 }
@@ -203,7 +257,8 @@ pub struct Ready {
 /// The process must end soon after: only that takes the mount away from who still has a file of it open, and gives the cache
 /// folder back.
 pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
-    let mount = start::start(config).await?;
+    let (url, dir) = (config.address(), config.cache_dir.clone());
+    let mount = start::start(config).await.map_err(|error| error.of(&url, &dir))?;
     ready(&mount.ready());
     mount.until_end().await;
     Ok(mount.finish().await)

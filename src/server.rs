@@ -141,7 +141,9 @@ pub enum ServerError {
         source: io::Error,
     },
     /// The data folder cannot be made, read or written.
-    #[error("cannot use the data folder {path}: {source}. Choose another with --data, or correct its permissions")]
+    #[error(
+        "cannot use the data folder {path}: {source}. Choose another (--data DIR, or local:DIR), or correct its permissions"
+    )]
     Data {
         /// The folder, or what is wrong in it.
         path: PathBuf,
@@ -149,10 +151,22 @@ pub enum ServerError {
         source: io::Error,
     },
     /// Another server runs on it.
-    #[error("the data folder {0} is in use by another server. Stop that one, or choose another folder with --data")]
+    #[error("the data folder {0} is in use by another server or mount. End that one, or choose another folder")]
     InUse(PathBuf),
+    /// It is a folder of somebody's files.
+    #[error(
+        "the folder {path} is not the data of an embedded drive: it holds {name}. An embedded drive does not show the files of a \
+         folder, it keeps data of its own there; choose a new or empty folder for that",
+        path = path.display()
+    )]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// Something in it.
+        name: String,
+    },
     /// The data was written by a newer version of this program, or is no drive at all.
-    #[error("cannot open the drive in {path}: {reason}. Update drivemount, or choose another folder with --data")]
+    #[error("cannot open the drive in {path}: {reason}. Update drivemount, or choose another folder")]
     Format {
         /// The folder.
         path: PathBuf,
@@ -162,6 +176,16 @@ pub enum ServerError {
     /// The token cannot be sent in a header.
     #[error("the token is not usable: it must be printable ASCII without spaces. Choose another with --token")]
     Token,
+}
+
+impl ServerError {
+    /// Whether it is the data folder that is wrong.
+    pub fn is_of_data(&self) -> bool {
+        match self {
+            Self::Data { .. } | Self::InUse(_) | Self::Occupied { .. } | Self::Format { .. } => true,
+            Self::NotLoopback(_) | Self::Listen { .. } | Self::Token => false,
+        }
+    }
 }
 
 /// A running server. It ends when [`Server::stop`] is called; if it is dropped instead, it ends soon, with whatever is
@@ -246,6 +270,9 @@ fn open(data: &Path, token: Option<String>) -> Result<Opened, ServerError> {
         move |source| ServerError::Data { path, source }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(unusable(data))?;
+    if let Some(name) = foreign(data).map_err(unusable(data))? {
+        return Err(ServerError::Occupied { path: data.to_owned(), name });
+    }
     let lock_path = data.join("lock");
     let lock =
         OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path).map_err(unusable(&lock_path))?;
@@ -276,6 +303,23 @@ fn open(data: &Path, token: Option<String>) -> Result<Opened, ServerError> {
         return Err(ServerError::Token);
     }
     Ok(Opened { store, blobs, token })
+}
+
+/// Something in a folder that is no drive's. Of a drive whose first start was cut off there may be less than all.
+fn foreign(data: &Path) -> io::Result<Option<String>> {
+    if data.join("drive.db").exists() {
+        return Ok(None);
+    }
+    for entry in std::fs::read_dir(data)? {
+        let name = entry?.file_name();
+        if !["drive.db-wal", "drive.db-shm", "drive.db-journal", "blobs", "lock", "token"]
+            .iter()
+            .any(|ours| name == *ours)
+        {
+            return Ok(Some(name.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 fn is_token(token: &str) -> bool {

@@ -98,6 +98,19 @@ pub fn close_to_others() {
     unsafe { libc::umask(0o077) };
 }
 
+/// Keeps what this process has open, but for standard input, output and error, from the programs that it starts.
+pub fn keep_files_from_children() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let descriptor: Option<libc::c_int> = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(descriptor) = descriptor.filter(|&descriptor| descriptor > libc::STDERR_FILENO) {
+            // SAFETY: plain integers. It only sets a flag, which all files of the standard library have already; a descriptor
+            // that was closed meanwhile is an error that changes nothing.
+            let _closed = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
 /// The effective user and group of this process.
 pub fn user_and_group() -> (u32, u32) {
     // SAFETY: neither call takes arguments or can fail.

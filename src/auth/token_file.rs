@@ -31,8 +31,9 @@ impl TokenFile {
             return Ok(token.clone());
         }
         let (stamp, text) = self.file.read().await?;
-        let token = AccessToken::new(text.expose())
-            .ok_or_else(|| self.file.malformed("it holds no access token, or more than that"))?;
+        let empty = text.expose().trim().is_empty();
+        let wrong = if empty { "the file is empty" } else { "the file holds something else than one access token" };
+        let token = AccessToken::new(text.expose()).ok_or_else(|| self.file.malformed(wrong))?;
         *self.known.lock() = Some((stamp, token.clone()));
         Ok(token)
     }

@@ -2,10 +2,11 @@
 //!
 //! `drivemount mount` starts this same program again as `drivemount daemon`, gives it the settings on its standard input (so that
 //! no secret stands in the list of processes), and waits until it says on its standard output that the mount can be used, or
-//! why not. After that the two have nothing to do with each other.
+//! why not. If it ends before that, so does the daemon. After that the two have nothing to do with each other.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +14,7 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-use super::output::left_lines;
+use super::output::{complain, left_lines, say};
 use super::{Exit, Failure, mount};
 use crate::config::MountConfig;
 use crate::control::Left;
@@ -47,10 +48,14 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     // The settings have it already.
     daemon.env_remove("DRIVEMOUNT_TOKEN");
     daemon.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // Somebody may wait for the lock, or for the end of the pipe, that the caller left open.
+    sys::keep_files_from_children().map_err(|error| failed("open files cannot be listed", &error))?;
     let mut daemon = daemon.spawn().map_err(|error| failed("the daemon cannot be started", &error))?;
-    if let Some(mut input) = daemon.stdin.take() {
+    // Stays open until the report is there: by its end the daemon knows that nobody waits any more.
+    let mut input = daemon.stdin.take();
+    if let Some(input) = &mut input {
         // If it died already, the missing report tells.
-        let _broken = input.write_all(&settings);
+        let _broken = input.write_all(&settings).and_then(|()| input.write_all(b"\n"));
     }
     let mut report = String::new();
     if let Some(output) = daemon.stdout.take() {
@@ -74,43 +79,35 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
 /// Mounts within this process, and logs to the terminal.
 pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&config)).with_writer(io::stderr);
+    let subscriber = subscriber.with_ansi(io::stderr().is_terminal());
     // One that is set already is as good.
     let _already = subscriber.try_init();
     let shown = config.clone();
-    let result = run_to_end(config, |ready| {
-        print!("{}", mount::banner(ready, &shown));
-        // A pipe may be waiting for it.
-        let _closed = io::stdout().flush();
-    });
+    let result = run_to_end(life::run(config, |ready| say(&mount::banner(ready, &shown))));
     let left = result.map_err(|error| Failure::new(error.sort().into(), error.to_string()))?;
     if left.entries == 0 {
         return Ok(Exit::Success);
     }
-    // The terminal may be gone.
-    let _gone = writeln!(
-        io::stderr(),
-        "{}\nIt is kept on this machine: mount the same drive again and it is sent.",
-        left_lines(&left)
-    );
+    complain(&format!("{}\nIt is kept on this machine: mount the same drive again and it is sent.", left_lines(&left)));
     Ok(Exit::Unsent)
 }
 
 /// Runs a mount to its end. Does not wait for its threads then: one that serves a file which somebody still has open ends only
 /// with the process.
-fn run_to_end(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
+fn run_to_end(life: impl Future<Output = Result<Left, MountError>>) -> Result<Left, MountError> {
     sys::close_to_others();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|source| MountError::System { what: "starting threads", source })?;
-    let result = runtime.block_on(life::run(config, ready));
+    let result = runtime.block_on(life);
     runtime.shutdown_background();
     result
 }
 
 /// The daemon itself.
 pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
-    let mut settings = Vec::new();
-    let read = io::stdin().lock().take(1 << 20).read_to_end(&mut settings);
-    let config: Option<MountConfig> = read.ok().and_then(|_| serde_json::from_slice(&settings).ok());
+    let mut settings = String::new();
+    let read = io::stdin().lock().take(1 << 20).read_line(&mut settings);
+    let config: Option<MountConfig> = read.ok().and_then(|_| serde_json::from_str(&settings).ok());
     let Some(config) = config else {
         return Err(Failure::new(Exit::Usage, "this is started by `drivemount mount`, which gives it its settings"));
     };
@@ -119,8 +116,19 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
         tracing::debug!(%error, "already its own session");
     }
     let log_file = config.log_file();
-    let outcome =
-        log_to(&log_file, &config).and_then(|()| run_to_end(config, |ready| report(&Report::Ready(ready.clone()))));
+    let outcome = log_to(&log_file, &config).and_then(|()| {
+        let started = Cell::new(false);
+        run_to_end(async {
+            tokio::select! {
+                outcome = life::run(config, |ready| {
+                    started.set(true);
+                    report(&Report::Ready(ready.clone()));
+                }) => outcome,
+                // A mount that comes up when nobody waits for it any more would be a surprise.
+                () = alone(&started) => Err(MountError::Abandoned),
+            }
+        })
+    });
     match outcome {
         Ok(left) if left.entries == 0 => Ok(Exit::Success),
         Ok(_) => Ok(Exit::Unsent),
@@ -129,6 +137,19 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
             report(&Report::Failed { sort: error.sort(), message: error.to_string() });
             Ok(error.sort().into())
         }
+    }
+}
+
+/// Waits until whoever started this process ended before the mount was ready.
+async fn alone(started: &Cell<bool>) {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let watch = move || {
+        let _end = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ended = tell.send(());
+    };
+    let watching = std::thread::Builder::new().name("starter".to_owned()).spawn(watch);
+    if watching.is_err() || told.await.is_err() || started.get() {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use self::sample::Sample;
 use super::mount::{MountArgs, banner};
-use super::{Exit, Failure, daemon, small_runtime};
+use super::output::say;
+use super::{Exit, Failure, arguments, daemon, small_runtime};
 use crate::config::{self, Source};
 use crate::control::{Client, Scope};
 
@@ -38,8 +40,11 @@ struct Defaults {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(folder) = &args.sample {
-        let written = write_sample(folder)?;
-        println!("wrote {written} files into {}", folder.display());
+        let sample = write_sample(folder)?;
+        say(&format!("wrote {} files into {}", sample.written, folder.display()));
+        if let Some(kept) = kept(&sample) {
+            say(&kept);
+        }
         return Ok(Exit::Success);
     }
     let data =
@@ -47,29 +52,40 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let Some(data) = data else {
         return Err(Failure::new(Exit::Usage, "there is no home folder to keep the drive in; give one with --data"));
     };
-    for folder in [Some(data.as_path()), args.at.parent()].into_iter().flatten() {
-        fs::create_dir_all(folder).map_err(|error| {
-            Failure::new(Exit::CannotMount, format!("{} cannot be made: {error}", folder.display()))
-        })?;
+    // `mount` makes only the last part of it; whoever tries a demo is not asked to make the rest.
+    if let Some(above) = args.at.parent() {
+        fs::create_dir_all(above)
+            .map_err(|error| Failure::new(Exit::CannotMount, format!("{} cannot be made: {error}", above.display())))?;
     }
-    let options = Defaults::parse_from(["demo"]).options;
+    let options = arguments::parse::<Defaults>(["demo".into()]).options;
     let config = options.config(Source::Local(data), &args.at)?;
     let ready = daemon::spawn(&config)?;
-    print!("{}", banner(&ready, &config));
+    say(&banner(&ready, &config));
     let at = ready.mountpoint.display();
     if !ready.mountpoint.join(sample::README_NAME).exists() {
-        let written = write_sample(&ready.mountpoint)?;
+        let sample = write_sample(&ready.mountpoint)?;
         let client = Client::new(&ready.mountpoint)?;
         small_runtime()?.block_on(client.flush(&Scope::default()))?;
-        println!("put {written} files on it: a README, pictures of digits to train on, and train.py, which does");
+        let written = sample.written;
+        say(&format!("put {written} files on it: a README, pictures of digits to train on, and train.py, which does"));
+        if let Some(kept) = kept(&sample) {
+            say(&kept);
+        }
     }
-    println!(
+    say(&format!(
         "\nTry:\n  ls {at}\n  python3 {at}/train.py          (needs numpy and pillow)\n  drivemount status\n  drivemount unmount {at}"
-    );
+    ));
     Ok(Exit::Success)
 }
 
-fn write_sample(folder: &Path) -> Result<usize, Failure> {
+/// What is said of files that somebody edited.
+fn kept(sample: &Sample) -> Option<String> {
+    let (first, rest) = sample.kept.split_first()?;
+    let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    Some(format!("left as it is, because it is there with another content: {}{others}", first.display()))
+}
+
+fn write_sample(folder: &Path) -> Result<Sample, Failure> {
     sample::write(folder).map_err(|error| {
         Failure::new(Exit::Failure, format!("the data set cannot be written into {}: {error}", folder.display()))
     })

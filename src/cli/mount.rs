@@ -1,25 +1,29 @@
 //! `drivemount mount`.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use url::Url;
 
+use super::output::{count, plain, say};
 use super::{Exit, Failure, daemon};
-use crate::config::parse_duration;
 use crate::config::{self, Bytes, Credentials, MountConfig, Source};
-use crate::mount::Ready;
+use crate::config::{parse_cache_size, parse_duration, parse_log_level, parse_web_address};
+use crate::mount::{Ready, mountpoint};
 
 /// Mount a drive
 ///
 /// Goes to the background when the mount can be used. What is written is kept on this machine at once and sent to the drive
 /// behind it; `flush` waits for that, `status` shows it, `unmount` waits and ends the mount.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "drivemount mount [OPTIONS] [SOURCE] MOUNTPOINT")]
 pub(super) struct Args {
-    /// What to mount: `google`, `local:DIR` (an embedded drive with its data in DIR) or `http://HOST:PORT` (any server that
-    /// speaks the Drive API). May be left out: `google`
-    #[arg(value_name = "SOURCE", num_args = 1..=2, required = true)]
+    /// Where to mount, and before that what: `google` (which may be left out), `local:DIR` (an embedded drive with its data in
+    /// DIR) or `http://HOST:PORT` (any server that speaks the Drive API)
+    #[arg(value_name = "MOUNTPOINT", num_args = 1..=2, required = true)]
     what_and_where: Vec<PathBuf>,
     #[command(flatten)]
     options: MountArgs,
@@ -42,13 +46,13 @@ pub(super) struct MountArgs {
     #[arg(long, value_name = "FILE", env = "DRIVEMOUNT_CREDENTIALS", group = "credential")]
     credentials: Option<PathBuf>,
     /// Address of the Drive API, if it is not that of the source
-    #[arg(long, value_name = "URL", env = "DRIVEMOUNT_API_URL")]
+    #[arg(long, value_name = "URL", env = "DRIVEMOUNT_API_URL", value_parser = parse_web_address)]
     api_url: Option<Url>,
     /// Folder for the cache, unsent content, journal and log; default: one for each source in ~/.cache/drivemount
     #[arg(long, value_name = "DIR", env = "DRIVEMOUNT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
     /// How much of the disk the cache may take
-    #[arg(long, value_name = "SIZE", env = "DRIVEMOUNT_CACHE_SIZE", default_value = "10G")]
+    #[arg(long, value_name = "SIZE", env = "DRIVEMOUNT_CACHE_SIZE", default_value = "10G", value_parser = parse_cache_size)]
     cache_size: Bytes,
     /// How often to look for changes made elsewhere
     #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_POLL_INTERVAL", default_value = "5s", value_parser = parse_duration)]
@@ -60,13 +64,14 @@ pub(super) struct MountArgs {
     #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_SYNC_INTERVAL", default_value = "30s", value_parser = parse_duration)]
     sync_interval: Duration,
     /// Mount without the right to change anything
-    #[arg(long, env = "DRIVEMOUNT_READ_ONLY")]
+    #[arg(long, env = "DRIVEMOUNT_READ_ONLY", value_parser = BoolishValueParser::new())]
     read_only: bool,
     /// Let other users of the machine use the mount
-    #[arg(long, env = "DRIVEMOUNT_ALLOW_OTHER")]
+    #[arg(long, env = "DRIVEMOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
     allow_other: bool,
     /// What to log: error, warn, info, debug, trace, or by part (`drivemount::writeback=debug`)
-    #[arg(long, value_name = "LEVEL", env = "DRIVEMOUNT_LOG_LEVEL", default_value = "info")]
+    #[arg(long, value_name = "LEVEL", env = "DRIVEMOUNT_LOG_LEVEL", default_value = "info",
+          value_parser = parse_log_level)]
     log_level: String,
 }
 
@@ -85,7 +90,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         return daemon::foreground(config);
     }
     let ready = daemon::spawn(&config)?;
-    print!("{}", banner(&ready, &config));
+    say(&banner(&ready, &config));
     Ok(Exit::Success)
 }
 
@@ -105,15 +110,18 @@ impl MountArgs {
             }
         };
         let mountpoint = config::absolute(mountpoint);
+        if mountpoint.to_str().is_none() {
+            let message = format!("the name of {} is not UTF-8; mount at a folder whose name is", mountpoint.display());
+            return Err(Failure::new(Exit::CannotMount, message));
+        }
+        if let Source::Local(data) = &source {
+            apart(data, &mountpoint)?;
+        }
         if cache_dir.starts_with(&mountpoint) {
             let message = format!(
                 "the cache folder {} lies in the mountpoint; give another with --cache-dir",
                 cache_dir.display()
             );
-            return Err(Failure::new(Exit::Usage, message));
-        }
-        if tracing_subscriber::EnvFilter::try_new(&self.log_level).is_err() {
-            let message = format!("{:?} is no log level; it is error, warn, info, debug or trace", self.log_level);
             return Err(Failure::new(Exit::Usage, message));
         }
         let credentials = self.token.map(Credentials::Token);
@@ -137,6 +145,20 @@ impl MountArgs {
     }
 }
 
+/// A drive whose data lie below its own mountpoint waits for itself, and one that is mounted among its data spoils them.
+fn apart(data: &Path, mountpoint: &Path) -> Result<(), Failure> {
+    let (real_data, real_mountpoint) = (config::real(data), config::real(mountpoint));
+    if !real_data.starts_with(&real_mountpoint) && !real_mountpoint.starts_with(&real_data) {
+        return Ok(());
+    }
+    let message = format!(
+        "the drive's data in {} and the mountpoint {} cannot be in one another; mount at a folder beside the data",
+        data.display(),
+        mountpoint.display()
+    );
+    Err(Failure::new(Exit::Usage, message))
+}
+
 /// The lines after mounting: where, who, how, and what `close` and `fsync` mean.
 pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
     let mode = if config.read_only { "read-only" } else { "read and write" };
@@ -153,13 +175,22 @@ pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
         );
     }
     if ready.recovered > 0 {
-        lines.push(format!(
-            "{} left by the last mount is being sent",
-            super::output::count(ready.recovered, "change", "changes")
-        ));
+        let are = if ready.recovered == 1 { "is" } else { "are" };
+        let changes = count(ready.recovered, "change", "changes");
+        lines.push(format!("{changes} left by the last mount {are} being sent"));
     }
-    lines.extend(ready.notes.iter().map(|note| format!("note: {note}")));
-    lines.join("\n") + "\n"
+    lines.extend(ready.notes.iter().cloned().chain(open_secret(config)).map(|note| format!("note: {note}")));
+    lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
+}
+
+/// What is said of credentials that everybody can read. In a container with one user that means nothing, so it is no error.
+fn open_secret(config: &MountConfig) -> Option<String> {
+    let (Credentials::TokenFile(path) | Credentials::AuthorizedUser(path)) = config.credentials.as_ref()? else {
+        return None;
+    };
+    let open = fs::metadata(path).ok()?.mode() & 0o004 != 0;
+    let word = mountpoint::word(path);
+    open.then(|| format!("every user of this machine can read {}; `chmod 600 {word}` ends that", path.display()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure};
+use crate::config::Bytes;
 use crate::server::{Limits, Options, Server, ServerError};
 
 /// Where the token may come from, beside the flags: arguments of a process are seen by everybody on the machine.
@@ -34,9 +35,9 @@ pub(super) struct Args {
     /// File that holds the token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Bytes that the drive can hold; without it, there is no limit
-    #[arg(long, value_name = "BYTES")]
-    quota: Option<u64>,
+    /// How much the drive can hold (10G); without it, there is no limit
+    #[arg(long, value_name = "SIZE")]
+    quota: Option<Bytes>,
     /// Let other machines connect. The connection is not encrypted: only on a network that you trust
     #[arg(long)]
     allow_remote: bool,
@@ -68,7 +69,7 @@ fn options(args: &Args) -> Result<Options, Failure> {
         listen: args.listen,
         token,
         allow_remote: args.allow_remote,
-        limits: Limits { storage: args.quota, ..Limits::default() },
+        limits: Limits { storage: args.quota.map(|quota| quota.0), ..Limits::default() },
         ..Options::new(&args.data)
     })
 }
@@ -98,8 +99,7 @@ async fn serve(options: Options) -> Result<Exit, Failure> {
 fn exit(error: &ServerError) -> Exit {
     match error {
         ServerError::NotLoopback(_) | ServerError::Token => Exit::Usage,
-        ServerError::Listen { .. } => Exit::Failure,
-        // The data folder is to a server what the cache folder is to a mount.
-        ServerError::Data { .. } | ServerError::InUse(_) | ServerError::Format { .. } => Exit::Cache,
+        error if error.is_of_data() => Exit::Cache,
+        _ => Exit::Failure,
     }
 }

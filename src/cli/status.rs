@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{count, item_lines};
+use super::output::{count, item_lines, plain, print};
 use super::{Exit, Failure, small_runtime, target};
 use crate::config::Bytes;
 use crate::control::Status;
@@ -21,18 +21,24 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let target = target::find(args.mountpoint.as_deref())?;
     let status = small_runtime()?.block_on(target.client.status())?;
     if args.json {
-        let json =
-            serde_json::to_string_pretty(&status).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
-        println!("{json}");
+        let json = serde_json::to_string_pretty(&status);
+        print(&(json.map_err(|error| Failure::new(Exit::Failure, error.to_string()))? + "\n"))?;
     } else {
-        print!("{}", text(&status));
+        print(&text(&status))?;
     }
     Ok(Exit::Success)
 }
 
 fn text(status: &Status) -> String {
+    let access = if status.read_only { ", read-only" } else { "" };
     let mut lines = vec![
-        format!("{}  {}  ({}, process {})", status.mountpoint.display(), status.source, status.state, status.pid),
+        format!(
+            "{}  {}  ({}{access}, process {})",
+            status.mountpoint.display(),
+            status.source,
+            status.state,
+            status.pid
+        ),
         format!("account   {}", status.account),
         format!("since     {}", status.since),
     ];
@@ -75,5 +81,5 @@ fn text(status: &Status) -> String {
     for aside in &status.set_aside {
         lines.push(format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
     }
-    lines.join("\n") + "\n"
+    lines.iter().map(|line| plain(line) + "\n").collect()
 }

@@ -1,11 +1,17 @@
 //! Which mount a command is for.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use super::{Exit, Failure};
-use crate::config;
 use crate::control::Client;
 use crate::mount::mountpoint::{self, MountLine};
+use crate::{config, sys};
+
+/// Links followed before a path counts as a circle, as for the kernel (`path_resolution(7)`).
+const LINKS: usize = 40;
 
 /// A place in a mount.
 #[derive(Debug)]
@@ -17,40 +23,120 @@ pub(super) struct Target {
 
 /// The mount that `path` lies in; without a path, the one around the working folder, or the only one there is.
 pub(super) fn find(path: Option<&Path>) -> Result<Target, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(Exit::Failure, format!("the table of mounts cannot be read: {error}"));
+    let table = mountpoint::mounts().map_err(|error| {
+        Failure::new(Exit::Failure, format!("the table of mounts cannot be read: {error}; is /proc mounted?"))
+    })?;
+    let ours = || table.iter().filter(|mount| mount.is_ours());
     let Some(path) = path else {
-        let here = std::env::current_dir().ok().and_then(|here| mountpoint::mount_of(&here).ok().flatten());
-        if let Some(mount) = here.filter(MountLine::is_ours) {
-            return open(&mount.path, &mount.path);
+        if let Some(mount) = std::env::current_dir().ok().and_then(|here| around(&here, &table)) {
+            return open(mount, Path::new(""));
         }
-        let ours: Vec<MountLine> =
-            mountpoint::mounts().map_err(failed)?.into_iter().filter(MountLine::is_ours).collect();
-        return match ours.as_slice() {
-            [] => {
+        let places: Vec<String> = ours().map(|mount| mount.path.display().to_string()).collect();
+        return match (ours().next(), places.len()) {
+            (None, _) => {
                 Err(Failure::new(Exit::Failure, "nothing is mounted; `drivemount mount` or `drivemount demo` does it"))
             }
-            [only] => open(&only.path, &only.path),
-            several => {
-                let places: Vec<String> = several.iter().map(|mount| mount.path.display().to_string()).collect();
-                Err(Failure::new(Exit::Usage, format!("which one? Mounted are {}", places.join(", "))))
-            }
+            (Some(only), 1) => open(only, Path::new("")),
+            _ => Err(Failure::new(Exit::Usage, format!("which one? Mounted are {}", places.join(", ")))),
         };
     };
-    let place = resolve(path);
-    match mountpoint::mount_of(&place).map_err(failed)? {
-        Some(mount) if mount.is_ours() => open(&mount.path, &place),
-        _ => Err(Failure::new(Exit::Failure, format!("{} is not in a drivemount", path.display()))),
+    let place = resolve(path, &table);
+    match around(&place, &table) {
+        Some(mount) => open(mount, place.strip_prefix(&mount.path).unwrap_or(Path::new(""))),
+        None => Err(Failure::new(Exit::Failure, format!("{} is not in a drivemount", path.display()))),
     }
 }
 
-/// The real place of a path, as far as that can be told: of a dead mount it cannot.
-fn resolve(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| config::absolute(path))
+/// As [`find`], but not for longer than some time: it asks the daemon where to reach it, and a daemon that hangs never answers.
+pub(super) fn find_within(path: Option<&Path>, time: Option<Duration>) -> Result<Target, Failure> {
+    let Some(time) = time else { return find(path) };
+    let (tell, told) = mpsc::channel();
+    let path = path.map(Path::to_owned);
+    thread::spawn(move || tell.send(find(path.as_deref())));
+    told.recv_timeout(time).unwrap_or_else(|_| {
+        Err(Failure::new(
+            Exit::Unsent,
+            "the mount does not answer, so it is not known what the drive has; try again later",
+        ))
+    })
 }
 
-fn open(mountpoint: &Path, place: &Path) -> Result<Target, Failure> {
-    let client = Client::new(mountpoint)?;
-    let path = place.strip_prefix(mountpoint).unwrap_or(Path::new("")).to_string_lossy().into_owned();
-    Ok(Target { client, path })
+/// The mount of ours that a place lies in.
+fn around<'a>(place: &Path, table: &'a [MountLine]) -> Option<&'a MountLine> {
+    mountpoint::innermost(place, table).filter(|mount| mount.is_ours())
+}
+
+/// The real place of a path. Links are followed on the way to a mount of ours and not within it: its files are on the drive, which
+/// may not answer.
+fn resolve(path: &Path, table: &[MountLine]) -> PathBuf {
+    let mut place = PathBuf::from("/");
+    // The last part first.
+    let mut parts: Vec<PathBuf> = split(&config::absolute(path));
+    let mut links = 0;
+    while let Some(part) = parts.pop() {
+        match part.components().next() {
+            Some(Component::ParentDir) => drop(place.pop()),
+            Some(Component::RootDir) => place = PathBuf::from("/"),
+            Some(Component::Normal(name)) => {
+                place.push(name);
+                let link = if around(&place, table).is_some() { None } else { place.read_link().ok() };
+                if let Some(target) = link.filter(|_| links < LINKS) {
+                    links += 1;
+                    place.pop();
+                    parts.extend(split(&target));
+                }
+            }
+            _ => {}
+        }
+    }
+    place
+}
+
+/// The parts of a path, from the last to the first.
+fn split(path: &Path) -> Vec<PathBuf> {
+    path.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect()
+}
+
+fn open(mount: &MountLine, path: &Path) -> Result<Target, Failure> {
+    let (user, _) = sys::user_and_group();
+    if let Some(owner) = mount.user.filter(|&owner| user != 0 && owner != user) {
+        let place = mount.path.display();
+        let message =
+            format!("{place} was mounted by another user (number {owner}); only that one, and root, can do this");
+        return Err(Failure::new(Exit::Failure, message));
+    }
+    let client = Client::new(&mount.path)?;
+    Ok(Target { client, path: path.to_string_lossy().into_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_through_links_and_without_a_look_at_the_mount() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let root = dir.path().canonicalize().expect("real");
+        std::os::unix::fs::symlink("drive/sub", root.join("link")).expect("links");
+        std::os::unix::fs::symlink(root.join("link"), root.join("further")).expect("links");
+        std::os::unix::fs::symlink("circle", root.join("circle")).expect("links");
+        // What lies in the mount would be followed if it were looked at.
+        fs::create_dir(root.join("drive")).expect("makes");
+        std::os::unix::fs::symlink("/", root.join("drive/sub")).expect("links");
+        let table = [MountLine::ours(&root.join("drive"))];
+        for (path, place) in [
+            ("drive", "drive"),
+            ("drive/sub/file", "drive/sub/file"),
+            ("drive/a/../b", "drive/b"),
+            ("drive/..", ""),
+            ("./link/file", "drive/sub/file"),
+            ("further/x", "drive/sub/x"),
+            ("none/../drive", "drive"),
+        ] {
+            assert_eq!(resolve(&root.join(path), &table), root.join(place).components().collect::<PathBuf>(), "{path}");
+        }
+        assert!(around(&resolve(&root.join("circle"), &table), &table).is_none());
+    }
 }

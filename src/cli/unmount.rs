@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::output::{left_lines, watch_unsent};
+use super::output::{complain, left_lines, say, watch_unsent};
 use super::{Exit, Failure, small_runtime, target};
 use crate::config::parse_duration;
 use crate::control::{ClientError, Ending};
@@ -24,6 +24,16 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Ok(target) => target,
         Err(failure) => return bury(args.mountpoint.as_deref(), failure),
     };
+    if !target.path.is_empty() {
+        let (place, mountpoint) = (args.mountpoint.as_deref().unwrap_or(Path::new("")), target.client.mountpoint());
+        let message = format!(
+            "{} is not a mountpoint, it lies in the mount at {}; `drivemount unmount {}` ends all of that",
+            place.display(),
+            mountpoint.display(),
+            mountpoint::word(mountpoint)
+        );
+        return Err(Failure::new(Exit::Usage, message));
+    }
     let timeout_millis = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let ending = Ending { timeout_millis };
     let left = small_runtime()?.block_on(watch_unsent(&target.client, "sending", target.client.unmount(&ending)));
@@ -39,13 +49,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     })?;
     let place = target.client.mountpoint().display();
     if left.entries == 0 {
-        println!("unmounted {place}; everything is on the drive");
+        say(&format!("unmounted {place}; everything is on the drive"));
         return Ok(Exit::Success);
     }
-    eprintln!(
+    complain(&format!(
         "unmounted {place}, but {}\nIt is kept on this machine: mount the same drive again and it is sent.",
         left_lines(&left)
-    );
+    ));
     Ok(Exit::Unsent)
 }
 
@@ -54,10 +64,10 @@ fn bury(path: Option<&Path>, failure: Failure) -> Result<Exit, Failure> {
     let Some(path) = path else { return Err(failure) };
     match mountpoint::bury_dead(path) {
         Ok(true) => {
-            println!(
+            say(&format!(
                 "{} was a dead mount and is removed; mount the same drive again and what it left unsent is sent",
                 path.display()
-            );
+            ));
             Ok(Exit::Success)
         }
         Ok(false) => Err(failure),

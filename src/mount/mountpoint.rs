@@ -19,10 +19,18 @@ const NAMED: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum MountpointError {
     /// It is not there, and neither is its folder.
-    #[error("{path} does not exist; make it with `mkdir -p {path}`", path = path.display())]
+    #[error("{path} does not exist; make it with `mkdir -p {word}`", path = path.display(), word = word(path))]
     Missing {
         /// The place.
         path: PathBuf,
+    },
+    /// It is a link to something that does not exist.
+    #[error("{path} is a link to {target}, which does not exist; make that folder, or give another", path = path.display(), target = target.display())]
+    Dangling {
+        /// The place.
+        path: PathBuf,
+        /// What the link says.
+        target: PathBuf,
     },
     /// It is not a folder.
     #[error("{path} is not a folder; give the path of an empty folder", path = path.display())]
@@ -43,8 +51,8 @@ pub enum MountpointError {
     },
     /// A drive is mounted there.
     #[error(
-        "{source_name} is mounted at {path} already; `drivemount status {path}` shows it, `drivemount unmount {path}` ends it",
-        path = path.display()
+        "{source_name} is mounted at {path} already; `drivemount status {word}` shows it, `drivemount unmount {word}` ends it",
+        path = path.display(), word = word(path)
     )]
     Mounted {
         /// The place.
@@ -54,8 +62,8 @@ pub enum MountpointError {
     },
     /// Something dead is mounted there that cannot be removed.
     #[error(
-        "a dead mount is in the way at {path} and cannot be removed ({why}); try `fusermount3 -uz {path}` or `umount -l {path}`",
-        path = path.display()
+        "a dead mount is in the way at {path} and cannot be removed ({why}); try `fusermount3 -uz {word}` or `umount -l {word}`",
+        path = path.display(), word = word(path)
     )]
     Dead {
         /// The place.
@@ -90,6 +98,8 @@ pub struct MountLine {
     pub path: PathBuf,
     /// What, as the mount says.
     pub source: String,
+    /// Who mounted it, if the kernel says so.
+    pub user: Option<u32>,
     kind: String,
 }
 
@@ -97,6 +107,13 @@ impl MountLine {
     /// Whether it is a mount of ours.
     pub fn is_ours(&self) -> bool {
         self.kind.strip_prefix(FUSE) == Some(crate::fuse::NAME)
+    }
+
+    /// One of ours, to be looked for.
+    #[cfg(test)]
+    pub(crate) fn ours(path: &Path) -> Self {
+        let kind = format!("{FUSE}{}", crate::fuse::NAME);
+        Self { path: path.to_owned(), source: "google".to_owned(), user: None, kind }
     }
 }
 
@@ -109,6 +126,9 @@ impl Mountpoint {
             Ok(metadata) if !metadata.is_dir() => return Err(MountpointError::NotAFolder { path: path.to_owned() }),
             Ok(_) => false,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Ok(target) = path.read_link() {
+                    return Err(MountpointError::Dangling { path: path.to_owned(), target });
+                }
                 if !path.parent().is_some_and(Path::is_dir) {
                     return Err(MountpointError::Missing { path: path.to_owned() });
                 }
@@ -128,11 +148,9 @@ impl Mountpoint {
         if names.is_empty() {
             return Ok(Self { path, made, buried });
         }
-        if names.len() > NAMED {
-            names.truncate(NAMED);
-            names.push("more".to_owned());
-        }
-        Err(MountpointError::NotEmpty { path, names: names.join(", ") })
+        let more = if names.len() > NAMED { " and more" } else { "" };
+        names.truncate(NAMED);
+        Err(MountpointError::NotEmpty { path, names: names.join(", ") + more })
     }
 
     /// The place.
@@ -156,6 +174,13 @@ impl Drop for Mountpoint {
             let _not_empty = fs::remove_dir(&self.path);
         }
     }
+}
+
+/// A path as one word of a command that can be pasted into a shell.
+pub fn word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%:,=".contains(c);
+    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// Detaches what is left of a mount whose daemon is gone. Says whether there was one.
@@ -199,10 +224,10 @@ pub fn mount_at(path: &Path) -> Option<MountLine> {
     mounts().ok()?.into_iter().rev().find(|mount| mount.path == path)
 }
 
-/// The mount that a path lies in, whatever of it exists.
-pub fn mount_of(path: &Path) -> io::Result<Option<MountLine>> {
-    let best = mounts()?.into_iter().rev().filter(|mount| path.starts_with(&mount.path));
-    Ok(best.max_by_key(|mount| mount.path.components().count()))
+/// The mount that a path lies in, whatever of it exists; of several at one place, the topmost.
+pub fn innermost<'a>(path: &Path, table: &'a [MountLine]) -> Option<&'a MountLine> {
+    let around = table.iter().filter(|mount| path.starts_with(&mount.path));
+    around.max_by_key(|mount| mount.path.components().count())
 }
 
 /// The table as proc(5) describes it: `36 35 98:0 /root /point opts tag:1 - type source superopts`, blanks as `\040`.
@@ -211,9 +236,12 @@ fn parse(table: &[u8]) -> Vec<MountLine> {
         let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
         let dash = fields.iter().position(|field| *field == b"-")?;
         let text = |field: &[u8]| String::from_utf8_lossy(&unescape(field)).into_owned();
+        let options = text(fields.get(dash + 3)?);
+        let mut options = options.split(',');
         Some(MountLine {
             path: PathBuf::from(std::ffi::OsString::from_vec(unescape(fields.get(4)?))),
             source: text(fields.get(dash + 2)?),
+            user: options.find_map(|option| option.strip_prefix("user_id=")?.parse().ok()),
             kind: text(fields.get(dash + 1)?),
         })
     };
@@ -243,12 +271,13 @@ mod tests {
     #[test]
     fn the_table_of_mounts_is_understood() {
         let table = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n\
-                      40 22 0:35 / /content/my\\040drive rw,nosuid - fuse.drivemount google rw,user_id=0\n";
+                      40 22 0:35 / /content/my\\040drive rw,nosuid - fuse.drivemount google rw,user_id=7,group_id=0\n";
         let mounts = parse(table);
         assert_eq!(mounts.len(), 2);
         assert!(!mounts[0].is_ours() && mounts[1].is_ours());
         assert_eq!(mounts[1].path, Path::new("/content/my drive"));
         assert_eq!(mounts[1].source, "google");
+        assert_eq!((mounts[0].user, mounts[1].user), (None, Some(7)));
     }
 
     #[test]
@@ -261,6 +290,16 @@ mod tests {
         let sentence = |place: PathBuf| Mountpoint::prepare(&place).expect_err("refused").to_string();
         assert!(sentence(path("file")).contains("not a folder"));
         assert!(sentence(path("full")).contains("not empty (it holds a)"));
+        for name in ["b", "c", "d"] {
+            fs::write(path("full").join(name), b"x").expect("writes");
+        }
+        let held = sentence(path("full"));
+        assert!(held.contains(" and more)") && !held.contains(", more"), "{held}");
+        std::os::unix::fs::symlink("nowhere", path("link")).expect("links");
+        assert!(sentence(path("link")).contains("is a link to nowhere"));
+        assert!(
+            sentence(path("no ne/it's")).contains(&format!("`mkdir -p '{}/no ne/it'\\''s'`", dir.path().display()))
+        );
         assert!(sentence(path("none/none")).contains("mkdir -p"));
         assert!(sentence(path("file/none")).contains("cannot be used"));
     }

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Name of the file that says what this is.
 pub(super) const README_NAME: &str = "README.txt";
@@ -42,24 +42,47 @@ const FONT: [[u8; 7]; 10] = [
     [0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00010, 0b01100],
 ];
 
-/// Writes everything into a folder; says how many files that were.
-pub(super) fn write(folder: &Path) -> io::Result<usize> {
-    let mut written = 2;
+/// What became of the files.
+#[derive(Debug, Default)]
+pub(super) struct Sample {
+    /// Files that were written, or were there as they would have been written.
+    pub(super) written: usize,
+    /// Files that were there with another content, which is left to them.
+    pub(super) kept: Vec<PathBuf>,
+}
+
+impl Sample {
+    fn put(&mut self, path: PathBuf, content: &[u8]) -> io::Result<()> {
+        match fs::read(&path) {
+            Ok(there) if there != content => {
+                self.kept.push(path);
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::write(path, content)?,
+            there => drop(there?),
+        }
+        self.written += 1;
+        Ok(())
+    }
+}
+
+/// Writes everything into a folder, and over nothing that is there.
+pub(super) fn write(folder: &Path) -> io::Result<Sample> {
+    let mut sample = Sample::default();
     let mut dice = Dice(2026);
     for (set, count) in SETS {
         for (digit, glyph) in FONT.iter().enumerate() {
             let place = folder.join("data").join(set).join(digit.to_string());
             fs::create_dir_all(&place)?;
             for number in 0..count {
-                fs::write(place.join(format!("{number:04}.png")), png(&draw(*glyph, &mut dice)))?;
-                written += 1;
+                sample.put(place.join(format!("{number:04}.png")), &png(&draw(*glyph, &mut dice)))?;
             }
         }
     }
-    fs::write(folder.join("train.py"), TRAIN)?;
+    sample.put(folder.join("train.py"), TRAIN.as_bytes())?;
     // Last: it says that the rest is there.
-    fs::write(folder.join(README_NAME), README)?;
-    Ok(written)
+    sample.put(folder.join(README_NAME), README.as_bytes())?;
+    Ok(sample)
 }
 
 /// Numbers that look random and are the same everywhere (`SplitMix64`, public domain).

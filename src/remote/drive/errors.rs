@@ -143,11 +143,13 @@ fn forbidden(reason: &str, location: Option<&str>) -> (Kind, Again) {
 }
 
 fn sentence(call: Call, kind: Kind, status: StatusCode, details: &Details) -> String {
+    let what =
+        if status == StatusCode::UNAUTHORIZED { "the drive refused the token".to_owned() } else { kind.to_string() };
     match (&details.message, &details.reason) {
         // What is said about the address of an upload session might repeat it, and it is a secret.
-        (Some(message), _) if !call.secret => format!("{kind}: {}", message.trim_end_matches('.')),
-        (_, Some(reason)) => format!("{kind}: the drive answered {} {reason}", status.as_u16()),
-        (_, None) => format!("{kind}: the drive answered {}", status.as_u16()),
+        (Some(message), _) if !call.secret => format!("{what}: {}", message.trim_end_matches('.')),
+        (_, Some(reason)) => format!("{what}: the drive answered {} {reason}", status.as_u16()),
+        (_, None) => format!("{what}: the drive answered {}", status.as_u16()),
     }
 }
 

@@ -1,0 +1,67 @@
+//! Reads the command line, and the variables that stand for its flags.
+//!
+//! What `clap` alone does not do: an empty variable counts as absent; whoever gives a credential on the command line wants that
+//! one, whatever credentials the environment holds; and what is wrong with a variable is said with its name.
+
+use std::ffi::OsString;
+use std::process;
+
+use clap::builder::Resettable;
+use clap::{Command, Parser};
+
+use super::output::complain;
+
+/// Flags of which a mount takes one.
+const CREDENTIALS: [&str; 3] = ["token", "token-file", "credentials"];
+
+/// A variable that is set, and the flag that it stands for.
+#[derive(Debug)]
+struct Variable {
+    name: String,
+    flag: String,
+}
+
+/// What the command line says; ends the process if that makes no sense, and after `--help`.
+pub(super) fn parse<P: Parser>(line: impl IntoIterator<Item = OsString>) -> P {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let mut variables = Vec::new();
+    let mut command = settle(P::command(), &line, &mut variables);
+    let matches = command.try_get_matches_from_mut(&line);
+    let error = match matches.and_then(|matches| P::from_arg_matches(&matches)) {
+        Ok(parsed) => return parsed,
+        Err(error) => error,
+    };
+    let _closed = error.print();
+    let text = error.to_string();
+    for Variable { name, flag } in variables {
+        let named = |end: char| text.contains(&format!("--{flag}{end}"));
+        if error.use_stderr() && (named(' ') || named('\'')) {
+            complain(&format!("note: the variable {name} is set, which stands for --{flag}"));
+        }
+    }
+    process::exit(error.exit_code())
+}
+
+/// Forgets the variables that do not count, and collects the others.
+fn settle(command: Command, line: &[OsString], variables: &mut Vec<Variable>) -> Command {
+    let command = command.mut_subcommands(|command| settle(command, line, variables));
+    command.mut_args(|arg| {
+        let names = arg.get_env().and_then(|name| name.to_str()).zip(arg.get_long());
+        let Some((name, flag)) = names.map(|(name, flag)| (name.to_owned(), flag.to_owned())) else { return arg };
+        let value = std::env::var_os(&name);
+        let outdone = CREDENTIALS.contains(&flag.as_str()) && CREDENTIALS.iter().any(|flag| gives(line, flag));
+        if outdone || value.as_ref().is_some_and(|value| value.is_empty()) {
+            return arg.env(Resettable::Reset);
+        }
+        if value.is_some() && !gives(line, &flag) {
+            variables.push(Variable { name, flag });
+        }
+        arg
+    })
+}
+
+/// Whether a flag stands on the command line.
+fn gives(line: &[OsString], flag: &str) -> bool {
+    let words = line.iter().filter_map(|word| word.to_str()?.strip_prefix("--"));
+    words.map(|word| word.split('=').next().unwrap_or(word)).any(|word| word == flag)
+}
