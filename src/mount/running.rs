@@ -274,7 +274,10 @@ impl Mount {
             name = end_signal() => tracing::warn!(signal = name, "not waiting for the drive any longer"),
         }
         let left = drain::left(&self.running);
-        if let Err(error) = self.running.mountpoint.unmount() {
+        // If somebody removed it already, what is there now is not ours.
+        if !self.running.gone.is_cancelled()
+            && let Err(error) = self.running.mountpoint.unmount()
+        {
             tracing::error!(%error, "not unmounted");
         }
         if let Some(mounted) = self.mounted.take() {

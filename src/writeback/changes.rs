@@ -217,7 +217,8 @@ impl Writeback {
             let Some(node) = nodes::by_ino(db, ino)?.filter(Node::is_linked) else {
                 return if staging.is_discarded() { Ok(None) } else { Err(Refused(Kind::Stale)) };
             };
-            local::rewrite(db, &node, size, mtime, clock::now())?;
+            // The kernel has seen this change with the write: what it remembers of the file stays right.
+            local::rewrite(db, &node, size, mtime, node.ctime.max(mtime.min(clock::now())))?;
             let seq = self.seqs.next();
             journal::touch_content(db, ino, seq)?;
             Ok(Some(seq))

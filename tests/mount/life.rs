@@ -322,3 +322,23 @@ fn a_drive_that_goes_away_makes_readers_wait_and_then_says_why() {
     cloud.restart();
     assert!(read(machine.at("remote")) == bytes(1, 2_000_000), "and all is well again");
 }
+
+#[test]
+fn a_daemon_that_still_sends_leaves_the_next_mount_alone() {
+    let cloud = Cloud::start();
+    let other = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("file"), b"content");
+    let first = machine.pid();
+    signal(cloud.pid(), "STOP");
+    sh(&format!("umount {}", machine.drive().display()));
+    let second = Machine::new();
+    let mut command = Command::new(PROGRAM);
+    command.args(["mount", &other.url]).arg(machine.drive()).arg("--token-file").arg(other.token_file());
+    let output = run(command.arg("--cache-dir").arg(second.cache()));
+    signal(cloud.pid(), "CONT");
+    assert!(output.status.success(), "{}", said(&output));
+    wait_for_end(first);
+    assert_eq!(cloud.content(&cloud.id("file")), b"content");
+    assert_eq!(machine.status()["source"], other.url.as_str());
+}

@@ -32,6 +32,10 @@ impl Cloud {
         Self { url, dir, process, http, runtime }
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.process.id()).expect("pid")
+    }
+
     /// Kills it, as the loss of a server would.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("kills");
