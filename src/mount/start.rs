@@ -31,6 +31,9 @@ use crate::{clock, control, sys};
 /// meanwhile why it has to.
 const HASTE: Duration = Duration::from_secs(5);
 
+/// How long a start waits for one answer of the drive.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+
 /// How much longer than the network a program waits for an answer: so that it hears why there is none.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -64,7 +67,12 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     }
     let state = Arc::new(State::open(&config.cache_dir.join("state.db"))?);
     let drive = connect(&config).await?;
-    let (account, quota) = sign_in(&drive, &state, &mut notes).await?;
+    let about = sign_in(&config, &drive, &state, &mut notes).await?;
+    let is_reached = about.is_some();
+    let (account, quota) = match about {
+        Some(about) => (about.account, about.quota),
+        None => (Tree::account(&state).map_err(MountError::Tree)?.unwrap_or_default(), Quota { limit: None, used: 0 }),
+    };
     let parts = build(&config, state, &drive, &account, quota).await?;
     let recovered = parts.writeback.pending()?.len();
     let aside = parts.writeback.set_aside().into_iter();
@@ -78,6 +86,13 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         control_socket: config.control_socket(),
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());
+
+    if is_reached {
+        // What is known from the last time may be long out of date: hear of what happened since before anybody asks. If that
+        // takes long, or fails, it goes on beside the mount.
+        let heard = tokio::time::timeout(HASTE, parts.tree.catch_up()).await;
+        tracing::debug!(?heard, "changes since the last mount");
+    }
 
     let end = CancellationToken::new();
     let wake = Arc::new(Notify::new());
@@ -167,27 +182,44 @@ async fn token_source(credentials: &Credentials) -> Result<Arc<dyn TokenSource>,
     })
 }
 
-/// Asks whose drive it is. If it cannot be reached but was mounted here before, it is mounted all the same: what is cached can be
-/// read, what is written waits.
-async fn sign_in(drive: &Drive, state: &State, notes: &mut Vec<String>) -> Result<(String, Quota), MountError> {
+/// Asks whose drive it is. If it cannot be reached but was mounted here before, it is mounted all the same (`None`): what is
+/// cached can be read, what is written waits.
+async fn sign_in(
+    config: &MountConfig,
+    drive: &Drive,
+    state: &State,
+    notes: &mut Vec<String>,
+) -> Result<Option<About>, MountError> {
     let url = drive.url.origin().ascii_serialization();
-    match drive.hasty.about().await {
-        Ok(About { account, quota, .. }) => Ok((account, quota)),
+    match in_time(config, "about.get", drive.hasty.about()).await {
+        Ok(about) => Ok(Some(about)),
         Err(error) if error.kind == Kind::SignIn => Err(MountError::Refused { url, why: error.message }),
         Err(error) if matches!(error.kind, Kind::Unreachable | Kind::TimedOut | Kind::Server) => {
-            match Tree::account(state).map_err(MountError::Tree)? {
-                Some(account) => {
-                    notes.push(format!(
-                        "no drive answers at {url} ({}): what is cached can be read, what is written is kept and sent later",
-                        error.message
-                    ));
-                    Ok((account, Quota { limit: None, used: 0 }))
-                }
-                None => Err(MountError::Unreachable { url, why: error.message }),
+            if Tree::account(state).map_err(MountError::Tree)?.is_none() {
+                return Err(MountError::Unreachable { url, why: error.message });
             }
+            notes.push(format!(
+                "the drive at {url} does not serve now ({}): what is cached can be read, what is written is kept and sent later",
+                error.message
+            ));
+            Ok(None)
         }
         Err(error) => Err(MountError::Remote(error)),
     }
+}
+
+/// Bounds the wait for a drive that takes a request and says nothing: somebody sits before the start.
+async fn in_time<T>(
+    config: &MountConfig,
+    call: &'static str,
+    answer: impl Future<Output = Result<T, RemoteError>>,
+) -> Result<T, RemoteError> {
+    let patience = FIRST_ANSWER.min(config.network_timeout);
+    let answer = tokio::time::timeout(patience, answer).await;
+    answer.unwrap_or_else(|_| {
+        let message = format!("no answer within {} s", patience.as_secs());
+        Err(RemoteError::new(Kind::TimedOut, call, message))
+    })
 }
 
 async fn build(

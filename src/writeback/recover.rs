@@ -19,6 +19,8 @@ impl Writeback {
         for (ino, path) in self.stagings.sweep()? {
             let name = names.iter().find(|(other, _)| *other == ino).map(|(_, path)| path.clone());
             let name = name.map_or_else(|| self.tree.path(ino), Ok)?;
+            // The database that knew it is gone.
+            let name = if name.is_empty() { "a file of unknown name".to_owned() } else { name };
             // Written and neither closed nor synced: not promised, so not sent, for the drive never shows a part of a file.
             if std::fs::metadata(&path)?.len() == 0 {
                 std::fs::remove_file(&path)?;

@@ -24,8 +24,18 @@ use crate::content::Content;
 use crate::ranges::RangeSet;
 use crate::remote::Source;
 use crate::state::State;
+use crate::sys;
 use crate::tree::nodes::from_sql;
 use crate::tree::{Ino, Node};
+
+/// What unsent content leaves free of the disk, for the journal. Much less than what the cache leaves to unsent content.
+const RESERVE: u64 = 64 << 20;
+
+/// Of a small disk it leaves one part in so many.
+const RESERVE_PART: u64 = 40;
+
+/// The most that is written between two looks at the disk.
+const CLAIM: u64 = 32 << 20;
 
 /// All staging of one mount.
 #[derive(Debug)]
@@ -37,6 +47,8 @@ pub(super) struct Stagings {
     next_number: AtomicU64,
     /// Bytes that all staging files hold.
     bytes: AtomicU64,
+    /// Bytes that may be written before the disk is looked at again.
+    claimable: AtomicU64,
     in_use: Mutex<HashMap<Ino, Weak<Staging>>>,
 }
 
@@ -61,6 +73,7 @@ impl Stagings {
             runtime,
             next_number: AtomicU64::new(last + 1),
             bytes: AtomicU64::new(held),
+            claimable: AtomicU64::new(0),
             in_use: Mutex::default(),
         }))
     }
@@ -165,8 +178,9 @@ impl Stagings {
         self.in_use.lock().get(&ino).and_then(Weak::upgrade)
     }
 
-    /// Writes. Blocks on the local disk only.
+    /// Writes. Blocks on the local disk only. Fails before the disk is full: what was written before must still be sent.
     pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.claim(bytes.len() as u64)?;
         let mut inner = staging.inner.lock();
         self.layer_for(staging.ino(), &mut inner.pile, offset)?;
         let new = inner.pile.write(offset, bytes)?;
@@ -192,6 +206,22 @@ impl Stagings {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
             pile.push(Layer::create(number, self.path(ino, number), pile.shining())?);
         }
+        Ok(())
+    }
+
+    /// Makes sure that so many bytes leave the journal the room that it needs to send and to remove what is there.
+    fn claim(&self, bytes: u64) -> Result<()> {
+        let claimed = self.claimable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        if claimed.is_ok() {
+            return Ok(());
+        }
+        let (free, total) = sys::disk_space(&self.dir)?;
+        let spare = free.saturating_sub(RESERVE.min(total / RESERVE_PART));
+        if spare < bytes {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
+        }
+        // Others write to the disk too, so not all of it at once.
+        self.claimable.store((spare - bytes).min(CLAIM) / 2, Ordering::Relaxed);
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::cloud::{Cloud, eventually};
-use crate::machine::{Machine, bytes, read, run, sh, write};
+use crate::machine::{Machine, bytes, read, run, sh, signal, write};
 
 /// A line to a cloud that can be made to hold back long answers.
 struct Line {
@@ -157,4 +157,36 @@ fn a_full_disk_costs_time_and_fails_no_reader() {
         end.store(true, Ordering::Relaxed);
         assert!(read.expect("reads") == content[..8 << 20]);
     });
+}
+
+#[test]
+fn a_disk_full_of_unsent_work_still_sends_and_removes_it() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let _disk = Disk::at(machine.cache(), 48);
+    machine.mount(&cloud);
+    assert_eq!(std::fs::read_dir(machine.drive()).expect("lists").count(), 0, "and is known to be empty");
+    signal(cloud.pid(), "STOP");
+    let content = |number: u64| bytes(number, 3 << 20);
+    let mut saved = Vec::new();
+    let refusal = loop {
+        let number = saved.len() as u64;
+        assert!(number < 20, "more was taken than there is room for");
+        match std::fs::write(machine.at(&format!("file {number}")), content(number)) {
+            Ok(()) => saved.push(number),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refusal.raw_os_error(), Some(libc::ENOSPC));
+    assert!(saved.len() >= 8, "{} files fill it", saved.len());
+    std::fs::remove_file(machine.at("file 0")).expect("removes");
+    std::fs::rename(machine.at("file 1"), machine.at("renamed")).expect("renames");
+    machine.kill();
+    signal(cloud.pid(), "CONT");
+    machine.mount(&cloud);
+    machine.flush();
+    assert!(cloud.content(&cloud.id("renamed")) == content(1));
+    for &number in &saved[2..] {
+        assert!(cloud.content(&cloud.id(&format!("file {number}"))) == content(number), "file {number}");
+    }
 }

@@ -152,14 +152,15 @@ fn picture(base: &Path) -> io::Result<BTreeMap<String, (u32, Vec<u8>)>> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
-            let metadata = fs::symlink_metadata(&path)?;
+            let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+            let metadata = fs::symlink_metadata(&path).map_err(named)?;
             let content = if metadata.is_dir() {
                 folders.push(path.clone());
                 Vec::new()
             } else if metadata.is_symlink() {
-                fs::read_link(&path)?.into_os_string().into_encoded_bytes()
+                fs::read_link(&path).map_err(named)?.into_os_string().into_encoded_bytes()
             } else {
-                fs::read(&path)?
+                fs::read(&path).map_err(named)?
             };
             let name = path.strip_prefix(base).expect("below").to_string_lossy().into_owned();
             picture.insert(name, (metadata.mode(), content));
@@ -176,7 +177,7 @@ fn differences(one: &Path, other: &Path) -> io::Result<Vec<String>> {
 }
 
 fn compare(local: &Path, machine: &Machine, when: &str) {
-    let names = differences(local, &machine.drive()).expect("looks");
+    let names = differences(local, &machine.drive()).unwrap_or_else(|error| panic!("{when}: {error}"));
     assert!(names.is_empty(), "{when}: these differ: {names:?}");
 }
 
