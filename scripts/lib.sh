@@ -35,7 +35,8 @@ need_build_tools() {
     [ -e /dev/fuse ] || die "this machine has no /dev/fuse; in Docker, add: --device /dev/fuse --cap-add SYS_ADMIN"
 }
 
-# need_python MODULE=PACKAGE ...: a Python of the project's own, in .venv, with these packages. Sets $python.
+# need_python MODULE=PACKAGE ...: a Python of the project's own, in .venv, with these packages. Sets $python. In place of the
+# module, bin/NAME stands for a program that a package brings.
 need_python() {
     local pair missing=()
     need python3=python3
@@ -46,7 +47,10 @@ need_python() {
         python3 -m venv --clear "$top/.venv"
     fi
     for pair in "$@"; do
-        "$python" -c "import ${pair%%=*}" 2>/dev/null || missing+=("${pair#*=}")
+        case "${pair%%=*}" in
+            bin/*) [ -x "$top/.venv/${pair%%=*}" ] || missing+=("${pair#*=}") ;;
+            *) "$python" -c "import ${pair%%=*}" 2>/dev/null || missing+=("${pair#*=}") ;;
+        esac
     done
     [ ${#missing[@]} = 0 ] && return
     say "Installing Python packages into .venv: ${missing[*]}"

@@ -35,6 +35,8 @@ mod error;
 mod export;
 mod fields;
 mod files;
+#[cfg(test)]
+mod fuzz;
 mod ids;
 mod item;
 mod items;

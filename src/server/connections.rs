@@ -16,7 +16,7 @@ use axum::body::{Body, to_bytes};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, header};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -109,9 +109,8 @@ impl Front {
         let request = Request::from_parts(parts, Body::new(body.clone()));
         let answer = AssertUnwindSafe(self.route(request)).catch_unwind().await;
         let response = answer.unwrap_or_else(|panic| ApiError::internal(panic_message(&*panic)).into_response());
-        if is_early(response.status()) {
-            let _ = timeout(MAX_REST_TIME, body.discard()).await;
-        }
+        // Answers can be given without a look at the whole body.
+        let _ = timeout(MAX_REST_TIME, body.discard()).await;
         // Never the query: it can hold a token, or the secret of an upload.
         tracing::debug!(%method, path, status = response.status().as_u16(), elapsed = ?started.elapsed(), "answered");
         response
@@ -153,11 +152,6 @@ impl Front {
         request.extensions_mut().insert(Arrival { params, origin });
         Ok(request)
     }
-}
-
-/// Whether an answer may have been given without looking at the body.
-fn is_early(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error() || status == StatusCode::PERMANENT_REDIRECT
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
@@ -258,6 +252,17 @@ mod tests {
         request.resize(request.len() + 20_000_000, 0);
         let answer = exchange(&address, &request).await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_wanted_does_not_cost_the_connection() {
+        let router = Router::new().route("/works", get(async || "works"));
+        let (address, ..) = start(router).await;
+        let mut requests = b"GET /works HTTP/1.1\r\nhost: x\r\ncontent-length: 3000000\r\n\r\n".to_vec();
+        requests.resize(requests.len() + 3_000_000, b'-');
+        requests.extend_from_slice(b"GET /works HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answers = exchange(&address, &requests).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     }
 
     #[tokio::test]
