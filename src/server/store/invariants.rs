@@ -38,7 +38,7 @@ const INVARIANTS: [(&str, &str); 12] = [
     (
         "files have a current revision, others have none",
         "SELECT items.id FROM items LEFT JOIN revisions ON revisions.no = items.head AND revisions.item = items.no
-         WHERE (revisions.no IS NULL) <> (items.mime_type LIKE 'application/vnd.google-apps.%')",
+         WHERE (revisions.no IS NULL) <> (items.mime_type GLOB 'application/vnd.google-apps.*')",
     ),
     (
         "a revision has its bytes as long as it can be asked for",
