@@ -214,8 +214,9 @@ fn a_mount_without_the_right_to_change_sends_no_change() {
 
 /// A mount in the foreground, started by a shell that says `before` first.
 fn in_the_foreground(machine: &Machine, cloud: &Cloud, before: &str) -> Inside {
-    let mut command = Command::new("bash");
-    command.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), PROGRAM]);
+    // Tests may run in the background of a shell, or under nohup: then they ignore signals, and so would the program.
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "bash", "-c", &format!("{before}; exec \"$0\" \"$@\""), PROGRAM]);
     command.args(["mount", "--foreground", &cloud.url]).arg(machine.drive());
     command.arg("--token-file").arg(cloud.token_file()).arg("--cache-dir").arg(machine.cache());
     let mut process =
