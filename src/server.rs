@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   connections  routes  auth                      accepting and ending, which call goes where, who may call
+//!     batch                                        many calls in one request
 //!   files  revisions  about  changes  drives       the calls
 //!     upload  download  export
 //!   items                                          the rules: what may be done, and what it brings about
@@ -24,6 +25,7 @@
 
 mod about;
 mod auth;
+mod batch;
 mod blobs;
 mod call;
 mod changes;

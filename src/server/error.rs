@@ -93,6 +93,16 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "required", message).at("fields")
     }
 
+    pub(crate) fn not_unkeepable() -> Self {
+        let message = "Bad Request. Cannot update a revision to false that is marked as keepForever.";
+        Self::new(StatusCode::BAD_REQUEST, "illegalKeepForeverModification", message)
+    }
+
+    /// The real service does not say how it refuses this.
+    pub(crate) fn too_many_kept() -> Self {
+        Self::bad_request("At most 200 revisions of a file can be kept forever.")
+    }
+
     pub(crate) fn id_not_usable() -> Self {
         Self::invalid("file.id", "The provided file ID is not usable.")
     }
@@ -131,6 +141,16 @@ impl ApiError {
 
     pub(crate) fn never_writable() -> Self {
         Self::forbidden("fileNeverWritable", "The content of this file can never be written.")
+    }
+
+    /// A call in a batch after the hundredth.
+    pub(crate) fn too_many_calls() -> Self {
+        Self::forbidden("forbidden", "Exceeds allowed inner batch requests soft limit. Please retry.")
+    }
+
+    pub(crate) fn revision_not_deletable() -> Self {
+        let message = "The revision cannot be deleted: it is the current one, or the only one.";
+        Self::forbidden("revisionDeletionNotSupported", message)
     }
 
     pub(crate) fn revisions_not_supported() -> Self {

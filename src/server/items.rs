@@ -8,6 +8,7 @@ mod create;
 #[cfg(test)]
 mod model;
 mod remove;
+mod revise;
 mod update;
 
 use super::Limits;
@@ -100,6 +101,9 @@ impl Rules<'_> {
 
     /// Gives an item new content. Fails if that takes more storage than there is.
     fn set_content(&self, item: i64, content: &Content, about: contents::About<'_>) -> Result<()> {
+        if about.keep_forever {
+            self.check_kept(item)?;
+        }
         let before = totals(self.edit.db)?.used;
         contents::add(self.edit, item, content, about)?;
         let after = totals(self.edit.db)?.used;

@@ -11,9 +11,12 @@ use super::item::{Item, Revision};
 use super::media_type::Kind;
 use super::store::Identity;
 use super::store::changes::Change;
+use super::store::rows::ItemRow;
 
 /// The one user's mail address. No mail arrives there.
 pub(crate) const EMAIL: &str = "owner@drive.localhost";
+/// Id of the one revision of any document: nobody edits it.
+pub(crate) const DOCUMENT_REVISION: &str = "1";
 const DISPLAY_NAME: &str = "Drive Owner";
 
 /// What descriptions depend on beside the item.
@@ -150,25 +153,30 @@ pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Value {
     if let Some(head) = &item.head {
         content(&mut file, item, head);
     }
-    let formats = export::formats(&item.mime_type);
-    if !formats.is_empty() {
-        file.nest("exportLinks", |mask| {
-            let links = formats.iter().map(|format| {
-                let query: String = url::form_urlencoded::Serializer::new(String::new())
-                    .append_pair("mimeType", format.mime_type)
-                    .finish();
-                let link = format!("{}/drive/v3/files/{}/export?{query}", view.origin, item.id);
-                (format.mime_type.to_owned(), Value::String(link))
-            });
-            select(mask, Value::Object(links.collect()))
-        });
-    }
+    export_links(&mut file, &item.id, &item.mime_type, view);
     file.put("webViewLink", || match kind {
         Kind::Folder => format!("{}/drive/folders/{}", view.origin, item.id),
         Kind::Document => format!("{}/document/d/{}/edit", view.origin, item.id),
         Kind::Shortcut | Kind::File => format!("{}/file/d/{}/view", view.origin, item.id),
     });
     file.finish()
+}
+
+/// Where a document can be had in other formats.
+fn export_links(object: &mut Object<'_>, id: &str, mime_type: &str, view: View<'_>) {
+    let formats = export::formats(mime_type);
+    if formats.is_empty() {
+        return;
+    }
+    object.nest("exportLinks", |mask| {
+        let links = formats.iter().map(|format| {
+            let query: String =
+                url::form_urlencoded::Serializer::new(String::new()).append_pair("mimeType", format.mime_type).finish();
+            let link = format!("{}/drive/v3/files/{id}/export?{query}", view.origin);
+            (format.mime_type.to_owned(), Value::String(link))
+        });
+        select(mask, Value::Object(links.collect()))
+    });
 }
 
 /// Fields that the user set and the drive only keeps, with the values that they have before.
@@ -243,6 +251,19 @@ pub(crate) fn revision(revision: &Revision, identity: &Identity, mask: &Mask) ->
     object.put("md5Checksum", || revision.md5.as_str());
     object.put("originalFilename", || revision.original_filename.as_str());
     object.nest("lastModifyingUser", |mask| select(mask, user(identity)));
+    object.finish()
+}
+
+/// The one revision of a document, which has no bytes of its own.
+pub(crate) fn document_revision(document: &ItemRow, view: View<'_>, mask: &Mask) -> Value {
+    let mut object = Object::new(mask);
+    object.put("kind", || "drive#revision");
+    object.put("id", || DOCUMENT_REVISION);
+    object.put("mimeType", || document.mime_type.as_str());
+    object.put("modifiedTime", || document.modified.to_rfc3339());
+    object.put("published", || false);
+    object.nest("lastModifyingUser", |mask| select(mask, user(view.identity)));
+    export_links(&mut object, &document.id, &document.mime_type, view);
     object.finish()
 }
 

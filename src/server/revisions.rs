@@ -1,31 +1,38 @@
 //! The contents that a file had: what is still there of them.
 //!
-//! That is the current one and those kept for ever. The real service keeps the others for a while, but promises nothing.
+//! That is the current one and those kept for ever. The real service keeps the others for a while, but promises nothing. A
+//! document of an online editor has one, which can be exported and nothing else.
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::call::{Call, Json, Named};
+use super::call::{Call, Json, Named, json_body};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::media_type::Kind;
 use super::order::Position;
-use super::render::{self, Object};
+use super::render::{self, DOCUMENT_REVISION, Object, View};
+use super::store::rows::ItemRow;
 use super::store::{contents, rows};
 use super::{download, page, schema};
 
 /// Entries of a page when the client does not say.
 const DEFAULT_PAGE: usize = 200;
 
-/// The number of a file that has revisions.
-fn file(db: &Connection, id: &str) -> Result<i64> {
+/// The item `id`, if it is of those that have revisions; and whether it is a document.
+fn find(db: &Connection, id: &str) -> Result<(ItemRow, bool)> {
     let item = rows::find(db, id)?;
-    if Kind::of(&item.mime_type) == Kind::File { Ok(item.no) } else { Err(ApiError::revisions_not_supported()) }
+    match Kind::of(&item.mime_type) {
+        Kind::File => Ok((item, false)),
+        Kind::Document => Ok((item, true)),
+        Kind::Folder | Kind::Shortcut => Err(ApiError::revisions_not_supported()),
+    }
 }
 
 /// `GET …/files/{id}/revisions`
@@ -42,16 +49,21 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, Named(id): Named<Strin
     drive
         .store
         .read(move |db| {
+            let (item, is_document) = find(db, &id)?;
             // One more than asked for tells whether this page is the last.
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-            let mut revisions = contents::page(db, file(db, &id)?, after, limit)?;
+            let mut revisions = contents::page(db, item.no, after, limit)?;
             let is_last = revisions.len() <= size;
             revisions.truncate(size);
             let next = revisions.last().filter(|_| !is_last).map(|(no, _)| Position { keys: Vec::new(), no: *no });
+            let view = View { identity: &identity, origin: call.origin() };
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#revisionList");
             answer.put_some("nextPageToken", || Some(page::token(&identity.secret, &question, next.as_ref()?)));
             answer.nest("revisions", |mask| {
+                if is_document {
+                    return json!([render::document_revision(&item, view, mask)]);
+                }
                 revisions.iter().map(|(_, revision)| render::revision(revision, &identity, mask)).collect()
             });
             Ok(call.json(&answer.finish()))
@@ -66,15 +78,71 @@ pub(crate) async fn get(
     call: Call,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let identity = drive.store.identity().clone();
-    let look_up = {
-        let id = identity.resolve(&id).to_owned();
-        move |db: &Connection| contents::get(db, file(db, &id)?, &revision)
-    };
+    let id = drive.store.identity().resolve(&id).to_owned();
     if call.params().get("alt") == Some("media") {
+        let look_up = move |db: &Connection| match find(db, &id)? {
+            (item, false) => contents::get(db, item.no, &revision),
+            (_, true) => Err(ApiError::not_downloadable()),
+        };
         return download::send(&drive, &headers, look_up).await;
     }
+    Ok(shown(&drive, call, id, revision).await?.into_response())
+}
+
+/// `PATCH …/files/{id}/revisions/{revision}`
+pub(crate) async fn update(
+    State(drive): State<Arc<Drive>>,
+    Named((id, revision)): Named<(String, String)>,
+    call: Call,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json> {
+    call.mask(&schema::REVISION)?;
+    let keep = keep_forever(&json_body(&headers, body).await?)?;
+    let id = drive.store.identity().resolve(&id).to_owned();
+    let (item, name) = (id.clone(), revision.clone());
+    drive.change(&call, move |rules| rules.keep_revision(&item, &name, keep)).await?;
+    shown(&drive, call, id, revision).await
+}
+
+/// `DELETE …/files/{id}/revisions/{revision}`
+pub(crate) async fn delete(
+    State(drive): State<Arc<Drive>>,
+    Named((id, revision)): Named<(String, String)>,
+    call: Call,
+) -> Result<StatusCode> {
+    drive.change(&call, move |rules| rules.delete_revision(&id, &revision)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A revision as the caller wants to see it.
+async fn shown(drive: &Arc<Drive>, call: Call, id: String, revision: String) -> Result<Json> {
     let mask = call.mask(&schema::REVISION)?;
-    let revision = drive.store.read(look_up).await?;
-    Ok(call.json(&render::revision(&revision, &identity, &mask)).into_response())
+    let identity = drive.store.identity().clone();
+    drive
+        .store
+        .read(move |db| {
+            let view = View { identity: &identity, origin: call.origin() };
+            let value = match find(db, &id)? {
+                (item, false) => render::revision(&contents::get(db, item.no, &revision)?, &identity, &mask),
+                (item, true) if revision == DOCUMENT_REVISION => render::document_revision(&item, view, &mask),
+                (_, true) => return Err(ApiError::revision_not_found(&revision)),
+            };
+            Ok(call.json(&value))
+        })
+        .await
+}
+
+/// What an update says of keeping a revision. Publishing is for documents, and means nothing here.
+fn keep_forever(body: &[u8]) -> Result<Option<bool>> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let body: Value = serde_json::from_slice(body).map_err(|_| ApiError::parse_error())?;
+    let Value::Object(fields) = body else { return Err(ApiError::parse_error()) };
+    match fields.get("keepForever") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(keep)) => Ok(Some(*keep)),
+        Some(_) => Err(ApiError::invalid("keepForever", "Invalid value for keepForever: it must be a boolean.")),
+    }
 }

@@ -10,11 +10,11 @@ use axum::routing::{delete, get, patch, post};
 
 use super::drive::Drive;
 use super::error::ApiError;
-use super::{about, auth, changes, download, drives, files, revisions, upload};
+use super::{about, auth, batch, changes, download, drives, files, revisions, upload};
 
 /// The API of a drive.
 pub(crate) fn router(drive: Arc<Drive>) -> Router {
-    Router::new()
+    let calls = Router::new()
         .route("/drive/v3/about", get(about::get))
         .route("/drive/v3/changes", get(changes::list))
         .route("/drive/v3/changes/startPageToken", get(changes::start_page_token))
@@ -27,7 +27,10 @@ pub(crate) fn router(drive: Arc<Drive>) -> Router {
         .route("/drive/v3/files/{id}/copy", post(files::copy))
         .route("/drive/v3/files/{id}/export", get(download::export))
         .route("/drive/v3/files/{id}/revisions", get(revisions::list))
-        .route("/drive/v3/files/{id}/revisions/{revision}", get(revisions::get))
+        .route(
+            "/drive/v3/files/{id}/revisions/{revision}",
+            get(revisions::get).patch(revisions::update).delete(revisions::delete),
+        )
         .route("/upload/drive/v3/files", post(upload::create).put(upload::send).delete(upload::cancel))
         .route(
             "/upload/drive/v3/files/{id}",
@@ -36,5 +39,9 @@ pub(crate) fn router(drive: Arc<Drive>) -> Router {
         .method_not_allowed_fallback(async || ApiError::no_such_method())
         .route_layer(from_fn_with_state(drive.clone(), auth::check))
         .fallback(async || ApiError::no_such_path())
-        .with_state(drive)
+        .with_state(drive);
+    // The calls in a batch go where all calls go, so a batch is none of them.
+    let batch = post(batch::run).fallback(async || ApiError::no_such_method());
+    let batch = batch.with_state(batch::Calls::new(calls.clone()));
+    calls.route("/batch", batch.clone()).route("/batch/drive/v3", batch)
 }

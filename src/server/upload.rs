@@ -36,6 +36,7 @@ use super::schema;
 use super::store::{contents, rows};
 use receive::End;
 
+pub(crate) use multipart::boundary;
 pub(crate) use session::Sessions;
 
 /// All that an upload asks for, beside its bytes. Kept with a session, as JSON.

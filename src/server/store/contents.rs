@@ -49,11 +49,37 @@ pub(crate) fn add(edit: &Edit<'_>, item: i64, content: &Content, about: About<'_
     let sql = "DELETE FROM revisions WHERE no = (SELECT no FROM revisions WHERE item = ?1 AND keep_forever = 0
                                                  ORDER BY no DESC LIMIT 1 OFFSET ?2)";
     db.prepare_cached(sql)?.execute([item, REMEMBERED + 1])?;
-    let sql = "UPDATE items SET head = ?2, quota_bytes = (SELECT sum(size) FROM revisions
-                                                          WHERE item = ?1 AND (no = ?2 OR keep_forever = 1))
-               WHERE no = ?1";
-    db.prepare_cached(sql)?.execute([item, head])?;
+    db.prepare_cached("UPDATE items SET head = ? WHERE no = ?")?.execute([head, item])?;
+    count(edit, item)
+}
+
+/// Counts the bytes of an item that count against the quota: those of the current content and of what is kept for ever.
+fn count(edit: &Edit<'_>, item: i64) -> Result<()> {
+    let sql = "UPDATE items SET quota_bytes = (SELECT coalesce(sum(size), 0) FROM revisions
+                                               WHERE item = items.no AND (no = items.head OR keep_forever = 1))
+               WHERE no = ?";
+    edit.db.prepare_cached(sql)?.execute([item])?;
     Ok(())
+}
+
+/// Keeps a content for ever.
+pub(crate) fn keep(edit: &Edit<'_>, item: i64, id: &str) -> Result<()> {
+    let sql = "UPDATE revisions SET keep_forever = 1 WHERE item = ? AND id = ?";
+    edit.db.prepare_cached(sql)?.execute(params![item, id])?;
+    count(edit, item)
+}
+
+/// How many contents of an item are kept for ever.
+pub(crate) fn kept(db: &Connection, item: i64) -> Result<i64> {
+    let sql = "SELECT count(*) FROM revisions WHERE item = ? AND keep_forever = 1";
+    Ok(db.prepare_cached(sql)?.query_row([item], |row| row.get(0))?)
+}
+
+/// Forgets a content that is not the current one, and lets its bytes go.
+pub(crate) fn remove(edit: &Edit<'_>, item: i64, id: &str) -> Result<()> {
+    let sql = "DELETE FROM revisions WHERE item = ? AND id = ?";
+    edit.db.prepare_cached(sql)?.execute(params![item, id])?;
+    count(edit, item)
 }
 
 /// Changes what the current content of an item was called where it came from.
