@@ -88,6 +88,7 @@ async fn calls_are_answered_in_their_order_each_with_its_own_result() {
             assert_eq!((parts[0].status, parts[0].json()), (200, json!({ "name": "a" })));
             assert_eq!((parts[1].status, parts[1].json()), (200, json!({ "name": "ä" })));
             assert_eq!((parts[4].status, &*parts[4].body), (204, ""));
+            assert!(parts[4].headers.contains("content-length: 0"), "{:?}", parts[4]);
             assert!(parts[1].headers.contains(&format!("content-length: {}", parts[1].body.len())), "{:?}", parts[1]);
         }
     }

@@ -164,9 +164,8 @@ async fn written(cut: &str, content_id: Option<&HeaderValue>, answer: Response) 
     for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
         part.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
-    if head.status != StatusCode::NO_CONTENT {
-        part.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
-    }
+    // Of nothing, too: the official client takes an answer without any header for a broken one.
+    part.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
     part.extend_from_slice(b"\r\n");
     part.extend_from_slice(&body);
     part.extend_from_slice(b"\r\n");

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from googleapiclient.http import MediaInMemoryUpload, MediaIoBaseDownload, MediaIoBaseUpload
 
-from official_client import FOLDER, Failure, connect, expect
+from contract import Failure, connect, expect
+from official_client import FOLDER
 
 MOUNT = Path(os.environ["MOUNT"])
 
@@ -52,7 +53,7 @@ def download(drive, file):
 
 
 def main():
-    drive = connect(os.environ["DRIVE_URL"], os.environ["DRIVE_TOKEN"])
+    drive, _ = connect(os.environ["DRIVE_URL"], os.environ["DRIVE_TOKEN"])
     expect(os.listdir(MOUNT) == [], "the drive is not empty")
 
     # What the mount writes, the client lists and reads.

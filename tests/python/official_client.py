@@ -1,4 +1,4 @@
-"""Drives an embedded drive with Google's own Python client, and holds every answer against Google's own schemas.
+"""Drives an embedded drive with Google's own Python client, and holds every request and answer against Google's own schemas.
 
     python3 -m venv venv && venv/bin/pip install google-api-python-client
     drivemount serve --data DIR          # says where it is
@@ -11,93 +11,18 @@ import hashlib
 import io
 import json
 import os
-import re
 import sys
 import uuid
-from pathlib import Path
 
-import googleapiclient
 from google.auth.exceptions import GoogleAuthError
-from google.oauth2.credentials import Credentials
-from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaInMemoryUpload, MediaIoBaseDownload, MediaIoBaseUpload
+
+from contract import Failure, connect, expect
 
 UNIT = 256 * 1024
 FOLDER = "application/vnd.google-apps.folder"
 SHORTCUT = "application/vnd.google-apps.shortcut"
-TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
-
-
-class Failure(Exception):
-    """Something is not as Google has it."""
-
-
-def expect(condition, message):
-    if not condition:
-        raise Failure(message)
-
-
-def discovery_document(url):
-    """The document that ships with the client, led to another server."""
-    package = Path(googleapiclient.__file__).parent
-    document = json.loads((package / "discovery_cache/documents/drive.v3.json").read_text())
-    document["rootUrl"] = url + "/"
-    document["baseUrl"] = url + "/drive/v3/"
-    document.pop("mtlsRootUrl", None)
-    return document
-
-
-def connect(url, token):
-    """Google's client for the drive at this address."""
-    return discovery.build_from_document(discovery_document(url), credentials=Credentials(token))
-
-
-class Schemas:
-    """Checks values against the schemas of a discovery document: types, formats, no field that is not listed."""
-
-    def __init__(self, document):
-        self.schemas = document["schemas"]
-        self.checked = 0
-
-    def check(self, name, value):
-        self.checked += 1
-        self._check({"$ref": name}, value, name)
-        return value
-
-    def _check(self, schema, value, where):
-        if "$ref" in schema:
-            schema = self.schemas[schema["$ref"]]
-        kind = schema["type"]
-        if kind == "object":
-            self._object(schema, value, where)
-        elif kind == "array":
-            expect(isinstance(value, list), f"{where}: no array: {value!r}")
-            for index, element in enumerate(value):
-                self._check(schema["items"], element, f"{where}[{index}]")
-        elif kind == "string":
-            self._string(schema.get("format"), value, where)
-        elif kind == "boolean":
-            expect(isinstance(value, bool), f"{where}: no boolean: {value!r}")
-        elif kind in ("integer", "number"):
-            expect(isinstance(value, (int, float)) and not isinstance(value, bool), f"{where}: no number: {value!r}")
-        else:
-            raise Failure(f"{where}: the schema has an unknown type {kind}")
-
-    def _object(self, schema, value, where):
-        expect(isinstance(value, dict), f"{where}: no object: {value!r}")
-        for key, field in value.items():
-            inner = schema.get("properties", {}).get(key) or schema.get("additionalProperties")
-            expect(inner is not None, f"{where}: there is no field {key!r}")
-            self._check(inner, field, f"{where}.{key}")
-
-    @staticmethod
-    def _string(form, value, where):
-        expect(isinstance(value, str), f"{where}: no string: {value!r}")
-        if form in ("int64", "uint64"):
-            expect(re.fullmatch(r"-?\d+", value), f"{where}: no 64-bit number: {value!r}")
-        if form == "date-time":
-            expect(TIME.fullmatch(value), f"{where}: no time in milliseconds and UTC: {value!r}")
 
 
 def content_of(length):
@@ -121,16 +46,12 @@ class Run:
     """One pass over the API, in a folder of its own."""
 
     def __init__(self, url, token):
-        self.schemas = Schemas(discovery_document(url))
-        self.service = connect(url, token)
+        self.service, self.contract = connect(url, token)
         self.files = self.service.files()
         self.folder = None
 
-    def file(self, request):
-        return self.schemas.check("File", request.execute())
-
     def about(self):
-        about = self.schemas.check("About", self.service.about().get(fields="*").execute())
+        about = self.service.about().get(fields="*").execute()
         expect(about["kind"] == "drive#about" and about["user"]["me"], f"about: {about}")
         expect("usage" in about["storageQuota"] and "maxUploadSize" in about, f"about: {about}")
         request = self.service.about().get(fields="kind")
@@ -139,16 +60,16 @@ class Run:
 
     def folders(self):
         body = {"name": f"official-client-{uuid.uuid4()}", "mimeType": FOLDER}
-        folder = self.file(self.files.create(body=body, fields="*"))
+        folder = self.files.create(body=body, fields="*").execute()
         expect(folder["parents"] == [self.files.get(fileId="root").execute()["id"]], f"in the root: {folder}")
         expect("size" not in folder and "md5Checksum" not in folder, f"a folder has no content: {folder}")
         self.folder = folder["id"]
-        default = self.file(self.files.get(fileId=self.folder))
+        default = self.files.get(fileId=self.folder).execute()
         expect(set(default) == {"kind", "id", "name", "mimeType"}, f"default fields: {default}")
 
     def uploads(self):
         simple = MediaInMemoryUpload(b"simple content", mimetype="text/plain", resumable=False)
-        bare = self.file(self.files.create(media_body=simple, fields="*"))
+        bare = self.files.create(media_body=simple, fields="*").execute()
         expect(bare["name"] == "Untitled" and bare["mimeType"] == "text/plain", f"a bare upload: {bare}")
         self.files.delete(fileId=bare["id"]).execute()
 
@@ -156,7 +77,7 @@ class Run:
         for name, content in [("multipart", b"\r\n--content\r\n\r"), ("empty", b""), ("binary", content_of(70_000))]:
             media = MediaInMemoryUpload(content, mimetype="application/x-test", resumable=False)
             body = {"name": name, "parents": [self.folder], "modifiedTime": "2020-01-02T03:04:05.678Z"}
-            file = self.file(self.files.create(body=body, media_body=media, fields="*"))
+            file = self.files.create(body=body, media_body=media, fields="*").execute()
             self.same(file, content)
             expect(file["modifiedTime"] == "2020-01-02T03:04:05.678Z", f"its time: {file}")
             expect(file["mimeType"] == "application/x-test", f"its type: {file}")
@@ -187,25 +108,60 @@ class Run:
                 if status is not None:
                     seen.append(status.resumable_progress)
             expect(seen == list(range(UNIT, length, UNIT)), f"progress of {length} bytes: {seen}")
-            self.same(self.schemas.check("File", response), content)
+            self.same(response, content)
         update = MediaIoBaseUpload(io.BytesIO(b"x" * (UNIT + 1)), "text/plain", chunksize=UNIT, resumable=True)
         request = self.files.update(fileId=response["id"], body={"name": "updated"}, media_body=update, fields="*")
         updated = None
         while updated is None:
             _, updated = request.next_chunk()
-        self.same(self.schemas.check("File", updated), b"x" * (UNIT + 1))
+        self.same(updated, b"x" * (UNIT + 1))
         expect(updated["id"] == response["id"] and updated["name"] == "updated", f"an update: {updated}")
         expect(updated["headRevisionId"] != response["headRevisionId"], "new content is a new revision")
+
+    def resumed(self):
+        content = content_of(2 * UNIT + 100)
+
+        def begin():
+            media = MediaIoBaseUpload(io.BytesIO(content), "application/x-test", chunksize=UNIT, resumable=True)
+            body = {"name": "resumed", "parents": [self.folder]}
+            return self.files.create(body=body, media_body=media, fields="*")
+
+        first = begin()
+        expect(first.next_chunk()[0].resumable_progress == UNIT, "the first chunk arrives")
+        # As after a crash: all that is left is the address of the session.
+        second = begin()
+        second.resumable_uri, second._in_error_state = first.resumable_uri, True
+        status, response = second.next_chunk()
+        expect(response is None and status.resumable_progress == 2 * UNIT, "the second goes on behind it")
+        while response is None:
+            _, response = second.next_chunk()
+        self.same(response, content)
+        again = begin()
+        again.resumable_uri, again._in_error_state = first.resumable_uri, True
+        _, response = again.next_chunk()
+        expect(response["name"] == "resumed", f"who asks again is told the same: {response}")
+        self.files.delete(fileId=response["id"]).execute()
+
+    def ranges(self):
+        media = MediaInMemoryUpload(content_of(1000), mimetype="application/x-test")
+        file = self.files.create(body={"name": "ranges", "parents": [self.folder]}, media_body=media).execute()
+        for asked, (first, end) in {"0-0": (0, 1), "10-19": (10, 20), "990-2000": (990, 1000), "-7": (993, 1000)}.items():
+            request = self.files.get_media(fileId=file["id"])
+            request.headers["range"] = f"bytes={asked}"
+            expect(request.execute() == content_of(1000)[first:end], f"the range {asked}")
+        request = self.files.get_media(fileId=file["id"])
+        request.headers["range"] = "bytes=1000-"
+        refused(request, 416, "requestedRangeNotSatisfiable")
+        self.files.delete(fileId=file["id"]).execute()
 
     def listing(self):
         query = f"'{self.folder}' in parents and trashed = false"
         whole = self.files.list(q=query, pageSize=1000, orderBy="name", fields="*").execute()
-        self.schemas.check("FileList", whole)
         names = [file["name"] for file in whole["files"]]
         expect(len(names) == 8 and names == sorted(names), f"a listing: {names}")
         paged, request = [], self.files.list(q=query, pageSize=3, orderBy="name")
         while request is not None:
-            page = self.schemas.check("FileList", request.execute())
+            page = request.execute()
             expect(1 <= len(page["files"]) <= 3, f"a page: {page}")
             paged += [file["name"] for file in page["files"]]
             request = self.files.list_next(request, page)
@@ -218,73 +174,112 @@ class Run:
 
     def metadata(self):
         create = self.files.create(body={"name": "it's", "parents": [self.folder]}, fields="*")
-        file = self.file(create)
+        file = create.execute()
         body = {"name": "new", "starred": True, "properties": {"k": "v"}, "appProperties": {"a": "b"}, "description": "d"}
-        updated = self.file(self.files.update(fileId=file["id"], body=body, fields="*"))
+        updated = self.files.update(fileId=file["id"], body=body, fields="*").execute()
         expect(int(updated["version"]) > int(file["version"]), "the version grows")
         expect({key: updated[key] for key in body} == body, f"updated: {updated}")
         found = self.files.list(q="properties has { key='k' and value='v' } and name = 'new'").execute()["files"]
         expect(file["id"] in [one["id"] for one in found], f"found by its property: {found}")
         cleared = self.files.update(fileId=file["id"], body={"properties": {"k": None}}, fields="*")
-        expect("properties" not in self.file(cleared), "a property is deleted by null")
-        inner = self.file(self.files.create(body={"name": "inner", "mimeType": FOLDER, "parents": [self.folder]}))
+        expect("properties" not in cleared.execute(), "a property is deleted by null")
+        inner = self.files.create(body={"name": "inner", "mimeType": FOLDER, "parents": [self.folder]}).execute()
         move = {"addParents": inner["id"], "removeParents": self.folder, "fields": "*"}
-        moved = self.file(self.files.update(fileId=file["id"], **move))
+        moved = self.files.update(fileId=file["id"], **move).execute()
         expect(moved["parents"] == [inner["id"]], f"moved: {moved}")
         refused(self.files.update(fileId=file["id"], addParents=self.folder), 403, "cannotAddParent")
         refused(self.files.update(fileId=file["id"], body={"parents": [self.folder]}), 403, "fieldNotWritable")
         shortcut = {"mimeType": SHORTCUT, "parents": [self.folder], "shortcutDetails": {"targetId": inner["id"]}}
-        shortcut = self.file(self.files.create(body=shortcut, fields="*"))
+        shortcut = self.files.create(body=shortcut, fields="*").execute()
         expect(shortcut["shortcutDetails"]["targetMimeType"] == FOLDER, f"a shortcut: {shortcut}")
         refused(self.files.get_media(fileId=shortcut["id"]), 403, "fileNotDownloadable")
 
     def copies(self):
         source = self.files.list(q=f"name = 'binary' and '{self.folder}' in parents", fields="files").execute()["files"][0]
-        copy = self.file(self.files.copy(fileId=source["id"], body={"name": "copy"}, fields="*"))
+        copy = self.files.copy(fileId=source["id"], body={"name": "copy"}, fields="*").execute()
         self.same(copy, content_of(70_000))
         expect(copy["id"] != source["id"] and copy["parents"] == source["parents"], f"a copy: {copy}")
         revisions = self.service.revisions().list(fileId=copy["id"], fields="*").execute()
-        self.schemas.check("RevisionList", revisions)
         expect(revisions["revisions"][-1]["id"] == copy["headRevisionId"], f"revisions: {revisions}")
         refused(self.files.copy(fileId=self.folder, body={}), 403, "cannotCopyFile")
 
+    def revisions(self):
+        revisions = self.service.revisions()
+        body = {"name": "revised", "parents": [self.folder]}
+        file = self.files.create(body=body, media_body=MediaInMemoryUpload(b"one"), keepRevisionForever=True).execute()
+        for content in (b"two", b"three"):
+            self.files.update(fileId=file["id"], media_body=MediaInMemoryUpload(content)).execute()
+        listed = revisions.list(fileId=file["id"], fields="*").execute()["revisions"]
+        expect([one["size"] for one in listed] == ["3", "5"], f"those that have bytes, oldest first: {listed}")
+        first, head = (one["id"] for one in listed)
+        expect(revisions.get_media(fileId=file["id"], revisionId=first).execute() == b"one", "what is kept is there")
+        kept = revisions.update(fileId=file["id"], revisionId=head, body={"keepForever": True}, fields="*").execute()
+        expect(kept["keepForever"], f"kept: {kept}")
+        expect(revisions.get(fileId=file["id"], revisionId=head, fields="*").execute() == kept, "and so shown")
+        let_go = revisions.update(fileId=file["id"], revisionId=head, body={"keepForever": False})
+        refused(let_go, 400, "illegalKeepForeverModification")
+        revisions.delete(fileId=file["id"], revisionId=first).execute()
+        refused(revisions.get(fileId=file["id"], revisionId=first), 404, "notFound")
+        refused(revisions.delete(fileId=file["id"], revisionId=head), 403, "revisionDeletionNotSupported")
+        self.files.delete(fileId=file["id"]).execute()
+
+    def batches(self):
+        answers = {}
+
+        def answered(name, response, error):
+            answers[name] = response if error is None else error.resp.status
+
+        batch = self.service.new_batch_http_request(callback=answered)
+        batch.add(self.files.create(body={"name": "in a batch", "parents": [self.folder]}, fields="*"), request_id="made")
+        batch.add(self.files.get(fileId=self.folder, fields="*"), request_id="got")
+        batch.add(self.files.list(q=f"'{self.folder}' in parents", pageSize=1), request_id="listed")
+        batch.add(self.files.get(fileId="nobody"), request_id="refused")
+        batch.execute()
+        expect(answers["made"]["name"] == "in a batch", f"made: {answers}")
+        expect(answers["got"]["id"] == self.folder and len(answers["listed"]["files"]) == 1, f"looked at: {answers}")
+        expect(answers["refused"] == 404, f"refused alone: {answers}")
+        batch = self.service.new_batch_http_request(callback=answered)
+        batch.add(self.files.update(fileId=answers["made"]["id"], body={"name": "ünd"}), request_id="renamed")
+        batch.add(self.files.delete(fileId=answers["made"]["id"]), request_id="deleted")
+        batch.execute()
+        expect(answers["renamed"]["name"] == "ünd" and answers["deleted"] == "", f"changed: {answers}")
+
     def documents(self):
         body = {"name": "document", "mimeType": "application/vnd.google-apps.document", "parents": [self.folder]}
-        document = self.file(self.files.create(body=body, fields="*"))
+        document = self.files.create(body=body, fields="*").execute()
         exported = self.files.export(fileId=document["id"], mimeType="text/plain").execute()
         expect(isinstance(exported, bytes), f"an export: {exported}")
         refused(self.files.get_media(fileId=document["id"]), 403, "fileNotDownloadable")
 
     def generated_ids(self):
         generated = self.files.generateIds(count=2, space="drive").execute()
-        self.schemas.check("GeneratedIds", generated)
         first, second = generated["ids"]
         body = {"id": first, "name": "generated", "parents": [self.folder]}
-        expect(self.file(self.files.create(body=body))["id"] == first, "a file bears the id it was given")
+        expect(self.files.create(body=body).execute()["id"] == first, "a file bears the id it was given")
         refused(self.files.create(body=body), 409, "fileIdInUse")
         media = MediaInMemoryUpload(b"again", resumable=True)
         refused(self.files.create(body=body, media_body=media), 409, "fileIdInUse")
-        self.file(self.files.create(body={"id": second, "parents": [self.folder]}, media_body=media))
+        self.files.create(body={"id": second, "parents": [self.folder]}, media_body=media).execute()
         refused(self.files.create(body={"id": "1" + "A" * 32}), 400, "invalid")
 
     def changes(self):
         changes = self.service.changes()
-        start = self.schemas.check("StartPageToken", changes.getStartPageToken().execute())["startPageToken"]
-        made = self.file(self.files.create(body={"name": "made", "parents": [self.folder]}))["id"]
-        gone = self.file(self.files.create(body={"name": "gone", "parents": [self.folder]}))["id"]
-        trashed = self.file(self.files.update(fileId=made, body={"trashed": True}, fields="*"))
+        start = changes.getStartPageToken().execute()["startPageToken"]
+        made = self.files.create(body={"name": "made", "parents": [self.folder]}).execute()["id"]
+        gone = self.files.create(body={"name": "gone", "parents": [self.folder]}).execute()["id"]
+        trashed = self.files.update(fileId=made, body={"trashed": True}, fields="*").execute()
         expect(trashed["trashed"] and trashed["explicitlyTrashed"], f"trashed: {trashed}")
         expect(self.files.delete(fileId=gone).execute() == "", "a delete has no answer")
         refused(self.files.get(fileId=gone), 404, "notFound")
         seen, request = [], changes.list(pageToken=start, pageSize=1, fields="*")
         while request is not None:
-            page = self.schemas.check("ChangeList", request.execute())
+            page = request.execute()
             expect(("nextPageToken" in page) != ("newStartPageToken" in page), f"one token: {page}")
             seen += page["changes"]
             request = changes.list_next(request, page)
         mine = [(change["fileId"], change["removed"]) for change in seen if change["fileId"] in (made, gone)]
         expect(mine == [(made, False), (gone, True)], f"changes: {mine}")
-        untrashed = self.file(self.files.update(fileId=made, body={"trashed": False}, fields="*"))
+        untrashed = self.files.update(fileId=made, body={"trashed": False}, fields="*").execute()
         expect(not untrashed["trashed"], f"untrashed: {untrashed}")
         refused(changes.list(pageToken="garbage"), 400, "invalid")
 
@@ -305,9 +300,13 @@ def main():
         run.folders,
         run.uploads,
         run.resumable,
+        run.resumed,
+        run.ranges,
         run.listing,
         run.metadata,
         run.copies,
+        run.revisions,
+        run.batches,
         run.documents,
         run.generated_ids,
         run.changes,
@@ -326,7 +325,7 @@ def main():
             print(f"{step.__name__}: ok")
     finally:
         run.clean_up()
-    print(f"{run.schemas.checked} answers fit their schemas")
+    print(f"{run.contract.checked} answers of {len(run.contract.methods)} methods fit their schemas")
 
 
 if __name__ == "__main__":
