@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   connections  routes  auth                      accepting and ending, which call goes where, who may call
+//!     trouble  meter  admin  methods               what goes wrong on request, what was asked, and who sets that
 //!     batch                                        many calls in one request
 //!   files  revisions  about  changes  drives       the calls
 //!     upload  download  export
@@ -24,6 +25,7 @@
 //! server runs), `token` (if none was given).
 
 mod about;
+mod admin;
 mod auth;
 mod batch;
 mod blobs;
@@ -44,6 +46,8 @@ mod item;
 mod items;
 mod media_type;
 mod metadata;
+mod meter;
+mod methods;
 mod order;
 mod page;
 mod params;
@@ -54,6 +58,7 @@ mod revisions;
 mod routes;
 mod schema;
 mod store;
+mod trouble;
 mod upload;
 
 use std::fs::{DirBuilder, OpenOptions, TryLockError};
@@ -70,10 +75,15 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use admin::Admin;
 use blobs::Blobs;
 use drive::Drive;
+use meter::Meter;
 use reaper::Reaper;
 use store::{OpenError, Store};
+use trouble::{Trouble, Watch};
+
+pub use trouble::{Rule, Script};
 
 /// Uploads that were cut off by the end of the server have this long to put away what they received.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -91,6 +101,10 @@ pub struct Options {
     pub allow_remote: bool,
     /// What the drive refuses for being too much.
     pub limits: Limits,
+    /// The trouble that it makes.
+    pub trouble: Script,
+    /// Whether the meter can be read and the trouble be set, at `/admin`.
+    pub admin: bool,
 }
 
 impl Options {
@@ -102,6 +116,8 @@ impl Options {
             token: None,
             allow_remote: false,
             limits: Limits::default(),
+            trouble: Script::default(),
+            admin: false,
         }
     }
 }
@@ -227,8 +243,13 @@ impl Server {
         let token = opened.token;
         let drive = Arc::new(Drive::new(store, opened.blobs, reaper, options.limits, token.clone()));
         let stop = CancellationToken::new();
-        let router = routes::router(drive.clone());
-        let serving = tokio::spawn(connections::serve(listener, router, address.to_string(), stop.clone()));
+        let trouble = Arc::new(Trouble::new(options.trouble));
+        let admin = options.admin.then(|| Admin { meter: Arc::new(Meter::new()), trouble: trouble.clone() });
+        let watch = (options.admin || trouble.is_on())
+            .then(|| Watch { trouble, meter: admin.as_ref().map(|admin| admin.meter.clone()) });
+        let router = routes::router(drive.clone(), admin);
+        let serving = connections::serve(listener, router, watch, address.to_string(), stop.clone());
+        let serving = tokio::spawn(serving);
         let url = format!("http://{address}");
         Ok(Self { url, token, drive, stop: stop.drop_guard(), serving, reaping })
     }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure};
 use crate::config::Bytes;
-use crate::server::{Limits, Options, Server, ServerError};
+use crate::server::{Limits, Options, Rule, Script, Server, ServerError};
 
 /// Where the token may come from, beside the flags: arguments of a process are seen by everybody on the machine.
 const TOKEN_VARIABLE: &str = "DRIVEMOUNT_SERVE_TOKEN";
@@ -41,6 +41,21 @@ pub(super) struct Args {
     /// Let other machines connect. The connection is not encrypted: only on a network that you trust
     #[arg(long)]
     allow_remote: bool,
+    /// Make trouble, written as METHODS:KIND,KEY=VALUE,… (files.list:latency,ms=200); can be given again
+    ///
+    /// METHODS are names such as files.list, joined by +; files.* stands for a family, * for all. KIND is latency (ms=50-200),
+    /// bandwidth (up=1M, down=1M, shared=true), answer (status=503, reason=, message=, body=json|truncated|html|empty, text=,
+    /// `retry_after`=SECONDS, done=true), cut-request or cut-answer (after=BYTES), lose-answer, expire-session, revoke
+    /// (requests=N, time=5s), lag (time=10s) or quota (units=N, per=1m, status=403). Of the calls it is for, a rule hits those
+    /// that nth=N, skip=N, share=0.1 and times=N leave it.
+    #[arg(long, value_name = "RULE")]
+    trouble: Vec<Rule>,
+    /// What the chances of trouble begin with: the same number and the same calls bring the same trouble
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    trouble_seed: u64,
+    /// Let whoever has the token read the meter (/admin/meter, /admin/log) and set the trouble (/admin/trouble)
+    #[arg(long)]
+    admin: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
@@ -69,6 +84,8 @@ fn options(args: &Args) -> Result<Options, Failure> {
         listen: args.listen,
         token,
         allow_remote: args.allow_remote,
+        trouble: Script { seed: args.trouble_seed, rules: args.trouble.clone() },
+        admin: args.admin,
         limits: Limits { storage: args.quota.map(|quota| quota.0), ..Limits::default() },
         ..Options::new(&args.data)
     })

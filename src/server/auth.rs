@@ -9,12 +9,13 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header;
+use http::{HeaderMap, header};
 
 use super::call::{Arrival, Caller, header_text};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::ids;
+use super::params::Params;
 
 /// The application of whoever has the drive's own token.
 const OWN_APP: &str = "drivemount";
@@ -33,15 +34,17 @@ pub(crate) fn kept_token(file: &Path) -> io::Result<String> {
     Ok(token)
 }
 
-/// Lets a call pass if it bears the token, in its header or (as the API allows) in its query.
+/// The token that a call bears, in its header or (as the API allows) in its query.
+pub(crate) fn shown<'r>(headers: &'r HeaderMap, params: Option<&'r Params>) -> Option<&'r str> {
+    let in_query = || params?.get("access_token").or_else(|| params?.get("oauth_token"));
+    header_text(headers, header::AUTHORIZATION).and_then(bearer).or_else(in_query)
+}
+
+/// Lets a call pass if it bears the token.
 pub(crate) async fn check(State(drive): State<Arc<Drive>>, mut request: Request, next: Next) -> Result<Response> {
-    let in_header = header_text(request.headers(), header::AUTHORIZATION).and_then(bearer);
-    let arrival = request.extensions().get::<Arrival>();
-    let in_query = || {
-        let params = &arrival?.params;
-        params.get("access_token").or_else(|| params.get("oauth_token"))
-    };
-    let known = in_header.or_else(in_query).is_some_and(|token| is_equal(token.as_bytes(), drive.token().as_bytes()));
+    let params = request.extensions().get::<Arrival>().map(|arrival| &arrival.params);
+    let token = shown(request.headers(), params);
+    let known = token.is_some_and(|token| is_equal(token.as_bytes(), drive.token().as_bytes()));
     if !known {
         return Err(ApiError::unauthenticated());
     }

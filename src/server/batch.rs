@@ -22,6 +22,8 @@ use hyper_util::service::TowerToHyperService;
 use super::call::{Arrival, header_text};
 use super::error::{ApiError, Result};
 use super::ids;
+use super::meter::Meter;
+use super::methods;
 use super::params::Params;
 use super::upload;
 use parts::{Inner, Part};
@@ -34,22 +36,38 @@ const MAX_BYTES: usize = 16 * 1024 * 1024;
 const OF_THE_BATCH_ALONE: [&str; 8] =
     ["connection", "expect", "host", "keep-alive", "te", "transfer-encoding", "upgrade", "x-http-method-override"];
 
-/// Where the calls of a batch go.
+/// Where the calls of a batch go, and what counts them.
 #[derive(Debug, Clone)]
-pub(crate) struct Calls(TowerToHyperService<Router>);
+pub(crate) struct Calls {
+    router: TowerToHyperService<Router>,
+    meter: Option<Arc<Meter>>,
+}
 
 impl Calls {
-    pub(crate) fn new(router: Router) -> Self {
-        Self(TowerToHyperService::new(router))
+    pub(crate) fn new(router: Router, meter: Option<Arc<Meter>>) -> Self {
+        Self { router: TowerToHyperService::new(router), meter }
     }
 
     /// Makes a call, as a task: a handler that panics fails its own call only.
     async fn make(&self, request: http::Request<Body>) -> Response {
-        let answer = tokio::spawn(self.0.call(request)).await;
-        match answer {
+        // A batch saves the way there and back, not the price of its calls.
+        let tally = self.meter.as_ref().map(|meter| {
+            let params = request.extensions().get::<Arrival>().map(|arrival| &arrival.params);
+            meter.begin(methods::name(request.method(), request.uri().path(), params), &request)
+        });
+        let request = match &tally {
+            Some(tally) => tally.asked(request),
+            None => request,
+        };
+        let answer = tokio::spawn(self.router.call(request)).await;
+        let response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
             Err(error) => ApiError::from(error).into_response(),
+        };
+        match tally {
+            Some(tally) => tally.answered(response),
+            None => response,
         }
     }
 }

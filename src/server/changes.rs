@@ -4,6 +4,7 @@
 //! at the place of its last change; so a reader that goes from page to page may meet an item again, but never misses one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use serde_json::json;
@@ -16,6 +17,8 @@ use super::render::{self, Object, View, select};
 use super::schema;
 use super::store::changes::{self, Change};
 use super::store::totals;
+use super::trouble::Orders;
+use crate::clock::{self, Timestamp};
 
 const DEFAULT_PAGE: usize = 100;
 
@@ -29,7 +32,7 @@ pub(crate) async fn start_page_token(State(drive): State<Arc<Drive>>, call: Call
 }
 
 /// `GET …/changes`
-pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Orders) -> Result<Json> {
     let params = call.params();
     check_drive(params)?;
     let mask = call.mask(&schema::CHANGE_LIST)?;
@@ -45,8 +48,12 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
             if from > end {
                 return Err(ApiError::invalid_value("pageToken"));
             }
+            let end = match orders.lag {
+                None => end,
+                Some(lag) => changes::first_since(db, from, before(lag))?.unwrap_or(end),
+            };
             // One more than asked for tells whether this page is the last, and where the next begins.
-            let mut entries = changes::page(db, call.app(), from, size + 1, removed)?;
+            let mut entries = changes::page(db, call.app(), from..end, size + 1, removed)?;
             let next = entries.get(size).map(Change::version);
             entries.truncate(size);
             let view = View { identity: &identity, origin: call.origin() };
@@ -60,6 +67,12 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
             Ok(call.json(&answer.finish()))
         })
         .await
+}
+
+/// The moment so long ago.
+fn before(lag: Duration) -> Timestamp {
+    let lag = i64::try_from(lag.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(clock::now().millis().saturating_sub(lag))
 }
 
 /// A token as this feed writes them: digits, no zero in front.

@@ -4,7 +4,6 @@
 //! at, and cuts off those that do not within a bounded time.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -29,8 +28,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::call::{Arrival, header_text};
-use super::error::{ApiError, Result};
+use super::error::ApiError;
 use super::params::Params;
+use super::trouble::{Severed, Watch};
 use crate::clock::Instant;
 
 /// Connections that are not done when the server ends may go on this long.
@@ -42,8 +42,14 @@ const MAX_REST_TIME: Duration = Duration::from_secs(10);
 const MAX_FORM_BYTES: usize = 1024 * 1024;
 
 /// Serves connections until `stop` is cancelled, and then those that are open, for a while.
-pub(crate) async fn serve(listener: TcpListener, router: Router, authority: String, stop: CancellationToken) {
-    let front = Arc::new(Front { router: TowerToHyperService::new(router), authority });
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    watch: Option<Watch>,
+    authority: String,
+    stop: CancellationToken,
+) {
+    let front = Arc::new(Front { router: TowerToHyperService::new(router), watch, authority });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -72,7 +78,7 @@ async fn connection(stream: TcpStream, front: Arc<Front>, stop: CancellationToke
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let front = front.clone();
-        async move { Ok::<_, Infallible>(front.answer(request).await) }
+        async move { front.answer(request).await }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -94,12 +100,14 @@ async fn connection(stream: TcpStream, front: Arc<Front>, stop: CancellationToke
 
 struct Front {
     router: TowerToHyperService<Router>,
+    /// Looks at every request, if anybody asked for that.
+    watch: Option<Watch>,
     /// Where this server listens, for clients that do not say how they reached it.
     authority: String,
 }
 
 impl Front {
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response, Severed> {
         let started = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (parts, body) = request.into_parts();
@@ -108,27 +116,32 @@ impl Front {
         let body = SharedBody(Arc::new(Mutex::new(Coming { body, is_coming })));
         let request = Request::from_parts(parts, Body::new(body.clone()));
         let answer = AssertUnwindSafe(self.route(request)).catch_unwind().await;
-        let response = answer.unwrap_or_else(|panic| ApiError::internal(panic_message(&*panic)).into_response());
+        let panicked = |panic: Box<dyn Any + Send>| Ok(ApiError::internal(panic_message(&*panic)).into_response());
+        let response = answer.unwrap_or_else(panicked)?;
         // Answers can be given without a look at the whole body.
         let _ = timeout(MAX_REST_TIME, body.discard()).await;
         // Never the query: it can hold a token, or the secret of an upload.
         tracing::debug!(%method, path, status = response.status().as_u16(), elapsed = ?started.elapsed(), "answered");
-        response
+        Ok(response)
     }
 
-    async fn route(&self, request: Request<Body>) -> Response {
+    async fn route(&self, request: Request<Body>) -> Result<Response, Severed> {
         let request = match self.arrive(request).await {
             Ok(request) => request,
-            Err(error) => return error.into_response(),
+            Err(error) => return Ok(error.into_response()),
         };
-        match self.router.call(request).await {
+        let call = async |request| match self.router.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
+        };
+        match &self.watch {
+            Some(watch) => watch.pass(request, call).await,
+            None => Ok(call(request).await),
         }
     }
 
     /// Decodes the parameters, undoes a method override, and notes how the client reached this server.
-    async fn arrive(&self, mut request: Request<Body>) -> Result<Request<Body>> {
+    async fn arrive(&self, mut request: Request<Body>) -> Result<Request<Body>, ApiError> {
         let mut params = Params::parse(request.uri().query().unwrap_or_default());
         let authority = header_text(request.headers(), header::HOST).filter(|host| !host.is_empty());
         // A proxy in front may speak TLS.
@@ -216,7 +229,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
         let address = listener.local_addr().expect("has one").to_string();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, router, address.clone(), stop.clone()));
+        let serving = tokio::spawn(serve(listener, router, None, address.clone(), stop.clone()));
         (address, stop, serving)
     }
 

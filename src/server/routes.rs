@@ -8,12 +8,13 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, patch, post};
 
+use super::admin::{self, Admin};
 use super::drive::Drive;
 use super::error::ApiError;
 use super::{about, auth, batch, changes, download, drives, files, revisions, upload};
 
-/// The API of a drive.
-pub(crate) fn router(drive: Arc<Drive>) -> Router {
+/// The API of a drive, and what `admin` is there for.
+pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
     let calls = Router::new()
         .route("/drive/v3/about", get(about::get))
         .route("/drive/v3/changes", get(changes::list))
@@ -39,9 +40,14 @@ pub(crate) fn router(drive: Arc<Drive>) -> Router {
         .method_not_allowed_fallback(async || ApiError::no_such_method())
         .route_layer(from_fn_with_state(drive.clone(), auth::check))
         .fallback(async || ApiError::no_such_path())
-        .with_state(drive);
+        .with_state(drive.clone());
     // The calls in a batch go where all calls go, so a batch is none of them.
     let batch = post(batch::run).fallback(async || ApiError::no_such_method());
-    let batch = batch.with_state(batch::Calls::new(calls.clone()));
-    calls.route("/batch", batch.clone()).route("/batch/drive/v3", batch)
+    let meter = admin.as_ref().map(|admin| admin.meter.clone());
+    let batch = batch.with_state(batch::Calls::new(calls.clone(), meter));
+    let calls = calls.route("/batch", batch.clone()).route("/batch/drive/v3", batch);
+    match admin {
+        Some(admin) => calls.merge(admin::router(admin).route_layer(from_fn_with_state(drive, auth::check))),
+        None => calls,
+    }
 }

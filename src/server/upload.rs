@@ -34,6 +34,7 @@ use super::metadata::Metadata;
 use super::render::{self, View};
 use super::schema;
 use super::store::{contents, rows};
+use super::trouble::Orders;
 use receive::End;
 
 pub(crate) use multipart::boundary;
@@ -102,11 +103,12 @@ impl Request {
 pub(crate) async fn create(
     State(drive): State<Arc<Drive>>,
     call: Call,
+    orders: Orders,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
-    if let Some(id) = call.params().get("upload_id") {
-        return session::send(drive, id.to_owned(), call.clone(), &headers, body).await;
+    if call.params().get("upload_id").is_some() {
+        return send(State(drive), call, orders, headers, body).await;
     }
     begin(drive, None, call, headers, body).await
 }
@@ -126,10 +128,14 @@ pub(crate) async fn update(
 pub(crate) async fn send(
     State(drive): State<Arc<Drive>>,
     call: Call,
+    orders: Orders,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response> {
     let id = call.params().get("upload_id").ok_or_else(ApiError::no_such_path)?.to_owned();
+    if orders.expire_session {
+        session::expire(&drive, &id, &call).await?;
+    }
     session::send(drive, id, call, &headers, body).await
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Once;
 
-use drivemount::server::{Limits, Options, Server};
+use drivemount::server::{Limits, Options, Script, Server};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ pub(crate) struct Drive {
     folder: TempDir,
     client: Client,
     limits: Limits,
+    trouble: Script,
+    admin: bool,
     pub(crate) url: String,
     pub(crate) token: String,
 }
@@ -54,15 +56,26 @@ impl Drive {
     }
 
     pub(crate) async fn start_with(limits: Limits) -> Self {
+        Self::start_as(limits, Script::default(), false).await
+    }
+
+    /// A drive that makes trouble, and whose meter can be read.
+    pub(crate) async fn start_with_trouble(seed: u64, rules: &[&str]) -> Self {
+        let rules = rules.iter().map(|rule| rule.parse().expect("a rule")).collect();
+        Self::start_as(Limits::default(), Script { seed, rules }, true).await
+    }
+
+    async fn start_as(limits: Limits, trouble: Script, admin: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (url, token) = (String::new(), String::new());
-        let mut drive = Self { server: None, folder, client: client(), limits, url, token };
+        let mut drive = Self { server: None, folder, client: client(), limits, trouble, admin, url, token };
         drive.begin().await;
         drive
     }
 
     async fn begin(&mut self) {
-        let options = Options { limits: self.limits, ..Options::new(self.data()) };
+        let (limits, trouble, admin) = (self.limits, self.trouble.clone(), self.admin);
+        let options = Options { limits, trouble, admin, ..Options::new(self.data()) };
         let server = Server::start(options).await.expect("the server starts");
         self.url = server.url();
         server.token().clone_into(&mut self.token);
@@ -208,10 +221,14 @@ impl Call<'_> {
     }
 
     pub(crate) async fn send(self) -> Answer {
-        let response = self.request.send().await.expect("the server answers");
+        self.attempt().await.expect("the server answers, and the answer arrives whole")
+    }
+
+    /// As `send`, where the connection may be cut.
+    pub(crate) async fn attempt(self) -> reqwest::Result<Answer> {
+        let response = self.request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.expect("the answer arrives whole").to_vec();
-        Answer { status, headers, body }
+        Ok(Answer { status, headers, body: response.bytes().await?.to_vec() })
     }
 }
 

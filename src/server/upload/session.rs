@@ -156,6 +156,17 @@ pub(super) async fn cancel(drive: Arc<Drive>, id: String, call: Call) -> Result<
     Ok(gone())
 }
 
+/// Ends a session as its time does, with what was sent. Does nothing if there is none.
+pub(super) async fn expire(drive: &Arc<Drive>, id: &str, call: &Call) -> Result<()> {
+    let live = drive.sessions.enter(id);
+    live.take_turn();
+    let _turn = live.progress.lock().await;
+    let expired = id.to_owned();
+    drive.change(call, move |rules| sessions::expire(rules.edit, &expired)).await?;
+    drive.sessions.forget(id);
+    Ok(())
+}
+
 async fn close(drive: Arc<Drive>, id: String, call: Call) -> Result<()> {
     let live = match find(&drive, &id).await?.state {
         State::Open { .. } => drive.sessions.enter(&id),
