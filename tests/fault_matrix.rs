@@ -342,6 +342,7 @@ fn blob(item: &Item) -> &Blob {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map_err` has it
 fn told(error: RemoteError) -> String {
     format!("{:?}: {error}", error.kind)
 }
