@@ -11,7 +11,7 @@
 //!   files  revisions  about  changes  drives       the calls
 //!     upload  download  export
 //!   items                                          the rules: what may be done, and what it brings about
-//!   params  fields  query  order  page             the languages of the API: what is asked,
+//!   params  corpora  fields  query  order  page             the languages of the API: what is asked,
 //!     metadata  render  schema  error              what is written, what is answered
 //!   store  blobs  reaper                           rows, bytes, and the end of bytes
 //! ```
@@ -32,6 +32,7 @@ mod blobs;
 mod call;
 mod changes;
 mod connections;
+mod corpora;
 mod download;
 mod drive;
 mod drives;
@@ -125,10 +126,12 @@ impl Options {
 /// What a drive refuses for being too much. The defaults are those of the real service.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes of all contents, the trash included. `None` (the default): no limit.
+    /// Bytes of all contents in My Drive, the trash included. `None` (the default): no limit.
     pub storage: Option<u64>,
     /// Children of a folder other than the root: 500,000.
     pub children: u64,
+    /// Items in one shared drive: 500,000.
+    pub drive_items: u64,
     /// Levels of folders below the root: 100.
     pub depth: u64,
     /// Bytes of a name: 32 KiB. (The real service documents none.)
@@ -139,7 +142,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { storage: None, children: 500_000, depth: 100, name_bytes: 32 * 1024, upload_bytes: 5_497_558_138_880 }
+        Self {
+            storage: None,
+            children: 500_000,
+            drive_items: 500_000,
+            depth: 100,
+            name_bytes: 32 * 1024,
+            upload_bytes: 5_497_558_138_880,
+        }
     }
 }
 

@@ -352,16 +352,6 @@ async fn folders_shortcuts_and_documents_have_no_bytes() {
 }
 
 #[tokio::test]
-async fn there_are_no_shared_drives() {
-    let drive = Drive::start().await;
-    let list = drive.get("/drive/v3/drives?pageSize=100").send().await.ok();
-    assert_eq!(list, json!({ "kind": "drive#driveList", "drives": [] }));
-    let answer = drive.get("/drive/v3/drives/nope").send().await;
-    answer.refused(404, "notFound");
-    assert_eq!(answer.fault_location(), "driveId");
-}
-
-#[tokio::test]
 async fn documents_can_be_exported_and_files_cannot() {
     let drive = Drive::start().await;
     let document = drive.create(json!({ "mimeType": DOCUMENT })).await;
@@ -585,8 +575,6 @@ async fn deprecated_and_unknown_parameters_are_ignored_and_booleans_checked() {
     drive.get(&format!("/drive/v3/files?{query}")).send().await.ok();
     drive.get("/drive/v3/files?supportsAllDrives=yes").send().await.refused(400, "invalidParameter");
     drive.get("/drive/v3/files?alt=proto").send().await.refused(400, "invalidParameter");
-    drive.get("/drive/v3/files?corpora=drive&driveId=nope").send().await.refused(404, "notFound");
-    drive.get("/drive/v3/files?corpora=drive").send().await.refused(400, "invalid");
     drive.get("/drive/v3/files?corpora=nothing").send().await.refused(400, "invalid");
     drive.get("/drive/v3/files?spaces=nothing").send().await.refused(400, "invalid");
     drive.create(json!({ "name": "a" })).await;

@@ -44,8 +44,8 @@ pub(crate) async fn get(State(drive): State<Arc<Drive>>, call: Call) -> Result<J
             }
             about.put("maxUploadSize", || limits.upload_bytes.to_string());
             about.put("appInstalled", || true);
-            about.put("canCreateDrives", || false);
-            about.put("canCreateTeamDrives", || false);
+            about.put("canCreateDrives", || true);
+            about.put("canCreateTeamDrives", || true);
             about.put("folderColorPalette", || json!(PALETTE));
             Ok(call.json(&about.finish()))
         })

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 
+use super::corpora;
 use super::error::{ApiError, Result};
 use super::fields::Mask;
 use super::params::Params;
@@ -18,9 +19,10 @@ use super::schema::Resource;
 /// JSON bodies. The largest fields are the text and the thumbnail that a client offers for the index.
 const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
 
-/// Declarations of the caller that this drive has no use for, but that must be booleans.
-const FLAGS: [&str; 12] = [
+/// Declarations of the caller that must be booleans, whether the call has a use for them or not.
+const FLAGS: [&str; 14] = [
     "acknowledgeAbuse",
+    "allowItemDeletion",
     "enforceSingleParent",
     "ignoreDefaultVisibility",
     "includeCorpusRemovals",
@@ -31,6 +33,7 @@ const FLAGS: [&str; 12] = [
     "restrictToMyDrive",
     "supportsAllDrives",
     "supportsTeamDrives",
+    "useDomainAdminAccess",
     "useContentAsIndexableText",
 ];
 
@@ -91,6 +94,11 @@ where
 impl Call {
     pub(crate) fn params(&self) -> &Params {
         &self.0.0.params
+    }
+
+    /// Whether the caller declares that it knows of shared drives. Who does not, does not find what is in them.
+    pub(crate) fn supports_all_drives(&self) -> Result<bool> {
+        corpora::supports_all_drives(self.params())
     }
 
     pub(crate) fn origin(&self) -> &str {

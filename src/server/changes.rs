@@ -1,22 +1,23 @@
-//! The feed of changes.
+//! The logs of changes: the user's, and one of each shared drive.
 //!
-//! A token is a place in the feed: the number of the first change not seen yet. It never expires. Each item has one entry,
+//! A token is a place in any log: the number of the first change not seen yet. It never expires. Each item has one entry,
 //! at the place of its last change; so a reader that goes from page to page may meet an item again, but never misses one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use rusqlite::Connection;
 use serde_json::json;
 
 use super::call::{Call, Json};
+use super::corpora::{Corpus, drive_id};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
-use super::params::Params;
 use super::render::{self, Object, View, select};
 use super::schema;
-use super::store::changes::{self, Change};
-use super::store::totals;
+use super::store::changes::{self, Change, Removals};
+use super::store::{drives, totals};
 use super::trouble::Orders;
 use crate::clock::{self, Timestamp};
 
@@ -24,9 +25,16 @@ const DEFAULT_PAGE: usize = 100;
 
 /// `GET …/changes/startPageToken`
 pub(crate) async fn start_page_token(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
-    check_drive(call.params())?;
+    let shared_drive = drive_id(call.params()).map(str::to_owned);
+    if shared_drive.is_some() && !call.supports_all_drives()? {
+        return Err(ApiError::all_drives_not_supported());
+    }
     let mask = call.mask(&schema::START_PAGE_TOKEN)?;
-    let totals = drive.store.read(totals).await?;
+    let look_up = move |db: &Connection| {
+        shared_drive.map_or(Ok(()), |id| drives::find(db, &id).map(drop))?;
+        totals(db)
+    };
+    let totals = drive.store.read(look_up).await?;
     let token = (totals.change + 1).to_string();
     Ok(call.json(&select(&mask, json!({ "kind": "drive#startPageToken", "startPageToken": token }))))
 }
@@ -34,16 +42,20 @@ pub(crate) async fn start_page_token(State(drive): State<Arc<Drive>>, call: Call
 /// `GET …/changes`
 pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Orders) -> Result<Json> {
     let params = call.params();
-    check_drive(params)?;
+    let corpus = Corpus::of_changes(params)?;
     let mask = call.mask(&schema::CHANGE_LIST)?;
     let size = params.page_size(DEFAULT_PAGE)?;
-    let removed = params.flag("includeRemoved", true)?;
+    let removals = Removals {
+        told: params.flag("includeRemoved", true)?,
+        with_files: params.flag("includeCorpusRemovals", false)?,
+    };
     let token = params.filled("pageToken").ok_or_else(|| ApiError::required("pageToken"))?;
     let from = number(token).ok_or(ApiError::invalid_value("pageToken"))?;
     let identity = drive.store.identity().clone();
     drive
         .store
         .read(move |db| {
+            let log = corpus.log(db)?;
             let end = totals(db)?.change + 1;
             if from > end {
                 return Err(ApiError::invalid_value("pageToken"));
@@ -53,7 +65,8 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
                 Some(lag) => changes::first_since(db, from, before(lag))?.unwrap_or(end),
             };
             // One more than asked for tells whether this page is the last, and where the next begins.
-            let mut entries = changes::page(db, call.app(), from..end, size + 1, removed)?;
+            let mut entries = changes::page(db, call.app(), &log, from, size + 1, removals)?;
+            entries.retain(|entry| entry.version() < end);
             let next = entries.get(size).map(Change::version);
             entries.truncate(size);
             let view = View { identity: &identity, origin: call.origin() };
@@ -75,13 +88,8 @@ fn before(lag: Duration) -> Timestamp {
     Timestamp::from_millis(clock::now().millis().saturating_sub(lag))
 }
 
-/// A token as this feed writes them: digits, no zero in front.
+/// A token as the logs write them: digits, no zero in front.
 fn number(token: &str) -> Option<i64> {
     let is_canonical = !token.starts_with('0') && token.bytes().all(|byte| byte.is_ascii_digit());
     if is_canonical { token.parse().ok() } else { None }
-}
-
-/// There are no shared drives, so none has a feed.
-fn check_drive(params: &Params) -> Result<()> {
-    params.filled("driveId").map_or(Ok(()), |id| Err(ApiError::drive_not_found(id)))
 }

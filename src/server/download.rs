@@ -31,10 +31,14 @@ use range::Part;
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// `GET …/files/{id}?alt=media`
-pub(crate) async fn file(drive: &Arc<Drive>, id: &str, headers: &HeaderMap) -> Result<Response> {
+pub(crate) async fn file(drive: &Arc<Drive>, call: &Call, id: &str, headers: &HeaderMap) -> Result<Response> {
     let id = drive.store.identity().resolve(id).to_owned();
+    let all_drives = call.supports_all_drives()?;
     send(drive, headers, move |db| {
         let item = rows::find(db, &id)?;
+        if item.drive.is_some() && !all_drives {
+            return Err(ApiError::file_not_found(&id));
+        }
         match Kind::of(&item.mime_type) {
             Kind::File => contents::head(db, item.no)?.ok_or_else(|| ApiError::internal("a file without content")),
             Kind::Folder | Kind::Shortcut | Kind::Document => Err(ApiError::not_downloadable()),

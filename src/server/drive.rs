@@ -43,9 +43,10 @@ impl Drive {
         F: FnOnce(&Rules<'_>) -> Result<T> + Send + 'static,
     {
         let (drive, call) = (self.clone(), call.clone());
+        let all_drives = call.supports_all_drives()?;
         let change = move |edit: &super::store::Edit<'_>| {
             let identity = drive.store.identity();
-            let result = job(&Rules { edit, identity, limits: &drive.limits, app: call.app() })?;
+            let result = job(&Rules { edit, identity, limits: &drive.limits, app: call.app(), all_drives })?;
             Ok((result, contents::has_doomed(edit.db)?))
         };
         let (result, has_doomed) = self.store.write(change).await?;

@@ -4,6 +4,8 @@
 //! this server can refuse is one file. Nothing internal reaches the client: a failure of the disk or of the database is
 //! logged with its cause and answered with a bare `Internal Error`.
 
+mod shared_drives;
+
 use std::error::Error;
 use std::io;
 

@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::call::{Call, Json, Named, json_body};
+use super::corpora::{Corpus, drive_id};
 use super::download;
 use super::drive::Drive;
 use super::error::{ApiError, Result};
@@ -35,12 +36,16 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Response> {
     if call.params().get("alt") == Some("media") {
-        return download::file(&drive, &id, &headers).await;
+        return download::file(&drive, &call, &id, &headers).await;
     }
     let mask = call.mask(&schema::FILE)?;
     let identity = drive.store.identity().clone();
+    let all_drives = call.supports_all_drives()?;
     let json = drive.store.read(move |db| {
         let item = rows::get(db, call.app(), identity.resolve(&id))?;
+        if item.drive.is_some() && !all_drives {
+            return Err(ApiError::file_not_found(&item.id));
+        }
         let view = View { identity: &identity, origin: call.origin() };
         Ok(call.json(&render::file(&item, view, &mask)))
     });
@@ -59,10 +64,12 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
         return Err(ApiError::invalid("orderBy", message));
     }
     let is_empty = !spaces(params)?;
-    check_corpora(params)?;
+    let corpus = Corpus::of_files(params)?;
     let order = order.unwrap_or_default();
     let identity = drive.store.identity().clone();
-    let question = json!(["q", "orderBy", "corpora", "driveId", "spaces"].map(|name| params.filled(name))).to_string();
+    let question =
+        json!([&["q", "orderBy", "spaces"].map(|name| params.filled(name))[..], &[Some(&*format!("{corpus:?}"))]])
+            .to_string();
     let position = match params.filled("pageToken") {
         Some(token) => Some(page::position(&identity.secret, &question, token)?),
         None => None,
@@ -72,10 +79,11 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
         .read(move |db| {
             let asker = Asker { app: call.app(), email: EMAIL, root: &identity.root };
             let condition = expr.map(|expr| condition(&expr, asker));
+            let scope = corpus.scope(db)?;
             let page = if is_empty {
                 list::Page { items: Vec::new(), next: None }
             } else {
-                list::page(db, call.app(), condition.as_ref(), &order, position.as_ref(), size)?
+                list::page(db, call.app(), scope, condition.as_ref(), &order, position.as_ref(), size)?
             };
             let view = View { identity: &identity, origin: call.origin() };
             let mut answer = Object::new(&mask);
@@ -96,18 +104,6 @@ fn spaces(params: &Params) -> Result<bool> {
         return Err(ApiError::invalid_value("spaces"));
     }
     Ok(spaces.is_empty() || spaces.contains(&"drive"))
-}
-
-/// Everything is in one corpus, the user's own; there are no shared drives.
-fn check_corpora(params: &Params) -> Result<()> {
-    match (params.filled("corpora"), params.filled("driveId")) {
-        (Some("drive"), None) => {
-            Err(ApiError::invalid("driveId", "The driveId parameter must be specified when corpora is drive."))
-        }
-        (_, Some(id)) => Err(ApiError::drive_not_found(id)),
-        (None | Some("user" | "domain" | "allDrives"), None) => Ok(()),
-        (Some(_), None) => Err(ApiError::invalid_value("corpora")),
-    }
 }
 
 /// `GET …/files/generateIds`
@@ -201,7 +197,7 @@ pub(crate) async fn delete(
 
 /// `DELETE …/files/trash`
 pub(crate) async fn empty_trash(State(drive): State<Arc<Drive>>, call: Call) -> Result<StatusCode> {
-    let shared_drive = call.params().filled("driveId").map(str::to_owned);
+    let shared_drive = drive_id(call.params()).map(str::to_owned);
     drive.change(&call, move |rules| rules.empty_trash(shared_drive.as_deref())).await?;
     Ok(StatusCode::NO_CONTENT)
 }

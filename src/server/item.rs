@@ -13,7 +13,7 @@ pub(crate) struct Item {
     pub no: i64,
     /// Its id.
     pub id: String,
-    /// Id of the folder that it is in; `None` for the root.
+    /// Id of the folder that it is in; `None` for a folder at the top of a drive.
     pub parent: Option<String>,
     /// Any text.
     pub name: String,
@@ -41,6 +41,10 @@ pub(crate) struct Item {
     pub shortcut: Option<Shortcut>,
     /// Its content, if it is a file.
     pub head: Option<Revision>,
+    /// Id of the shared drive that it is in; `None` in My Drive.
+    pub drive: Option<String>,
+    /// When it was put into the trash itself.
+    pub trashed_time: Option<Timestamp>,
 }
 
 impl Item {

@@ -5,6 +5,7 @@
 //! limits on depth, children, properties and storage, and what follows a folder into the trash.
 
 mod create;
+mod drives;
 #[cfg(test)]
 mod model;
 mod remove;
@@ -32,6 +33,8 @@ pub(crate) struct Rules<'a> {
     pub limits: &'a Limits,
     /// The calling application.
     pub app: &'a str,
+    /// Whether it knows of shared drives. If not, it does not find what is in them.
+    pub all_drives: bool,
 }
 
 /// Content that comes with a change.
@@ -53,6 +56,12 @@ pub(crate) struct Moves<'a> {
 
 impl Rules<'_> {
     fn find(&self, id: &str) -> Result<ItemRow> {
+        let row = self.find_anywhere(id)?;
+        if row.drive.is_some() && !self.all_drives { Err(ApiError::file_not_found(&row.id)) } else { Ok(row) }
+    }
+
+    /// For the calls that have no way to say whether the caller knows of shared drives.
+    fn find_anywhere(&self, id: &str) -> Result<ItemRow> {
         rows::find(self.edit.db, self.identity.resolve(id))
     }
 
@@ -65,13 +74,14 @@ impl Rules<'_> {
         Ok(folder)
     }
 
-    /// Whether `folder` can take one more child, which holds `levels` levels of folders (0 if it is none itself).
+    /// Whether `folder` has room for one more child, which holds `levels` levels of folders (0 if it is none itself).
     fn check_room(&self, folder: &ItemRow, levels: u64) -> Result<()> {
-        if folder.parent.is_some() && folder.children >= self.limits.children {
+        let is_free = folder.parent.is_none() || folder.drive.is_some();
+        if !is_free && folder.children >= self.limits.children {
             return Err(ApiError::too_many_children());
         }
         if levels > 0 && rows::depth(self.edit.db, folder.no)? + levels > self.limits.depth {
-            return Err(ApiError::too_deep());
+            return Err(if folder.drive.is_some() { ApiError::drive_too_deep() } else { ApiError::too_deep() });
         }
         Ok(())
     }

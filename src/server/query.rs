@@ -1,7 +1,7 @@
-//! Search queries: the `q` of `files.list`.
+//! Search queries: the `q` of `files.list`, and that of `drives.list`, which has other terms.
 //!
 //! [`parse`] turns the text into an [`Expr`]; [`sql::condition`] turns that into a condition of the database, so that its
-//! indexes answer what they can. What a comparison of words means is in [`words`].
+//! indexes answer what they can (of drives there are few: [`drives::holds`] looks at each). What a comparison of words means is in [`words`].
 //!
 //! ```text
 //! or     = and *("or" and)                 "and" binds tighter; "not" binds tightest
@@ -10,6 +10,7 @@
 //! term   = name operator value | 'value' "in" name | name "has" "{" key='…' and value='…' "}"
 //! ```
 
+pub(crate) mod drives;
 mod lexer;
 mod parser;
 pub(crate) mod sql;
@@ -19,9 +20,9 @@ use crate::clock::Timestamp;
 
 use super::error::ApiError;
 
-pub(crate) use parser::parse;
+pub(crate) use parser::{parse, parse_for_drives};
 
-/// A condition on files.
+/// A condition on files, or on shared drives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Expr {
     /// Both.
@@ -57,8 +58,12 @@ pub(crate) enum Term {
     SharedWithMe(bool),
     /// Directly in this folder.
     InParents(String),
-    /// This person owns, may write, may read it.
+    /// This person owns it.
+    InOwners(String),
+    /// This person may write, may read it.
     InUsers(String),
+    /// A shared drive that is hidden, or is not.
+    Hidden(bool),
     /// Has this property.
     Property { scope: PropertyScope, key: String, value: String },
     /// Who can find it.

@@ -3,6 +3,9 @@
 //! Only what the mask selects is made at all; a field without a value is left out, never `null`. 64-bit numbers are
 //! strings, times have exactly three digits after the second.
 
+mod capabilities;
+mod drive;
+
 use serde_json::{Map, Value, json};
 
 use super::export;
@@ -12,6 +15,8 @@ use super::media_type::Kind;
 use super::store::Identity;
 use super::store::changes::Change;
 use super::store::rows::ItemRow;
+
+pub(crate) use drive::drive;
 
 /// The one user's mail address. No mail arrives there.
 pub(crate) const EMAIL: &str = "owner@drive.localhost";
@@ -128,16 +133,21 @@ pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Value {
     file.put("version", || item.version.to_string());
     file.put("quotaBytesUsed", || item.quota_bytes.to_string());
     file.put("spaces", || json!(["drive"]));
-    file.put("ownedByMe", || true);
-    file.put("shared", || false);
+    match &item.drive {
+        None => {
+            file.put("ownedByMe", || true);
+            file.put("shared", || false);
+            file.nest("owners", |mask| select(mask, json!([user(identity)])));
+            file.nest("permissions", |mask| select(mask, json!([permission(identity)])));
+        }
+        Some(drive) => in_shared_drive(&mut file, item, drive, identity),
+    }
     file.put("isAppAuthorized", || true);
     file.put("hasThumbnail", || false);
     file.put("thumbnailVersion", || "0");
     file.put("permissionIds", || json!([identity.permission_id]));
-    file.nest("owners", |mask| select(mask, json!([user(identity)])));
     file.nest("lastModifyingUser", |mask| select(mask, user(identity)));
-    file.nest("permissions", |mask| select(mask, json!([permission(identity)])));
-    file.nest("capabilities", |mask| select(mask, capabilities(item, kind)));
+    file.nest("capabilities", |mask| select(mask, capabilities::capabilities(item)));
     details(&mut file, item);
     for (name, properties) in [("properties", &item.properties), ("appProperties", &item.app_properties)] {
         if !properties.is_empty() {
@@ -160,6 +170,17 @@ pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Value {
         Kind::Shortcut | Kind::File => format!("{}/file/d/{}/view", view.origin, item.id),
     });
     file.finish()
+}
+
+/// What only items of shared drives have. They belong to nobody, and who may see them is a matter of the drive.
+fn in_shared_drive(file: &mut Object<'_>, item: &Item, drive: &str, identity: &Identity) {
+    file.put("driveId", || drive);
+    file.put("teamDriveId", || drive);
+    file.put("hasAugmentedPermissions", || false);
+    if item.explicitly_trashed {
+        file.put_some("trashedTime", || item.trashed_time.map(crate::clock::Timestamp::to_rfc3339));
+        file.nest("trashingUser", |mask| select(mask, user(identity)));
+    }
 }
 
 /// Where a document can be had in other formats.
@@ -187,7 +208,9 @@ fn details(file: &mut Object<'_>, item: &Item) {
         }
     }
     let flag = |name: &str, default: bool| item.details.get(name).and_then(Value::as_bool).unwrap_or(default);
-    file.put("writersCanShare", || flag("writersCanShare", true));
+    if item.drive.is_none() {
+        file.put("writersCanShare", || flag("writersCanShare", true));
+    }
     file.put("copyRequiresWriterPermission", || flag("copyRequiresWriterPermission", false));
     file.put("viewersCanCopyContent", || !flag("copyRequiresWriterPermission", false));
 }
@@ -202,40 +225,6 @@ fn content(file: &mut Object<'_>, item: &Item, head: &Revision) {
     file.put("originalFilename", || head.original_filename.as_str());
     file.put_some("fileExtension", || item.name.rsplit_once('.').map(|(_, extension)| extension));
     file.put_some("fullFileExtension", || item.name.split_once('.').map(|(_, extension)| extension));
-}
-
-/// What the one user may do with an item: everything that its kind allows.
-fn capabilities(item: &Item, kind: Kind) -> Value {
-    let is_folder = kind == Kind::Folder;
-    let is_file = kind == Kind::File;
-    let is_root = item.parent.is_none();
-    json!({
-        "canAcceptOwnership": false,
-        "canAddChildren": is_folder,
-        "canAddMyDriveParent": false,
-        "canChangeCopyRequiresWriterPermission": !is_root,
-        "canChangeViewersCanCopyContent": !is_root,
-        "canComment": !is_folder,
-        "canCopy": !is_folder,
-        "canDelete": !is_root,
-        "canDownload": is_file,
-        "canEdit": true,
-        "canListChildren": is_folder,
-        "canModifyContent": true,
-        "canModifyContentRestriction": is_file,
-        "canMoveChildrenOutOfDrive": is_folder,
-        "canMoveChildrenWithinDrive": is_folder,
-        "canMoveItemIntoTeamDrive": !is_root,
-        "canMoveItemOutOfDrive": !is_root,
-        "canMoveItemWithinDrive": !is_root,
-        "canReadRevisions": is_file,
-        "canRemoveChildren": is_folder,
-        "canRemoveMyDriveParent": !is_root,
-        "canRename": !is_root,
-        "canShare": !is_root,
-        "canTrash": !is_root,
-        "canUntrash": !is_root,
-    })
 }
 
 /// A revision.
@@ -267,23 +256,39 @@ pub(crate) fn document_revision(document: &ItemRow, view: View<'_>, mask: &Mask)
     object.finish()
 }
 
-/// An entry of the feed of changes.
+/// An entry of a log of changes.
 pub(crate) fn change(change: &Change, view: View<'_>, mask: &Mask) -> Value {
     let mut entry = Object::new(mask);
     entry.put("kind", || "drive#change");
-    entry.put("type", || "file");
-    entry.put("changeType", || "file");
+    let (what, time, removed) = match change {
+        Change::Present(item) => ("file", item.changed, false),
+        Change::Removed { time, .. } => ("file", *time, true),
+        Change::Drive(drive) => ("drive", drive.changed, false),
+        Change::DriveRemoved { time, .. } => ("drive", *time, true),
+    };
+    entry.put("type", || what);
+    entry.put("changeType", || what);
+    entry.put("time", || time.to_rfc3339());
+    entry.put("removed", || removed);
     match change {
         Change::Present(item) => {
-            entry.put("time", || item.changed.to_rfc3339());
-            entry.put("removed", || false);
             entry.put("fileId", || item.id.as_str());
             entry.nest("file", |mask| file(item, view, mask));
         }
-        Change::Removed { id, time, .. } => {
-            entry.put("time", || time.to_rfc3339());
-            entry.put("removed", || true);
+        Change::Removed { id, file: item, .. } => {
             entry.put("fileId", || id.as_str());
+            if let Some(item) = item {
+                entry.nest("file", |mask| file(item, view, mask));
+            }
+        }
+        Change::Drive(shared) => {
+            entry.put("driveId", || shared.id.as_str());
+            entry.put("teamDriveId", || shared.id.as_str());
+            entry.nest("drive", |mask| drive(shared, mask));
+        }
+        Change::DriveRemoved { id, .. } => {
+            entry.put("driveId", || id.as_str());
+            entry.put("teamDriveId", || id.as_str());
         }
     }
     entry.finish()

@@ -44,7 +44,8 @@ pub(crate) static CHANGE_LIST: LazyLock<Resource> = LazyLock::new(|| {
     Resource::new(
         "changes(@Change),kind,newStartPageToken,nextPageToken",
         "kind,nextPageToken,newStartPageToken,\
-         changes(kind,type,changeType,time,removed,fileId,file(kind,id,name,mimeType,resourceKey))",
+         changes(kind,type,changeType,time,removed,fileId,file(kind,id,name,mimeType,resourceKey),\
+         driveId,drive(kind,id,name))",
     )
 });
 
@@ -62,6 +63,9 @@ pub(crate) static REVISION_LIST: LazyLock<Resource> = LazyLock::new(|| {
         "kind,nextPageToken,revisions(kind,id,mimeType,modifiedTime)",
     )
 });
+
+/// `drives.get` and all that answers with one shared drive.
+pub(crate) static DRIVE: LazyLock<Resource> = LazyLock::new(|| Resource::new("@Drive", "kind,id,name"));
 
 /// `drives.list`.
 pub(crate) static DRIVE_LIST: LazyLock<Resource> =
@@ -186,6 +190,7 @@ mod tests {
             &START_PAGE_TOKEN,
             &REVISION,
             &REVISION_LIST,
+            &DRIVE,
             &DRIVE_LIST,
             &ABOUT,
         ] {

@@ -11,9 +11,12 @@
 
 pub(crate) mod changes;
 pub(crate) mod contents;
+pub(crate) mod drives;
 #[cfg(test)]
 pub(crate) mod invariants;
 pub(crate) mod list;
+#[cfg(test)]
+mod migration;
 pub(crate) mod minted;
 pub(crate) mod rows;
 pub(crate) mod sessions;
@@ -37,7 +40,7 @@ use super::ids;
 use super::query::words;
 
 /// Version of the tables. A database of a newer one is refused, not guessed at.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// "drmt": marks the file as ours.
 const APPLICATION: i64 = 0x6472_6d74;
 /// Reads that run at the same time. They are short and come from memory; more would only contend.
@@ -57,7 +60,7 @@ pub(crate) enum OpenError {
 /// Facts about the drive that never change.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// Id of the folder at the top.
+    /// Id of the folder at the top of My Drive.
     pub root: String,
     /// Id of the account.
     pub permission_id: String,
@@ -209,7 +212,7 @@ impl Edit<'_> {
 pub(crate) struct Totals {
     /// Number of the last change.
     pub change: i64,
-    /// Bytes that count against the quota.
+    /// Bytes that count against the quota: those in My Drive.
     pub used: u64,
 }
 
@@ -250,7 +253,8 @@ fn functions(db: &Connection) -> rusqlite::Result<()> {
     db.create_scalar_function("natural_key", 1, flags, |context| Ok(words::natural_key(context.get_raw(0).as_str()?)))
 }
 
-/// Checks whose file it is and of which format; makes the tables of a new one.
+/// Checks whose file it is and of which format; makes the tables of a new one, and brings those of an older one up to date,
+/// wholly or not at all.
 fn prepare(db: &mut Connection) -> std::result::Result<(), OpenError> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let number = |pragma: &str| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
@@ -259,6 +263,10 @@ fn prepare(db: &mut Connection) -> std::result::Result<(), OpenError> {
     match (application, format) {
         (0, 0) if tables == 0 => create(&transaction)?,
         (APPLICATION, FORMAT) => {}
+        (APPLICATION, 1) => {
+            transaction.execute_batch(include_str!("store/migrate_1_to_2.sql"))?;
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+        }
         (APPLICATION, newer) if newer > FORMAT => return Err(OpenError::Newer(newer)),
         _ => return Err(OpenError::Foreign),
     }

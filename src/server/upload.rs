@@ -52,6 +52,9 @@ struct Request {
     add_parents: Vec<String>,
     remove_parents: Vec<String>,
     keep_forever: bool,
+    /// Whether the client knows of shared drives. A session of an older version does not say.
+    #[serde(default)]
+    all_drives: bool,
     /// What the answer shall show.
     fields: Option<String>,
     pretty: bool,
@@ -70,6 +73,7 @@ impl Request {
             add_parents: list("addParents"),
             remove_parents: list("removeParents"),
             keep_forever: params.flag("keepRevisionForever", false)?,
+            all_drives: call.supports_all_drives()?,
             fields: params.get("fields").map(str::to_owned),
             pretty: params.pretty(),
             origin: call.origin().to_owned(),
@@ -82,6 +86,7 @@ impl Request {
 
     /// Makes `content` what the request asked for; the answer, written out.
     fn commit(&self, rules: &Rules<'_>, content: &Content) -> Result<Json> {
+        let rules = &Rules { all_drives: self.all_drives, ..*rules };
         let metadata = Metadata::parse(self.metadata.as_bytes())?;
         let upload = Upload { content, media_type: self.media_type.as_deref(), keep_forever: self.keep_forever };
         let id = match &self.target {

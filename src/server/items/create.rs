@@ -56,7 +56,10 @@ impl Rules<'_> {
             shortcut: shortcut.map(|(shortcut, _)| shortcut),
             name,
             children: 0,
+            drive: parent.drive,
+            trashed_time: explicitly_trashed.then_some(self.edit.now),
         };
+        self.check_items(&parent)?;
         self.check_room(&parent, u64::from(kind == Kind::Folder))?;
         let empty = Content::empty();
         let content = upload.map_or(&empty, |upload| upload.content);
@@ -73,6 +76,7 @@ impl Rules<'_> {
         }
         let id = self.new_id(metadata, &source.mime_type)?;
         let parent = self.new_parent(metadata, source.parent)?;
+        self.check_items(&parent)?;
         self.check_room(&parent, 0)?;
         let content = contents::head(self.edit.db, source.no)?.map(|head| Content {
             blob: head.blob,
@@ -95,6 +99,8 @@ impl Rules<'_> {
             starred: metadata.starred.unwrap_or(false),
             trashed: parent.trashed,
             explicitly_trashed: false,
+            drive: parent.drive,
+            trashed_time: None,
             ..source.clone()
         };
         self.add(row, metadata, Some(source.no), content.as_ref().map(|content| (content, keep_forever)))

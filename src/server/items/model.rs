@@ -1,4 +1,5 @@
-//! The rules against a model: the same random changes to a drive and to a plain map must give the same drive.
+//! The rules against a model: the same random changes to My Drive and two shared drives and to a plain map must give the same
+//! drives.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +9,7 @@ use serde_json::json;
 
 use super::super::Limits;
 use super::super::blobs::Content;
+use super::super::drives::body::DriveBody;
 use super::super::error::Result;
 use super::super::ids;
 use super::super::media_type::FOLDER;
@@ -16,10 +18,12 @@ use super::super::store::{self, Edit, Identity, contents, invariants, rows};
 use super::{Moves, Rules, Upload};
 use crate::clock;
 
+/// The top folder of My Drive. Those of the shared drives follow.
 const ROOT: usize = 0;
+const TOPS: usize = 3;
 const DEPTH: usize = 4;
 
-/// What a drive should hold: items in the order of their creation, by a number of the test's own.
+/// What the drives should hold: items in the order of their creation, by a number of the test's own.
 #[derive(Debug, Clone, Default)]
 struct Model(BTreeMap<usize, Entry>);
 
@@ -40,11 +44,11 @@ enum Step {
     Trash { item: usize, trashed: bool },
     Copy { item: usize },
     Delete { item: usize },
-    EmptyTrash,
+    EmptyTrash { drive: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let item = || 0..12_usize;
+    let item = || 0..14_usize;
     let size = || prop_oneof![Just(0_u64), 1..5_u64];
     prop_oneof![
         3 => item().prop_map(|parent| Step::Folder { parent }),
@@ -54,19 +58,24 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (item(), any::<bool>()).prop_map(|(item, trashed)| Step::Trash { item, trashed }),
         1 => item().prop_map(|item| Step::Copy { item }),
         1 => item().prop_map(|item| Step::Delete { item }),
-        1 => Just(Step::EmptyTrash),
+        1 => (0..TOPS).prop_map(|drive| Step::EmptyTrash { drive }),
     ]
 }
 
 impl Model {
     fn is_folder(&self, item: usize) -> bool {
-        item == ROOT || self.0.get(&item).is_some_and(|entry| entry.is_folder)
+        item < TOPS || self.0.get(&item).is_some_and(|entry| entry.is_folder)
     }
 
-    /// The items from `item` up to the root, which is not among them.
+    /// The drive that an item is in, by its top folder.
+    fn drive(&self, item: usize) -> usize {
+        self.path(item).last().map_or(item, |highest| self.0[&highest].parent)
+    }
+
+    /// The items from `item` up to the top of its drive, which is not among them.
     fn path(&self, item: usize) -> impl Iterator<Item = usize> {
         std::iter::successors(Some(item), |item| self.0.get(item).map(|entry| entry.parent))
-            .filter(|item| *item != ROOT)
+            .filter(|item| *item >= TOPS)
     }
 
     fn is_trashed(&self, item: usize) -> bool {
@@ -95,7 +104,7 @@ impl Model {
 
     /// Does the step if it is allowed; whether it was. `new` is the number of the item that it creates.
     fn apply(&mut self, step: &Step, new: usize) -> bool {
-        let exists = |item: usize| item == ROOT || self.0.contains_key(&item);
+        let exists = |item: usize| item < TOPS || self.0.contains_key(&item);
         let entry = |parent, is_folder, size| Entry { parent, is_folder, put_in_trash: false, size };
         match *step {
             Step::Folder { parent } => {
@@ -119,6 +128,10 @@ impl Model {
                 }
                 if self.0[&item].parent == to {
                     return true;
+                }
+                let emigrates = self.drive(to) != self.drive(item);
+                if emigrates && (self.is_trashed(item) || self.is_folder(item) && self.drive(to) != ROOT) {
+                    return false;
                 }
                 let fits = self.has_room(to, self.levels(item));
                 if fits {
@@ -147,9 +160,9 @@ impl Model {
                 }
                 exists
             }
-            Step::EmptyTrash => {
-                let trashed: Vec<usize> =
-                    self.0.iter().filter(|(_, entry)| entry.put_in_trash).map(|(item, _)| *item).collect();
+            Step::EmptyTrash { drive } => {
+                let trashed = self.0.iter().filter(|(item, entry)| entry.put_in_trash && self.drive(**item) == drive);
+                let trashed: Vec<usize> = trashed.map(|(item, _)| *item).collect();
                 for item in trashed {
                     self.remove(item);
                 }
@@ -159,7 +172,7 @@ impl Model {
     }
 }
 
-/// A drive with the ids of the items that the model knows by number.
+/// The drives with the ids of the items that the model knows by number.
 struct Drive {
     db: Connection,
     identity: Identity,
@@ -172,7 +185,23 @@ impl Drive {
         let (db, identity) = store::in_memory();
         let limits = Limits { depth: DEPTH as u64, ..Limits::default() };
         let ids = vec![identity.root.clone()];
-        Self { db, identity, limits, ids }
+        let mut drive = Self { db, identity, limits, ids };
+        for request in 1..TOPS {
+            let body = DriveBody::parse(br#"{"name": "shared"}"#).expect("parses");
+            let id = drive.change(|rules| rules.create_drive(&request.to_string(), &body)).expect("is made");
+            drive.ids.push(id);
+        }
+        drive
+    }
+
+    /// Does `job` as one transaction.
+    fn change<T>(&self, job: impl FnOnce(&Rules<'_>) -> Result<T>) -> Result<T> {
+        let transaction = self.db.unchecked_transaction()?;
+        let edit = Edit { db: &transaction, now: clock::now() };
+        let (identity, limits) = (&self.identity, &self.limits);
+        let result = job(&Rules { edit: &edit, identity, limits, app: "test", all_drives: true })?;
+        transaction.commit()?;
+        Ok(result)
     }
 
     fn id(&self, item: usize) -> &str {
@@ -180,15 +209,16 @@ impl Drive {
     }
 
     /// Does the step; the id of the item that it created, if it did.
-    fn apply(&mut self, step: &Step) -> Result<Option<String>> {
-        let transaction = self.db.unchecked_transaction()?;
-        let edit = Edit { db: &transaction, now: clock::now() };
-        let rules = Rules { edit: &edit, identity: &self.identity, limits: &self.limits, app: "test" };
+    fn apply(&self, step: &Step) -> Result<Option<String>> {
+        self.change(|rules| self.make(rules, step))
+    }
+
+    fn make(&self, rules: &Rules<'_>, step: &Step) -> Result<Option<String>> {
         let metadata = |fields: serde_json::Value| Metadata::parse(fields.to_string().as_bytes());
         let content = |size: u64| -> Result<Content> {
             let blob = (size > 0).then(ids::blob);
             if let Some(blob) = &blob {
-                contents::draft(&edit, blob)?;
+                contents::draft(rules.edit, blob)?;
             }
             Ok(Content { blob, ..Content::expected(size) })
         };
@@ -208,7 +238,7 @@ impl Drive {
                 None
             }
             Step::Move { item, to } => {
-                let (add, from) = ([self.id(to).to_owned()], rows::get(&transaction, "test", self.id(item))?.parent);
+                let (add, from) = ([self.id(to).to_owned()], rows::get(rules.edit.db, "test", self.id(item))?.parent);
                 let remove = [from.unwrap_or_else(|| "none".into())];
                 let moves = Moves { add: &add, remove: &remove };
                 rules.update(self.id(item), &metadata(json!({}))?, moves, None)?;
@@ -224,12 +254,11 @@ impl Drive {
                 rules.delete(self.id(item))?;
                 None
             }
-            Step::EmptyTrash => {
-                rules.empty_trash(None)?;
+            Step::EmptyTrash { drive } => {
+                rules.empty_trash((drive != ROOT).then(|| self.id(drive)))?;
                 None
             }
         };
-        transaction.commit()?;
         Ok(created)
     }
 }
@@ -238,7 +267,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
-    fn any_changes_leave_the_drive_as_the_model_says(steps in prop::collection::vec(step(), 1..60)) {
+    fn any_changes_leave_the_drives_as_the_model_says(steps in prop::collection::vec(step(), 1..60)) {
         let (mut drive, mut model) = (Drive::new(), Model::default());
         for step in &steps {
             let new = drive.ids.len();
@@ -247,12 +276,14 @@ proptest! {
             prop_assert_eq!(result.is_ok(), allowed, "{:?}: {:?}", step, result);
             drive.ids.extend(result.ok().flatten());
             invariants::check(&drive.db);
-            for item in 1..drive.ids.len() {
+            for item in TOPS..drive.ids.len() {
                 match (model.0.get(&item), rows::get(&drive.db, "test", drive.id(item))) {
                     (None, found) => prop_assert!(found.is_err(), "{item} is gone after {step:?}"),
                     (Some(entry), found) => {
                         let found = found.expect("is there");
                         prop_assert_eq!(found.parent.as_deref(), Some(drive.id(entry.parent)));
+                        let top = Some(model.drive(item)).filter(|top| *top != ROOT);
+                        prop_assert_eq!(found.drive.as_deref(), top.map(|top| drive.id(top)));
                         prop_assert_eq!(found.trashed, model.is_trashed(item), "{} after {:?}", item, step);
                         prop_assert_eq!(found.explicitly_trashed, entry.put_in_trash);
                         prop_assert_eq!(found.head.map_or(0, |head| head.size), entry.size);

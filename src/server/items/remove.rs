@@ -1,7 +1,7 @@
 //! The end of items.
 
 use super::super::error::{ApiError, Result};
-use super::super::store::trash;
+use super::super::store::{drives, trash};
 use super::Rules;
 
 impl Rules<'_> {
@@ -11,16 +11,14 @@ impl Rules<'_> {
         if row.parent.is_none() {
             return Err(ApiError::insufficient_file_permissions());
         }
-        trash::delete(self.edit, row.no, &row.id)
+        trash::delete(self.edit, row.no, &row.id, row.drive)
     }
 
-    /// Deletes all that was put into the trash of the user (of a shared drive, of which there are none).
+    /// Deletes all that was put into the trash of the user or of a shared drive.
     pub(crate) fn empty_trash(&self, shared_drive: Option<&str>) -> Result<()> {
-        if let Some(id) = shared_drive {
-            return Err(ApiError::drive_not_found(id));
-        }
-        for (no, id) in trash::explicitly_trashed(self.edit.db)? {
-            trash::delete(self.edit, no, &id)?;
+        let drive = shared_drive.map(|id| drives::find(self.edit.db, id).map(|drive| drive.no)).transpose()?;
+        for (no, id) in trash::explicitly_trashed(self.edit.db, drive)? {
+            trash::delete(self.edit, no, &id, drive)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::Rules;
 impl Rules<'_> {
     /// Sets whether a revision is kept for ever. What is kept can be deleted, but not be made ordinary again.
     pub(crate) fn keep_revision(&self, item: &str, revision: &str, keep: Option<bool>) -> Result<()> {
-        let row = self.find(item)?;
+        let row = self.find_anywhere(item)?;
         match Kind::of(&row.mime_type) {
             Kind::File => {}
             Kind::Document => return Err(ApiError::fields_not_writable()),
@@ -30,7 +30,7 @@ impl Rules<'_> {
 
     /// Deletes a revision for good, but never the current one.
     pub(crate) fn delete_revision(&self, item: &str, revision: &str) -> Result<()> {
-        let row: ItemRow = self.find(item)?;
+        let row: ItemRow = self.find_anywhere(item)?;
         match Kind::of(&row.mime_type) {
             Kind::File => {}
             Kind::Document => return Err(ApiError::revision_not_deletable()),

@@ -41,15 +41,19 @@ impl Rules<'_> {
         if (renamed || upload.is_some()) && is_locked(&row) && !unlocks(metadata) {
             return Err(ApiError::insufficient_file_permissions());
         }
-        let was_trashed = row.trashed;
+        let (was_trashed, was_in) = (row.trashed, row.drive);
         self.move_item(&mut row, moves)?;
-        row.explicitly_trashed = metadata.trashed.unwrap_or(row.explicitly_trashed);
+        if let Some(trashed) = metadata.trashed.filter(|trashed| *trashed != row.explicitly_trashed) {
+            row.explicitly_trashed = trashed;
+            row.trashed_time = trashed.then_some(self.edit.now);
+        }
         row.trashed = row.explicitly_trashed || self.is_parent_trashed(&row)?;
         self.set_fields(&mut row, metadata)?;
         if let Some(upload) = upload {
             row.mime_type = revised_mime_type(&row, metadata, upload)?;
         }
         rows::save(self.edit, &row)?;
+        self.emigrate(&row, was_in)?;
         if row.trashed != was_trashed && Kind::of(&row.mime_type) == Kind::Folder {
             trash::spread(self.edit, row.no, row.trashed)?;
         }
@@ -121,13 +125,14 @@ impl Rules<'_> {
                 Some(other) if other.no == folder.no => {
                     return Err(ApiError::bad_request("A parent was given twice."));
                 }
-                Some(_) => return Err(ApiError::cannot_add_parent()),
+                Some(_) => return Err(second_parent(row, &folder)),
             }
         }
         let target = match target {
-            Some(_) if !removed => return Err(ApiError::cannot_add_parent()),
+            Some(target) if !removed => return Err(second_parent(row, &target)),
             Some(target) => target,
-            // An item that loses its last parent goes to the root.
+            None if removed && row.drive.is_some() => return Err(ApiError::one_parent_exactly()),
+            // An item of My Drive that loses its last parent goes to the root.
             None if removed => self.folder("root")?,
             None => return Ok(()),
         };
@@ -137,14 +142,23 @@ impl Rules<'_> {
         if rows::is_within(self.edit.db, target.no, row.no)? {
             return Err(ApiError::bad_request("A folder cannot be moved into itself or into a folder within it."));
         }
+        if target.drive != row.drive {
+            self.check_emigration(row, &target)?;
+        }
         let levels = match Kind::of(&row.mime_type) {
             Kind::Folder => 1 + rows::height(self.edit.db, row.no)?,
             Kind::Shortcut | Kind::Document | Kind::File => 0,
         };
         self.check_room(&target, levels)?;
-        row.parent = Some(target.no);
+        (row.parent, row.drive) = (Some(target.no), target.drive);
         Ok(())
     }
+}
+
+/// An item shall have one parent more.
+fn second_parent(row: &ItemRow, folder: &ItemRow) -> ApiError {
+    let is_shared = row.drive.is_some() || folder.drive.is_some();
+    if is_shared { ApiError::one_parent_exactly() } else { ApiError::cannot_add_parent() }
 }
 
 /// Whether the content restrictions of an item forbid new content and new names.

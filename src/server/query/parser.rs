@@ -10,15 +10,32 @@ const MAX_DEPTH: usize = 64;
 /// Comparisons in one query. Clients join some 50 folders in one; the database refuses expressions deeper than 1000.
 const MAX_TERMS: usize = 500;
 
-/// Parses a query.
+/// What a query is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Files,
+    Drives,
+}
+
+/// Parses a query on files.
 pub(crate) fn parse(text: &str) -> Result<Expr, QueryError> {
+    parse_for(Subject::Files, text)
+}
+
+/// Parses a query on shared drives. Terms that only an administrator may use are refused.
+pub(crate) fn parse_for_drives(text: &str) -> Result<Expr, QueryError> {
+    parse_for(Subject::Drives, text)
+}
+
+fn parse_for(subject: Subject, text: &str) -> Result<Expr, QueryError> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { rest: &tokens, terms: 0 };
+    let mut parser = Parser { subject, rest: &tokens, terms: 0 };
     let expr = parser.or(0)?;
     if parser.rest.is_empty() { Ok(expr) } else { Err(QueryError::Syntax) }
 }
 
 struct Parser<'t, 's> {
+    subject: Subject,
     rest: &'t [Token<'s>],
     terms: usize,
 }
@@ -87,8 +104,9 @@ impl<'t, 's> Parser<'t, 's> {
 
     fn term(&mut self) -> Result<Expr, QueryError> {
         match self.next()? {
-            Token::Text(value) => self.membership(value.clone()),
-            Token::Word(name) => self.comparison(name),
+            Token::Text(value) if self.subject == Subject::Files => self.membership(value.clone()),
+            Token::Word(name) if self.subject == Subject::Files => self.comparison(name),
+            Token::Word(name) => self.comparison_of_drives(name),
             _ => Err(QueryError::Syntax),
         }
     }
@@ -100,7 +118,8 @@ impl<'t, 's> Parser<'t, 's> {
         }
         let term = match self.next()? {
             Token::Word("parents") => Term::InParents(value),
-            Token::Word("owners" | "writers" | "readers") => Term::InUsers(value),
+            Token::Word("owners") => Term::InOwners(value),
+            Token::Word("writers" | "readers") => Term::InUsers(value),
             Token::Word("labels") => Term::InLabels(value),
             _ => return Err(QueryError::Syntax),
         };
@@ -127,6 +146,15 @@ impl<'t, 's> Parser<'t, 's> {
             "visibility" => self.visibility(),
             "properties" => self.property(PropertyScope::Public),
             "appProperties" => self.property(PropertyScope::Private),
+            _ => Err(QueryError::Syntax),
+        }
+    }
+
+    fn comparison_of_drives(&mut self, name: &str) -> Result<Expr, QueryError> {
+        match name {
+            "name" => self.text(Term::Name, Some(Term::NameContains)),
+            "createdTime" => self.time(TimeField::Created),
+            "hidden" => self.flag(Term::Hidden),
             _ => Err(QueryError::Syntax),
         }
     }

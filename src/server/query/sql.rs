@@ -24,13 +24,27 @@ pub(crate) struct Asker<'a> {
 pub(crate) struct Condition {
     pub sql: String,
     pub params: Vec<Value>,
+    /// Whether an index leads to the few rows that meet it.
+    pub is_narrow: bool,
 }
 
 /// The condition that `expr` puts on a row of `items`.
 pub(crate) fn condition(expr: &Expr, asker: Asker<'_>) -> Condition {
-    let mut condition = Condition { sql: String::new(), params: Vec::new() };
+    let mut condition = Condition { sql: String::new(), params: Vec::new(), is_narrow: is_narrow(expr) };
     condition.expr(expr, asker);
     condition
+}
+
+fn is_narrow(expr: &Expr) -> bool {
+    match expr {
+        Expr::And(left, right) => is_narrow(left) || is_narrow(right),
+        Expr::Or(left, right) => is_narrow(left) && is_narrow(right),
+        Expr::Not(_) => false,
+        Expr::Term(term) => matches!(
+            term,
+            Term::InParents(_) | Term::Name(_) | Term::ShortcutTarget(_) | Term::Property { .. } | Term::Trashed(true)
+        ),
+    }
 }
 
 impl Condition {
@@ -95,9 +109,15 @@ impl Condition {
             Term::Starred(starred) => self.push(&format!("items.starred = {}", i32::from(*starred)), []),
             // Everything here belongs to the one user.
             Term::SharedWithMe(shared) => self.constant(!shared),
+            // What is in a shared drive has no owner.
+            Term::InOwners(address) => {
+                self.constant(address == "me" || address.eq_ignore_ascii_case(asker.email));
+                self.sql.push_str(" AND items.drive IS NULL");
+            }
             Term::InUsers(address) => self.constant(address == "me" || address.eq_ignore_ascii_case(asker.email)),
             Term::Visibility(visibility) => self.constant(*visibility == Visibility::Limited),
-            Term::InLabels(_) => self.constant(false),
+            // Nothing bears a label, and only drives can be hidden.
+            Term::InLabels(_) | Term::Hidden(_) => self.constant(false),
             Term::InParents(id) => {
                 let id = if id == "root" { asker.root } else { id };
                 self.push("items.parent = (SELECT folder.no FROM items AS folder WHERE folder.id = ?)", [text(id)]);
@@ -125,6 +145,7 @@ mod tests {
         let asker = Asker { app: "app", email: "me@here", root: "ROOT" };
         let expr = parse("'root' in parents and not (name = 'It\\'s' or starred = true)").expect("parses");
         let condition = condition(&expr, asker);
+        assert!(condition.is_narrow);
         assert_eq!(
             condition.sql,
             "(items.parent = (SELECT folder.no FROM items AS folder WHERE folder.id = ?) AND NOT \

@@ -1,22 +1,49 @@
-//! The feed of changes.
+//! The logs of changes: the user's, and one of each shared drive.
+//!
+//! What is in a log is not written down: it is the items and drives themselves in the order of their versions, and what was
+//! removed. INVARIANT: nothing is removed from a log that it is in, and nothing twice from one log.
 
-use std::ops::Range;
-
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ToSql, params};
 
 use crate::clock::Timestamp;
 
 use super::super::error::Result;
 use super::super::item::Item;
-use super::rows::{ITEM, ITEM_FROM, item};
+use super::Edit;
+use super::drives::{self, SharedDrive};
+use super::rows::{self, ITEM, ITEM_FROM, item};
 
-/// That an item changed.
+/// Which log.
+#[derive(Debug, Clone)]
+pub(crate) enum Log {
+    /// The user's, of My Drive alone.
+    MyDrive,
+    /// The user's, shared drives included.
+    Everything,
+    /// That of this shared drive.
+    Drive(Box<SharedDrive>),
+}
+
+/// What a reader wants to know beside what is there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Removals {
+    /// That something is gone.
+    pub told: bool,
+    /// How it is with what left this log, but can still be had.
+    pub with_files: bool,
+}
+
+/// That something changed.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// It is there; this is its state now.
+    /// An item is there; this is its state now.
     Present(Box<Item>),
-    /// It is gone for good.
-    Removed { version: i64, id: String, time: Timestamp },
+    /// An item is gone from this log, for good if it is not given.
+    Removed { version: i64, id: String, time: Timestamp, file: Option<Box<Item>> },
+    /// A shared drive itself changed.
+    Drive(Box<SharedDrive>),
+    /// A shared drive is gone.
+    DriveRemoved { version: i64, id: String, time: Timestamp },
 }
 
 impl Change {
@@ -24,7 +51,8 @@ impl Change {
     pub(crate) fn version(&self) -> i64 {
         match self {
             Self::Present(item) => item.version,
-            Self::Removed { version, .. } => *version,
+            Self::Drive(drive) => drive.version,
+            Self::Removed { version, .. } | Self::DriveRemoved { version, .. } => *version,
         }
     }
 }
@@ -32,39 +60,110 @@ impl Change {
 /// Number of the first change from `from` on that was made after `time`, if there is one.
 pub(crate) fn first_since(db: &Connection, from: i64, time: Timestamp) -> Result<Option<i64>> {
     let sql = "SELECT min(version) FROM (SELECT version FROM items WHERE version >= ?1 AND changed > ?2
+                                         UNION ALL SELECT version FROM drives WHERE version >= ?1 AND changed > ?2
                                          UNION ALL SELECT version FROM removed WHERE version >= ?1 AND time > ?2)";
     Ok(db.prepare_cached(sql)?.query_row([from, time.millis()], |row| row.get(0))?)
 }
 
-/// At most `limit` of the changes with these numbers, oldest first, each item once.
+/// At most `limit` changes of a log from number `from` on, oldest first, each item once.
 pub(crate) fn page(
     db: &Connection,
     app: &str,
-    Range { start, end }: Range<i64>,
+    log: &Log,
+    from: i64,
     limit: usize,
-    removed: bool,
+    removals: Removals,
 ) -> Result<Vec<Change>> {
-    let limit_number = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql = format!(
-        "SELECT {ITEM} FROM {ITEM_FROM} WHERE items.version >= ?2 AND items.version < ?3
-         ORDER BY items.version LIMIT ?4"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
-    let present =
-        statement.query_map(params![app, start, end, limit_number], |row| Ok(Change::Present(Box::new(item(row)?))))?;
-    let mut changes: Vec<Change> = present.collect::<rusqlite::Result<_>>()?;
-    if removed {
-        let sql = "SELECT version, id, time FROM removed WHERE version >= ? AND version < ? ORDER BY version LIMIT ?";
-        let mut statement = db.prepare_cached(sql)?;
-        let gone = statement.query_map([start, end, limit_number], |row| {
-            let time = Timestamp::from_millis(row.get(2)?);
-            Ok(Change::Removed { version: row.get(0)?, id: row.get(1)?, time })
-        })?;
-        for change in gone {
-            changes.push(change?);
+    let mut changes = present(db, app, log, from, limit)?;
+    let drives = match log {
+        Log::MyDrive => Vec::new(),
+        Log::Everything => drives::changed(db, from)?,
+        Log::Drive(drive) => drives::changed(db, from)?.into_iter().filter(|changed| changed.no == drive.no).collect(),
+    };
+    changes.extend(drives.into_iter().map(|drive| Change::Drive(Box::new(drive))));
+    if removals.told {
+        changes.extend(removed(db, log, from, limit)?);
+    }
+    changes.sort_by_key(Change::version);
+    changes.truncate(limit);
+    if removals.with_files {
+        for change in &mut changes {
+            if let Change::Removed { id, file, .. } = change
+                && rows::exists(db, id)?
+            {
+                *file = Some(Box::new(rows::get(db, app, id)?));
+            }
         }
-        changes.sort_by_key(Change::version);
-        changes.truncate(limit);
     }
     Ok(changes)
+}
+
+fn present(db: &Connection, app: &str, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut params: Vec<&dyn ToSql> = vec![&app, &from, &limit];
+    let place = match log {
+        Log::MyDrive => "items.drive IS NULL",
+        // A new drive is told of once, as a drive and not by its top folder.
+        Log::Everything => "(items.drive IS NULL OR items.parent IS NOT NULL)",
+        Log::Drive(drive) => {
+            params.push(&drive.no);
+            "items.drive = ?4"
+        }
+    };
+    let sql =
+        format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.version >= ?2 AND {place} ORDER BY items.version LIMIT ?3");
+    let mut statement = db.prepare_cached(&sql)?;
+    let present = statement.query_map(&*params, |row| Ok(Change::Present(Box::new(item(row)?))))?;
+    Ok(present.collect::<rusqlite::Result<_>>()?)
+}
+
+fn removed(db: &Connection, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut params: Vec<&dyn ToSql> = vec![&from, &limit];
+    let place = match log {
+        Log::MyDrive => "drive IS NULL AND is_drive = 0",
+        // Who sees all drives sees only the last that happened to an item, wherever.
+        Log::Everything => {
+            "NOT EXISTS (SELECT 1 FROM items WHERE items.id = removed.id)
+             AND NOT EXISTS (SELECT 1 FROM removed AS later
+                             WHERE later.id = removed.id AND later.version > removed.version)"
+        }
+        Log::Drive(drive) => {
+            params.push(&drive.id);
+            "drive = ?3"
+        }
+    };
+    let sql = format!(
+        "SELECT version, id, time, is_drive FROM removed WHERE version >= ?1 AND {place} ORDER BY version LIMIT ?2"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let gone = statement.query_map(&*params, |row| {
+        let (version, id, time) = (row.get(0)?, row.get(1)?, Timestamp::from_millis(row.get(2)?));
+        Ok(if row.get(3)? {
+            Change::DriveRemoved { version, id, time }
+        } else {
+            Change::Removed { version, id, time, file: None }
+        })
+    })?;
+    Ok(gone.collect::<rusqlite::Result<_>>()?)
+}
+
+/// An item is gone from the log of a shared drive, or (`None`) of the user.
+pub(crate) fn leave(edit: &Edit<'_>, id: &str, drive: Option<&str>) -> Result<()> {
+    let sql = "INSERT INTO removed (version, id, time, drive) VALUES (?, ?, ?, ?)";
+    edit.db.prepare_cached(sql)?.execute(params![edit.next_change()?, id, edit.now.millis(), drive])?;
+    Ok(())
+}
+
+/// An item came into the log of a shared drive, or (`None`) of the user. It may have been in it before.
+pub(crate) fn enter(edit: &Edit<'_>, id: &str, drive: Option<&str>) -> Result<()> {
+    edit.db.prepare_cached("DELETE FROM removed WHERE id = ? AND drive IS ?")?.execute(params![id, drive])?;
+    Ok(())
+}
+
+/// The user has a shared drive no more.
+pub(crate) fn lose_drive(edit: &Edit<'_>, id: &str) -> Result<()> {
+    let sql = "INSERT INTO removed (version, id, time, is_drive) VALUES (?, ?, ?, 1)";
+    edit.db.prepare_cached(sql)?.execute(params![edit.next_change()?, id, edit.now.millis()])?;
+    Ok(())
 }

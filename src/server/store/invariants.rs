@@ -3,10 +3,33 @@
 use rusqlite::Connection;
 
 /// Each with a query that finds what breaks it.
-const INVARIANTS: [(&str, &str); 12] = [
+const INVARIANTS: [(&str, &str); 18] = [
     (
-        "there is one root, and it is not in the trash",
-        "SELECT 1 WHERE 1 <> (SELECT count(*) FROM items WHERE parent IS NULL AND trashed = 0)",
+        "My Drive has one root, and it is not in the trash",
+        "SELECT 1 WHERE 1 <> (SELECT count(*) FROM items WHERE parent IS NULL AND drive IS NULL AND trashed = 0)",
+    ),
+    (
+        "each shared drive has a top folder of its own, which is not in the trash",
+        "SELECT drives.no FROM drives LEFT JOIN items ON items.no = drives.no
+         WHERE items.no IS NULL OR items.drive IS NOT items.no OR items.parent IS NOT NULL OR items.trashed = 1",
+    ),
+    (
+        "nothing else is at the top",
+        "SELECT id FROM items WHERE parent IS NULL AND drive IS NOT NULL AND no NOT IN (SELECT no FROM drives)",
+    ),
+    (
+        "an item is in the drive that its parent is in",
+        "SELECT items.id FROM items JOIN items AS parents ON parents.no = items.parent
+         WHERE items.drive IS NOT parents.drive",
+    ),
+    (
+        "items of a shared drive are counted",
+        "SELECT no FROM drives
+         WHERE items <> (SELECT count(*) FROM items WHERE items.drive = drives.no AND parent IS NOT NULL)",
+    ),
+    (
+        "only what was put into the trash has the time of that",
+        "SELECT id FROM items WHERE trashed_time IS NOT NULL AND explicitly_trashed = 0",
     ),
     (
         "only folders have children",
@@ -14,7 +37,7 @@ const INVARIANTS: [(&str, &str); 12] = [
          WHERE parents.mime_type <> 'application/vnd.google-apps.folder'",
     ),
     (
-        "every item can be reached from the root",
+        "every item can be reached from the top of a drive",
         "WITH RECURSIVE reached (no) AS (
              SELECT no FROM items WHERE parent IS NULL
              UNION SELECT items.no FROM items JOIN reached ON items.parent = reached.no)
@@ -29,7 +52,10 @@ const INVARIANTS: [(&str, &str); 12] = [
         "children are counted",
         "SELECT id FROM items WHERE children <> (SELECT count(*) FROM items AS below WHERE below.parent = items.no)",
     ),
-    ("storage is counted", "SELECT used FROM drive WHERE used <> (SELECT sum(quota_bytes) FROM items)"),
+    (
+        "storage is counted",
+        "SELECT used FROM drive WHERE used <> (SELECT sum(quota_bytes) FROM items WHERE drive IS NULL)",
+    ),
     (
         "an item uses the storage of its current revision and those kept",
         "SELECT id FROM items WHERE quota_bytes <> (SELECT coalesce(sum(size), 0) FROM revisions
@@ -53,10 +79,19 @@ const INVARIANTS: [(&str, &str); 12] = [
     ),
     (
         "a change has one number, and none is ahead of the count",
-        "SELECT version FROM (SELECT version FROM items UNION ALL SELECT version FROM removed)
+        "SELECT version FROM (SELECT version FROM items UNION ALL SELECT version FROM removed
+                              UNION ALL SELECT version FROM drives)
          GROUP BY version HAVING count(*) > 1 OR version > (SELECT change FROM drive)",
     ),
-    ("what is removed is gone, and once", "SELECT id FROM removed WHERE id IN (SELECT id FROM items) GROUP BY id"),
+    (
+        "what is removed from a log is not in it",
+        "SELECT removed.id FROM removed JOIN items ON items.id = removed.id
+         LEFT JOIN items AS tops ON tops.no = items.drive WHERE tops.id IS removed.drive",
+    ),
+    (
+        "nothing is removed twice from one log",
+        "SELECT id FROM removed GROUP BY id, drive, is_drive HAVING count(*) > 1",
+    ),
 ];
 
 /// Panics with the first invariant that does not hold.

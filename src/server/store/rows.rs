@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 
 use super::super::error::{ApiError, Result};
 use super::super::item::{Item, Revision, Shortcut};
+use super::super::media_type::FOLDER;
 use super::super::query::words::fold;
 use super::Edit;
 
@@ -18,12 +19,12 @@ pub(super) const ITEM: &str = "items.no, items.id, parents.id, items.name, items
      (SELECT json_group_object(key, value) FROM properties WHERE item = items.no AND app = ''), \
      (SELECT json_group_object(key, value) FROM properties WHERE item = items.no AND app = ?1), \
      heads.id, heads.blob, heads.size, heads.md5, heads.sha1, heads.sha256, heads.mime_type, \
-     heads.original_filename, heads.modified, heads.keep_forever";
+     heads.original_filename, heads.modified, heads.keep_forever, tops.id, items.trashed_time";
 /// Number of columns in [`ITEM`].
-pub(super) const ITEM_WIDTH: usize = 29;
+pub(super) const ITEM_WIDTH: usize = 31;
 /// Where they come from.
 pub(super) const ITEM_FROM: &str = "items LEFT JOIN items AS parents ON parents.no = items.parent \
-     LEFT JOIN revisions AS heads ON heads.no = items.head";
+     LEFT JOIN revisions AS heads ON heads.no = items.head LEFT JOIN items AS tops ON tops.no = items.drive";
 
 /// The writable part of an item.
 #[derive(Debug, Clone)]
@@ -44,6 +45,35 @@ pub(crate) struct ItemRow {
     pub shortcut: Option<Shortcut>,
     /// Kept by the database; not written.
     pub children: u64,
+    /// The shared drive that it is in, by its top folder; `None` in My Drive.
+    pub drive: Option<i64>,
+    /// When it was put into the trash itself.
+    pub trashed_time: Option<Timestamp>,
+}
+
+impl ItemRow {
+    /// A new folder at the top of a drive.
+    pub(super) fn folder(id: &str, name: &str, now: Timestamp) -> Self {
+        Self {
+            no: 0,
+            id: id.to_owned(),
+            parent: None,
+            name: name.to_owned(),
+            mime_type: FOLDER.to_owned(),
+            created: now,
+            modified: now,
+            viewed: None,
+            starred: false,
+            trashed: false,
+            explicitly_trashed: false,
+            details: Map::new(),
+            indexable_text: None,
+            shortcut: None,
+            children: 0,
+            drive: None,
+            trashed_time: None,
+        }
+    }
 }
 
 /// A count or a size of the database, which has no unsigned numbers.
@@ -82,6 +112,8 @@ pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
             None => None,
             Some(id) => Some(revision(row, id, 20)?),
         },
+        drive: row.get(29)?,
+        trashed_time: row.get::<_, Option<i64>>(30)?.map(Timestamp::from_millis),
     })
 }
 
@@ -101,7 +133,7 @@ pub(super) fn revision(row: &Row<'_>, id: String, first: usize) -> rusqlite::Res
     })
 }
 
-fn object(row: &Row<'_>, index: usize) -> rusqlite::Result<Map<String, serde_json::Value>> {
+pub(super) fn object(row: &Row<'_>, index: usize) -> rusqlite::Result<Map<String, serde_json::Value>> {
     let text = row.get_ref(index)?.as_str()?;
     if text == "{}" {
         return Ok(Map::new());
@@ -116,17 +148,17 @@ fn shortcut(row: &Row<'_>, target: usize, mime_type: usize) -> rusqlite::Result<
     Ok(target.zip(target_mime_type).map(|(target, target_mime_type)| Shortcut { target, target_mime_type }))
 }
 
-/// The item `id` as the application `app` sees it.
+/// The item `id` as the application `app` sees it, wherever it is.
 pub(crate) fn get(db: &Connection, app: &str, id: &str) -> Result<Item> {
     let sql = format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.id = ?2");
     let found = db.prepare_cached(&sql)?.query_row([app, id], item).optional()?;
     found.ok_or_else(|| ApiError::file_not_found(id))
 }
 
-/// The writable part of the item `id`.
+/// The writable part of the item `id`, wherever it is.
 pub(crate) fn find(db: &Connection, id: &str) -> Result<ItemRow> {
     let sql = "SELECT no, id, parent, name, mime_type, created, modified, viewed, starred, trashed, explicitly_trashed,
-                      details, indexable_text, shortcut_target, shortcut_mime_type, children
+                      details, indexable_text, shortcut_target, shortcut_mime_type, children, drive, trashed_time
                FROM items WHERE id = ?";
     let row = |row: &Row<'_>| {
         let time = |index: usize| row.get(index).map(Timestamp::from_millis);
@@ -146,6 +178,8 @@ pub(crate) fn find(db: &Connection, id: &str) -> Result<ItemRow> {
             indexable_text: row.get(12)?,
             shortcut: shortcut(row, 13, 14)?,
             children: unsigned(row.get(15)?),
+            drive: row.get(16)?,
+            trashed_time: row.get::<_, Option<i64>>(17)?.map(Timestamp::from_millis),
         })
     };
     db.prepare_cached(sql)?.query_row([id], row).optional()?.ok_or_else(|| ApiError::file_not_found(id))
@@ -170,8 +204,8 @@ pub(crate) fn is_trashed(db: &Connection, no: i64) -> Result<bool> {
 pub(crate) fn insert(edit: &Edit<'_>, row: &ItemRow) -> Result<i64> {
     let sql = "INSERT INTO items (id, created, parent, name, folded, mime_type, modified, viewed, starred, trashed,
                                   explicitly_trashed, details, indexable_text, shortcut_target, shortcut_mime_type,
-                                  version, changed)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                                  drive, trashed_time, version, changed)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let mut values = vec![Value::Text(row.id.clone()), Value::Integer(row.created.millis())];
     values.extend(writable(edit, row)?);
     edit.db.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
@@ -182,8 +216,9 @@ pub(crate) fn insert(edit: &Edit<'_>, row: &ItemRow) -> Result<i64> {
 pub(crate) fn save(edit: &Edit<'_>, row: &ItemRow) -> Result<()> {
     let sql =
         "UPDATE items SET (parent, name, folded, mime_type, modified, viewed, starred, trashed, explicitly_trashed,
-                                 details, indexable_text, shortcut_target, shortcut_mime_type, version, changed)
-                              = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                 details, indexable_text, shortcut_target, shortcut_mime_type, drive, trashed_time, version,
+                                 changed)
+                              = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                WHERE no = ?";
     let mut values: Vec<Value> = writable(edit, row)?.into();
     values.push(Value::Integer(row.no));
@@ -191,7 +226,7 @@ pub(crate) fn save(edit: &Edit<'_>, row: &ItemRow) -> Result<()> {
     Ok(())
 }
 
-fn writable(edit: &Edit<'_>, row: &ItemRow) -> Result<[Value; 15]> {
+fn writable(edit: &Edit<'_>, row: &ItemRow) -> Result<[Value; 17]> {
     let shortcut = row.shortcut.as_ref();
     Ok([
         row.parent.into(),
@@ -207,6 +242,8 @@ fn writable(edit: &Edit<'_>, row: &ItemRow) -> Result<[Value; 15]> {
         row.indexable_text.clone().into(),
         shortcut.map(|shortcut| shortcut.target.clone()).into(),
         shortcut.map(|shortcut| shortcut.target_mime_type.clone()).into(),
+        row.drive.into(),
+        row.trashed_time.map(Timestamp::millis).into(),
         edit.next_change()?.into(),
         edit.now.millis().into(),
     ])
@@ -242,7 +279,7 @@ pub(crate) fn count_properties(db: &Connection, item: i64, app: &str) -> Result<
     Ok(counts)
 }
 
-/// How many folders lie above the folder `no`: 0 for the root.
+/// How many folders lie above the folder `no`: 0 for one at the top.
 pub(crate) fn depth(db: &Connection, no: i64) -> Result<u64> {
     let sql = "WITH RECURSIVE above (no) AS (
                    SELECT parent FROM items WHERE no = ?

@@ -1,23 +1,23 @@
--- The database of the embedded drive, format 1. Times are milliseconds since 1970. Ids are the drive's; numbers (`no`) are
+-- The database of the embedded drive, format 2. Times are milliseconds since 1970. Ids are the drive's; numbers (`no`) are
 -- this database's own, and are never used twice.
 
--- The drive itself: one row.
+-- The account and its My Drive: one row.
 CREATE TABLE drive (
     one           INTEGER PRIMARY KEY CHECK (one = 1),
-    root          TEXT NOT NULL,      -- id of the folder at the top
+    root          TEXT NOT NULL,      -- id of the folder at the top of My Drive
     permission_id TEXT NOT NULL,      -- id of the account
     secret        TEXT NOT NULL,      -- signs page tokens
     change        INTEGER NOT NULL,   -- number of the last change
-    used          INTEGER NOT NULL    -- sum of items.quota_bytes, kept by triggers
+    used          INTEGER NOT NULL    -- sum of items.quota_bytes in My Drive, kept by triggers
 );
 
 -- Files, folders, shortcuts and documents. `trashed` holds for an item if `explicitly_trashed` does or the parent is
--- trashed. `version` is the number of the item's last change: the feed of changes is the order of `version`, which holds
--- each item once by construction.
+-- trashed. `version` is the number of the item's last change: a log of changes is the order of `version`, which holds each
+-- item once by construction. All logs share one count, so that an item keeps its number whichever log it is read in.
 CREATE TABLE items (
     no                   INTEGER PRIMARY KEY AUTOINCREMENT,
     id                   TEXT NOT NULL UNIQUE,
-    parent               INTEGER REFERENCES items (no) ON DELETE CASCADE,   -- null: the root
+    parent               INTEGER REFERENCES items (no) ON DELETE CASCADE,   -- null: a folder at the top
     name                 TEXT NOT NULL,
     folded               TEXT NOT NULL,                 -- the name as it is compared
     mime_type            TEXT NOT NULL,
@@ -35,35 +35,64 @@ CREATE TABLE items (
     quota_bytes          INTEGER NOT NULL DEFAULT 0,    -- current revision and those kept for ever
     children             INTEGER NOT NULL DEFAULT 0,    -- kept by triggers
     version              INTEGER NOT NULL UNIQUE,
-    changed              INTEGER NOT NULL               -- time of the last change
+    changed              INTEGER NOT NULL,              -- time of the last change
+    drive                INTEGER,                       -- the shared drive, by its top folder; null: My Drive
+    trashed_time         INTEGER                        -- when it was put into the trash itself
 );
 CREATE INDEX items_by_parent ON items (parent);         -- with the row number: pages of a folder are one range each
 CREATE INDEX items_by_name ON items (folded, parent);
 CREATE INDEX items_by_target ON items (shortcut_target) WHERE shortcut_target IS NOT NULL;
 CREATE INDEX items_trashed ON items (trashed) WHERE trashed = 1;
+CREATE INDEX items_by_drive ON items (drive) WHERE drive IS NOT NULL;            -- My Drive pays nothing for these two
+CREATE INDEX items_by_change ON items (drive, version) WHERE drive IS NOT NULL;
+
+-- Shared drives. The top folder is an item like others, of a fixed name; what the drive is called is here. `version` and
+-- `changed` are those of the last change of the drive itself.
+CREATE TABLE drives (
+    no      INTEGER PRIMARY KEY,      -- number of the top folder
+    name    TEXT NOT NULL,
+    request TEXT NOT NULL UNIQUE,     -- by which its creator asked for it
+    hidden  INTEGER NOT NULL,
+    details TEXT NOT NULL,            -- JSON: fields that are kept and given back, nothing more
+    items   INTEGER NOT NULL,         -- all but the top folder, kept by triggers
+    version INTEGER NOT NULL UNIQUE,
+    changed INTEGER NOT NULL
+);
 
 CREATE TRIGGER item_added AFTER INSERT ON items BEGIN
     UPDATE items SET children = children + 1 WHERE no = new.parent;
-    UPDATE drive SET used = used + new.quota_bytes;
+    UPDATE drive SET used = used + new.quota_bytes WHERE new.drive IS NULL;
+    UPDATE drives SET items = items + 1 WHERE no = new.drive;
 END;
 CREATE TRIGGER item_deleted AFTER DELETE ON items BEGIN
     UPDATE items SET children = children - 1 WHERE no = old.parent;
-    UPDATE drive SET used = used - old.quota_bytes;
+    UPDATE drive SET used = used - old.quota_bytes WHERE old.drive IS NULL;
+    UPDATE drives SET items = items - 1 WHERE no = old.drive;
 END;
 CREATE TRIGGER item_moved AFTER UPDATE OF parent ON items WHEN old.parent IS NOT new.parent BEGIN
     UPDATE items SET children = children - 1 WHERE no = old.parent;
     UPDATE items SET children = children + 1 WHERE no = new.parent;
 END;
-CREATE TRIGGER item_resized AFTER UPDATE OF quota_bytes ON items BEGIN
+CREATE TRIGGER item_resized AFTER UPDATE OF quota_bytes ON items WHEN new.drive IS NULL BEGIN
     UPDATE drive SET used = used + new.quota_bytes - old.quota_bytes;
 END;
+CREATE TRIGGER item_emigrated AFTER UPDATE OF drive ON items WHEN old.drive IS NOT new.drive BEGIN
+    UPDATE drive SET used = used + iif(new.drive IS NULL, new.quota_bytes, 0) - iif(old.drive IS NULL, old.quota_bytes, 0);
+    UPDATE drives SET items = items - 1 WHERE no = old.drive;
+    UPDATE drives SET items = items + 1 WHERE no = new.drive;
+END;
 
--- Items deleted for good, for the feed of changes.
+-- What left a log of changes: an item deleted for good, or moved to another drive (then it is still an item, and this row
+-- goes away when it comes back), or a whole shared drive. Drives are named by id here, since they may be gone.
 CREATE TABLE removed (
-    version INTEGER PRIMARY KEY,
-    id      TEXT NOT NULL,
-    time    INTEGER NOT NULL
+    version  INTEGER PRIMARY KEY,
+    id       TEXT NOT NULL,
+    time     INTEGER NOT NULL,
+    drive    TEXT,                         -- whose log it left; null: the user's
+    is_drive INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX removed_by_drive ON removed (drive, version) WHERE drive IS NOT NULL;
+CREATE INDEX removed_by_id ON removed (id);
 
 -- Custom properties. `app` is empty for public ones and names the application for private ones.
 CREATE TABLE properties (

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::super::error::Result;
-use super::Edit;
-use super::rows::unsigned;
+use super::rows::{self, unsigned};
+use super::{Edit, changes};
 
 /// Makes what lies in the folder `no` follow it into the trash, or out of it.
 ///
@@ -27,26 +27,26 @@ pub(crate) fn spread(edit: &Edit<'_>, no: i64, trashed: bool) -> Result<()> {
     Ok(())
 }
 
-/// Deletes an item with all that is in it, as the next change. Does nothing if it is gone.
-pub(crate) fn delete(edit: &Edit<'_>, no: i64, id: &str) -> Result<()> {
+/// Deletes an item with all that is in it, as the next change of the drive it is in. Does nothing if it is gone.
+pub(crate) fn delete(edit: &Edit<'_>, no: i64, id: &str, drive: Option<i64>) -> Result<()> {
+    let drive = drive.map(|drive| rows::id(edit.db, drive)).transpose()?;
     if edit.db.prepare_cached("DELETE FROM items WHERE no = ?")?.execute([no])? == 0 {
         return Ok(());
     }
-    let sql = "INSERT INTO removed (version, id, time) VALUES (?, ?, ?)";
-    edit.db.prepare_cached(sql)?.execute((edit.next_change()?, id, edit.now.millis()))?;
-    Ok(())
+    changes::leave(edit, id, drive.as_deref())
 }
 
-/// Numbers and ids of what was put into the trash itself, oldest first.
-pub(crate) fn explicitly_trashed(db: &Connection) -> Result<Vec<(i64, String)>> {
-    let sql = "SELECT no, id FROM items WHERE trashed = 1 AND explicitly_trashed = 1 ORDER BY version";
+/// Numbers and ids of what was put into the trash of a drive itself, oldest first.
+pub(crate) fn explicitly_trashed(db: &Connection, drive: Option<i64>) -> Result<Vec<(i64, String)>> {
+    let sql = "SELECT no, id FROM items
+               WHERE trashed = 1 AND explicitly_trashed = 1 AND +drive IS ? ORDER BY version";
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = statement.query_map([drive], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Bytes of quota that the trash holds.
+/// Bytes of the user's quota that the trash holds.
 pub(crate) fn used(db: &Connection) -> Result<u64> {
-    let sql = "SELECT coalesce(sum(quota_bytes), 0) FROM items WHERE trashed = 1";
+    let sql = "SELECT coalesce(sum(quota_bytes), 0) FROM items WHERE trashed = 1 AND drive IS NULL";
     Ok(unsigned(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
 }

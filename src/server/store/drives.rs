@@ -1,0 +1,135 @@
+//! Shared drives: their rows, and what it takes that items go from one to another.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::{Map, Value};
+
+use crate::clock::Timestamp;
+
+use super::super::error::{ApiError, Result};
+use super::rows::{self, ItemRow, unsigned};
+use super::{Edit, changes};
+
+/// What the top folder of any shared drive is called.
+const TOP_NAME: &str = "Drive";
+
+const COLUMNS: &str = "drives.no, items.id, drives.name, items.created, drives.hidden, drives.details, drives.version, \
+     drives.changed FROM drives JOIN items ON items.no = drives.no";
+
+/// A shared drive.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedDrive {
+    /// Number of its top folder.
+    pub no: i64,
+    /// Its id, which is that of its top folder.
+    pub id: String,
+    pub name: String,
+    pub created: Timestamp,
+    pub hidden: bool,
+    /// Fields that are kept and given back, nothing more.
+    pub details: Map<String, Value>,
+    /// Number and time of the last change of the drive itself.
+    pub version: i64,
+    pub changed: Timestamp,
+}
+
+fn drive(row: &Row<'_>) -> rusqlite::Result<SharedDrive> {
+    Ok(SharedDrive {
+        no: row.get(0)?,
+        id: row.get(1)?,
+        name: row.get(2)?,
+        created: Timestamp::from_millis(row.get(3)?),
+        hidden: row.get(4)?,
+        details: rows::object(row, 5)?,
+        version: row.get(6)?,
+        changed: Timestamp::from_millis(row.get(7)?),
+    })
+}
+
+/// All there are, oldest first.
+pub(crate) fn all(db: &Connection) -> Result<Vec<SharedDrive>> {
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} ORDER BY drives.no"))?;
+    let drives = statement.query_map([], drive)?;
+    Ok(drives.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(crate) fn find(db: &Connection, id: &str) -> Result<SharedDrive> {
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} WHERE items.id = ?"))?;
+    statement.query_row([id], drive).optional()?.ok_or_else(|| ApiError::drive_not_found(id))
+}
+
+/// Those that changed themselves, from the change number `from` on.
+pub(crate) fn changed(db: &Connection, from: i64) -> Result<Vec<SharedDrive>> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {COLUMNS} WHERE drives.version >= ? ORDER BY drives.version"))?;
+    let drives = statement.query_map([from], drive)?;
+    Ok(drives.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Whether there is one that was asked for by this.
+pub(crate) fn is_requested(db: &Connection, request: &str) -> Result<bool> {
+    Ok(db.prepare_cached("SELECT 1 FROM drives WHERE request = ?")?.exists([request])?)
+}
+
+/// How many items are in it, the top folder left out.
+pub(crate) fn items(db: &Connection, no: i64) -> Result<u64> {
+    let sql = "SELECT items FROM drives WHERE no = ?";
+    Ok(unsigned(db.prepare_cached(sql)?.query_row([no], |row| row.get(0))?))
+}
+
+/// Whether it holds anything outside its trash.
+pub(crate) fn is_in_use(db: &Connection, no: i64) -> Result<bool> {
+    Ok(db.prepare_cached("SELECT 1 FROM items WHERE parent = ? AND trashed = 0")?.exists([no])?)
+}
+
+/// Adds an empty one.
+pub(crate) fn insert(edit: &Edit<'_>, id: &str, name: &str, request: &str, details: Map<String, Value>) -> Result<()> {
+    let top = ItemRow::folder(id, TOP_NAME, edit.now);
+    let no = rows::insert(edit, &top)?;
+    // Its number is known only now.
+    edit.db.prepare_cached("UPDATE items SET drive = no WHERE no = ?")?.execute([no])?;
+    let sql = "INSERT INTO drives (no, name, request, hidden, details, items, version, changed)
+               VALUES (?, ?, ?, 0, ?, 0, ?, ?)";
+    let values = params![no, name, request, Value::Object(details).to_string(), edit.next_change()?, edit.now.millis()];
+    edit.db.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+/// Writes a changed one back, as the next change.
+pub(crate) fn save(edit: &Edit<'_>, drive: &SharedDrive) -> Result<()> {
+    let sql = "UPDATE drives SET name = ?, hidden = ?, details = ?, version = ?, changed = ? WHERE no = ?";
+    let details = Value::Object(drive.details.clone()).to_string();
+    let values = params![drive.name, drive.hidden, details, edit.next_change()?, edit.now.millis(), drive.no];
+    edit.db.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+/// Deletes it with all that is in it. Its log ends with it; the user's log tells that it is gone.
+pub(crate) fn delete(edit: &Edit<'_>, drive: &SharedDrive) -> Result<()> {
+    edit.db.prepare_cached("DELETE FROM drives WHERE no = ?")?.execute([drive.no])?;
+    edit.db.prepare_cached("DELETE FROM items WHERE no = ?")?.execute([drive.no])?;
+    edit.db.prepare_cached("DELETE FROM removed WHERE drive = ?")?.execute([&drive.id])?;
+    changes::lose_drive(edit, &drive.id)
+}
+
+/// Ends the life of an item, and of all that is in it, in the log of the drive that it came `from`, and lets it begin in
+/// that of the one where it is now.
+pub(crate) fn change_logs(edit: &Edit<'_>, row: &ItemRow, from: Option<i64>) -> Result<()> {
+    let id = |drive: Option<i64>| drive.map(|drive| rows::id(edit.db, drive)).transpose();
+    let (old, new) = (id(from)?, id(row.drive)?);
+    let sql = "WITH RECURSIVE below (no) AS (
+                   SELECT no FROM items WHERE parent = ?
+                   UNION ALL SELECT items.no FROM items JOIN below ON items.parent = below.no)
+               SELECT items.no, items.id FROM items JOIN below ON below.no = items.no";
+    let mut statement = edit.db.prepare_cached(sql)?;
+    let below = statement.query_map([row.no], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let below: Vec<(i64, String)> = below.collect::<rusqlite::Result<_>>()?;
+    let mut statement = edit.db.prepare_cached("UPDATE items SET drive = ?, version = ?, changed = ? WHERE no = ?")?;
+    for (no, _) in &below {
+        statement.execute(params![row.drive, edit.next_change()?, edit.now.millis(), no])?;
+    }
+    for id in below.iter().map(|(_, id)| id).chain([&row.id]) {
+        changes::leave(edit, id, old.as_deref())?;
+        changes::enter(edit, id, new.as_deref())?;
+    }
+    Ok(())
+}
