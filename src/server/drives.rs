@@ -3,8 +3,6 @@
 //! A drive has the id of its top folder. What is in it is seen by the calls on files; here it is created, described and
 //! deleted. Nobody administers a domain here, so what an administrator may do is refused.
 
-pub(crate) mod body;
-
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -16,13 +14,13 @@ use super::call::{Call, Json, Named, json_body};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::items::Rules;
+use super::metadata::drive::DriveBody;
 use super::order::Position;
 use super::params::Params;
 use super::query::{self, drives::holds};
 use super::render::{self, Object};
 use super::store::drives;
 use super::{page, schema};
-use body::DriveBody;
 
 const DEFAULT_PAGE: usize = 10;
 const MAX_PAGE: usize = 100;

@@ -77,3 +77,20 @@ pub(crate) struct Revision {
     pub modified: Timestamp,
     pub keep_forever: bool,
 }
+
+/// A shared drive.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedDrive {
+    /// Number of its top folder.
+    pub no: i64,
+    /// Its id, which is that of its top folder.
+    pub id: String,
+    pub name: String,
+    pub created: Timestamp,
+    pub hidden: bool,
+    /// Fields that are kept and given back, nothing more.
+    pub details: Map<String, Value>,
+    /// Number and time of the last change of the drive itself.
+    pub version: i64,
+    pub changed: Timestamp,
+}

@@ -3,6 +3,8 @@
 //! Fields that the drive does not know are ignored. Types are checked. Fields that cannot be written are remembered, since
 //! an update refuses them while a create ignores them.
 
+pub(crate) mod drive;
+
 use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;

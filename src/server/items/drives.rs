@@ -2,11 +2,12 @@
 
 use serde_json::Map;
 
-use super::super::drives::body::DriveBody;
 use super::super::error::{ApiError, Result};
 use super::super::ids;
+use super::super::item::SharedDrive;
 use super::super::media_type::Kind;
-use super::super::store::drives::{self, SharedDrive};
+use super::super::metadata::drive::DriveBody;
+use super::super::store::drives;
 use super::super::store::rows::ItemRow;
 use super::super::store::totals;
 use super::Rules;

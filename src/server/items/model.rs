@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::super::Limits;
 use super::super::blobs::Content;
-use super::super::drives::body::DriveBody;
 use super::super::error::Result;
 use super::super::ids;
 use super::super::media_type::FOLDER;
 use super::super::metadata::Metadata;
+use super::super::metadata::drive::DriveBody;
 use super::super::store::{self, Edit, Identity, contents, invariants, rows};
 use super::{Moves, Rules, Upload};
 use crate::clock;

@@ -1,6 +1,6 @@
 //! A query on shared drives, of which there are few: each is looked at.
 
-use super::super::store::drives::SharedDrive;
+use super::super::item::SharedDrive;
 use super::words::{fold, name_contains};
 use super::{Comparison, Expr, Term, TimeField};
 

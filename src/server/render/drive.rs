@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::drives::body::RESTRICTIONS;
 use super::super::fields::Mask;
-use super::super::store::drives::SharedDrive;
+use super::super::item::SharedDrive;
+use super::super::metadata::drive::RESTRICTIONS;
 use super::{Object, select};
 
 /// What a drive looks like until somebody chooses another colour.

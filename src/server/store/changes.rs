@@ -8,9 +8,9 @@ use rusqlite::{Connection, ToSql, params};
 use crate::clock::Timestamp;
 
 use super::super::error::Result;
-use super::super::item::Item;
+use super::super::item::{Item, SharedDrive};
 use super::Edit;
-use super::drives::{self, SharedDrive};
+use super::drives;
 use super::rows::{self, ITEM, ITEM_FROM, item};
 
 /// Which log.
@@ -98,20 +98,24 @@ pub(crate) fn page(
     Ok(changes)
 }
 
-fn present(db: &Connection, app: &str, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut params: Vec<&dyn ToSql> = vec![&app, &from, &limit];
+/// The statement that reads the items of a log.
+fn statement(log: &Log) -> String {
     let place = match log {
         Log::MyDrive => "items.drive IS NULL",
         // A new drive is told of once, as a drive and not by its top folder.
         Log::Everything => "(items.drive IS NULL OR items.parent IS NOT NULL)",
-        Log::Drive(drive) => {
-            params.push(&drive.no);
-            "items.drive = ?4"
-        }
+        Log::Drive(_) => "items.drive = ?4",
     };
-    let sql =
-        format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.version >= ?2 AND {place} ORDER BY items.version LIMIT ?3");
+    format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.version >= ?2 AND {place} ORDER BY items.version LIMIT ?3")
+}
+
+fn present(db: &Connection, app: &str, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut params: Vec<&dyn ToSql> = vec![&app, &from, &limit];
+    if let Log::Drive(drive) = log {
+        params.push(&drive.no);
+    }
+    let sql = statement(log);
     let mut statement = db.prepare_cached(&sql)?;
     let present = statement.query_map(&*params, |row| Ok(Change::Present(Box::new(item(row)?))))?;
     Ok(present.collect::<rusqlite::Result<_>>()?)
@@ -166,4 +170,41 @@ pub(crate) fn lose_drive(edit: &Edit<'_>, id: &str) -> Result<()> {
     let sql = "INSERT INTO removed (version, id, time, is_drive) VALUES (?, ?, ?, 1)";
     edit.db.prepare_cached(sql)?.execute(params![edit.next_change()?, id, edit.now.millis()])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::super::in_memory;
+    use super::*;
+
+    #[test]
+    fn each_log_is_a_range_of_an_index() {
+        let (db, _) = in_memory();
+        let drive = SharedDrive {
+            no: 1,
+            id: "D".into(),
+            name: "d".into(),
+            created: Timestamp::from_millis(0),
+            hidden: false,
+            details: Map::new(),
+            version: 1,
+            changed: Timestamp::from_millis(0),
+        };
+        for (log, range) in [
+            (Log::MyDrive, "(version>?)"),
+            (Log::Everything, "(version>?)"),
+            (Log::Drive(Box::new(drive)), "items_by_change (drive=? AND version>?)"),
+        ] {
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {}", statement(&log))).expect("prepares");
+            let mut rows = statement.raw_query();
+            let mut plan = String::new();
+            while let Some(row) = rows.next().expect("runs") {
+                plan.push_str(&row.get::<_, String>(3).expect("reads"));
+                plan.push('\n');
+            }
+            assert!(plan.contains(range) && !plan.contains("ORDER BY"), "{log:?}: {plan}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 
 use super::super::error::{ApiError, Result};
+use super::super::item::SharedDrive;
 use super::rows::{self, ItemRow, unsigned};
 use super::{Edit, changes};
 
@@ -14,23 +15,6 @@ const TOP_NAME: &str = "Drive";
 
 const COLUMNS: &str = "drives.no, items.id, drives.name, items.created, drives.hidden, drives.details, drives.version, \
      drives.changed FROM drives JOIN items ON items.no = drives.no";
-
-/// A shared drive.
-#[derive(Debug, Clone)]
-pub(crate) struct SharedDrive {
-    /// Number of its top folder.
-    pub no: i64,
-    /// Its id, which is that of its top folder.
-    pub id: String,
-    pub name: String,
-    pub created: Timestamp,
-    pub hidden: bool,
-    /// Fields that are kept and given back, nothing more.
-    pub details: Map<String, Value>,
-    /// Number and time of the last change of the drive itself.
-    pub version: i64,
-    pub changed: Timestamp,
-}
 
 fn drive(row: &Row<'_>) -> rusqlite::Result<SharedDrive> {
     Ok(SharedDrive {
