@@ -17,13 +17,18 @@ const DOWNLOAD: u64 = 200;
 
 /// Each name with its price. The service tabulates classes of calls; the start of an upload is counted as the edit that it
 /// leads to, and what is sent on it as any other call.
-const PRICES: [(&str, u64); 26] = [
+const PRICES: [(&str, u64); 31] = [
     ("about.get", READ),
     ("batch", 0),
     ("changes.getStartPageToken", READ),
     ("changes.list", LIST),
+    ("drives.create", EDIT),
+    ("drives.delete", EDIT),
     ("drives.get", READ),
+    ("drives.hide", EDIT),
     ("drives.list", LIST),
+    ("drives.unhide", EDIT),
+    ("drives.update", EDIT),
     ("files.copy", EDIT),
     ("files.create", EDIT),
     ("files.delete", EDIT),
@@ -66,7 +71,12 @@ pub(crate) fn name(method: &Method, path: &str, params: Option<&Params>) -> &'st
         ("GET", ["drive", "v3", "changes"]) => "changes.list",
         ("GET", ["drive", "v3", "changes", "startPageToken"]) => "changes.getStartPageToken",
         ("GET", ["drive", "v3", "drives"]) => "drives.list",
+        ("POST", ["drive", "v3", "drives"]) => "drives.create",
         ("GET", ["drive", "v3", "drives", _]) => "drives.get",
+        ("PATCH", ["drive", "v3", "drives", _]) => "drives.update",
+        ("DELETE", ["drive", "v3", "drives", _]) => "drives.delete",
+        ("POST", ["drive", "v3", "drives", _, "hide"]) => "drives.hide",
+        ("POST", ["drive", "v3", "drives", _, "unhide"]) => "drives.unhide",
         ("GET", ["drive", "v3", "files"]) => "files.list",
         ("POST", ["drive", "v3", "files"]) => "files.create",
         ("GET", ["drive", "v3", "files", "generateIds"]) => "files.generateIds",
