@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   connections  routes  auth                      accepting and ending, which call goes where, who may call
+//!     oauth                                        signing in: how applications get tokens of their own
 //!     trouble  meter  admin  methods               what goes wrong on request, what was asked, and who sets that
 //!     batch                                        many calls in one request
 //!   files  revisions  about  changes  drives       the calls
@@ -49,6 +50,7 @@ mod media_type;
 mod metadata;
 mod meter;
 mod methods;
+mod oauth;
 mod order;
 mod page;
 mod params;
@@ -80,6 +82,7 @@ use admin::Admin;
 use blobs::Blobs;
 use drive::Drive;
 use meter::Meter;
+use oauth::{Clients, Oauth};
 use reaper::Reaper;
 use store::{OpenError, Store};
 use trouble::{Trouble, Watch};
@@ -104,6 +107,10 @@ pub struct Options {
     pub limits: Limits,
     /// The trouble that it makes.
     pub trouble: Script,
+    /// Whether applications can sign in. Their descriptions, with secrets, are kept in the data folder.
+    pub sign_in: bool,
+    /// How long the tokens of applications work.
+    pub token_life: Duration,
     /// Whether the meter can be read and the trouble be set, at `/admin`.
     pub admin: bool,
 }
@@ -118,6 +125,8 @@ impl Options {
             allow_remote: false,
             limits: Limits::default(),
             trouble: Script::default(),
+            sign_in: false,
+            token_life: Duration::from_hours(1),
             admin: false,
         }
     }
@@ -244,14 +253,16 @@ impl Server {
             .map_err(|source| ServerError::Listen { address: options.listen, source })?;
         let address =
             listener.local_addr().map_err(|source| ServerError::Listen { address: options.listen, source })?;
-        let data = options.data.clone();
-        let opened = spawn_blocking(move || open(&options.data, options.token)).await;
+        let url = format!("http://{address}");
+        let (data, sign_in) = (options.data.clone(), options.sign_in.then(|| url.clone()));
+        let opened = spawn_blocking(move || open(&options.data, options.token, sign_in.as_deref())).await;
         let opened = opened.map_err(|error| ServerError::Data { path: data, source: io::Error::other(error) })??;
 
         let store = Arc::new(opened.store);
         let (reaper, reaping) = Reaper::start(store.clone(), opened.blobs.clone());
         let token = opened.token;
-        let drive = Arc::new(Drive::new(store, opened.blobs, reaper, options.limits, token.clone()));
+        let oauth = Oauth { clients: opened.clients, access_life: options.token_life, url: url.clone() };
+        let drive = Arc::new(Drive::new(store, opened.blobs, reaper, options.limits, oauth, token.clone()));
         let stop = CancellationToken::new();
         let trouble = Arc::new(Trouble::new(options.trouble));
         let admin = options.admin.then(|| Admin { meter: Arc::new(Meter::new()), trouble: trouble.clone() });
@@ -260,7 +271,6 @@ impl Server {
         let router = routes::router(drive.clone(), admin);
         let serving = connections::serve(listener, router, watch, address.to_string(), stop.clone());
         let serving = tokio::spawn(serving);
-        let url = format!("http://{address}");
         Ok(Self { url, token, drive, stop: stop.drop_guard(), serving, reaping })
     }
 
@@ -297,9 +307,11 @@ struct Opened {
     store: Store,
     blobs: Blobs,
     token: String,
+    clients: Clients,
 }
 
-fn open(data: &Path, token: Option<String>) -> Result<Opened, ServerError> {
+/// `sign_in`: where applications will find the server, if they shall be able to sign in.
+fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Opened, ServerError> {
     let unusable = |path: &Path| {
         let path = path.to_owned();
         move |source| ServerError::Data { path, source }
@@ -337,7 +349,11 @@ fn open(data: &Path, token: Option<String>) -> Result<Opened, ServerError> {
     if !is_token(&token) {
         return Err(ServerError::Token);
     }
-    Ok(Opened { store, blobs, token })
+    let clients = match sign_in {
+        Some(url) => Clients::kept(data, url).map_err(unusable(data))?,
+        None => Clients::default(),
+    };
+    Ok(Opened { store, blobs, token, clients })
 }
 
 /// Something in a folder that is no drive's. Of a drive whose first start was cut off there may be less than all.

@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Failure};
-use crate::config::Bytes;
+use crate::config::{Bytes, parse_duration};
 use crate::server::{Limits, Options, Rule, Script, Server, ServerError};
 
 /// Where the token may come from, beside the flags: arguments of a process are seen by everybody on the machine.
@@ -41,6 +42,13 @@ pub(super) struct Args {
     /// Let other machines connect. The connection is not encrypted: only on a network that you trust
     #[arg(long)]
     allow_remote: bool,
+    /// Let applications sign in as they do at Google (OAuth 2.0); describes them in DIR/client-secret.json (with a browser),
+    /// DIR/client-secret-device.json (without one) and DIR/service-account.json
+    #[arg(long)]
+    sign_in: bool,
+    /// How long the tokens of applications work
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+    token_life: Duration,
     /// Make trouble, written as METHODS:KIND,KEY=VALUE,… (files.list:latency,ms=200); can be given again
     ///
     /// METHODS are names such as files.list, joined by +; files.* stands for a family, * for all. KIND is latency (ms=50-200),
@@ -85,6 +93,8 @@ fn options(args: &Args) -> Result<Options, Failure> {
         token,
         allow_remote: args.allow_remote,
         trouble: Script { seed: args.trouble_seed, rules: args.trouble.clone() },
+        sign_in: args.sign_in,
+        token_life: args.token_life,
         admin: args.admin,
         limits: Limits { storage: args.quota.map(|quota| quota.0), ..Limits::default() },
         ..Options::new(&args.data)

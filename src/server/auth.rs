@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, header};
@@ -15,6 +15,7 @@ use super::call::{Arrival, Caller, header_text};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::ids;
+use super::oauth;
 use super::params::Params;
 
 /// The application of whoever has the drive's own token.
@@ -40,16 +41,40 @@ pub(crate) fn shown<'r>(headers: &'r HeaderMap, params: Option<&'r Params>) -> O
     header_text(headers, header::AUTHORIZATION).and_then(bearer).or_else(in_query)
 }
 
-/// Lets a call pass if it bears the token.
+/// Lets a call pass if it bears the drive's own token, or one of an application that was granted enough.
 pub(crate) async fn check(State(drive): State<Arc<Drive>>, mut request: Request, next: Next) -> Result<Response> {
     let params = request.extensions().get::<Arrival>().map(|arrival| &arrival.params);
-    let token = shown(request.headers(), params);
-    let known = token.is_some_and(|token| is_equal(token.as_bytes(), drive.token().as_bytes()));
-    if !known {
+    let token = shown(request.headers(), params).ok_or_else(ApiError::unauthenticated)?;
+    let app = if is_own(&drive, token) {
+        OWN_APP.to_owned()
+    } else if drive.oauth.is_on() {
+        let is_media = params.and_then(|params| params.get("alt")) == Some("media");
+        let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let accepted = oauth::scopes::accepted(request.method(), route, is_media);
+        let granted = oauth::granted(&drive, token.to_owned()).await?.ok_or_else(ApiError::unauthenticated)?;
+        if !granted.scopes.cover(accepted) {
+            return Err(ApiError::insufficient_scopes());
+        }
+        granted.client
+    } else {
         return Err(ApiError::unauthenticated());
-    }
-    request.extensions_mut().insert(Caller { app: OWN_APP.into() });
+    };
+    request.extensions_mut().insert(Caller { app });
     Ok(next.run(request).await)
+}
+
+/// Lets a request pass if it bears the drive's own token.
+pub(crate) async fn check_own(State(drive): State<Arc<Drive>>, request: Request, next: Next) -> Result<Response> {
+    let params = request.extensions().get::<Arrival>().map(|arrival| &arrival.params);
+    if shown(request.headers(), params).is_some_and(|token| is_own(&drive, token)) {
+        Ok(next.run(request).await)
+    } else {
+        Err(ApiError::unauthenticated())
+    }
+}
+
+fn is_own(drive: &Drive, token: &str) -> bool {
+    is_equal(token.as_bytes(), drive.token().as_bytes())
 }
 
 fn bearer(value: &str) -> Option<&str> {

@@ -9,6 +9,7 @@ use super::blobs::Blobs;
 use super::call::Call;
 use super::error::Result;
 use super::items::Rules;
+use super::oauth::Oauth;
 use super::reaper::Reaper;
 use super::store::{Store, contents};
 use super::upload::Sessions;
@@ -24,12 +25,21 @@ pub(crate) struct Drive {
     pub reaper: Reaper,
     /// Work that goes on when the client that asked for it has hung up.
     pub tasks: TaskTracker,
+    /// Sign-ins of applications.
+    pub oauth: Oauth,
     token: String,
 }
 
 impl Drive {
-    pub(crate) fn new(store: Arc<Store>, blobs: Blobs, reaper: Reaper, limits: Limits, token: String) -> Self {
-        Self { store, blobs, limits, sessions: Sessions::default(), reaper, tasks: TaskTracker::new(), token }
+    pub(crate) fn new(
+        store: Arc<Store>,
+        blobs: Blobs,
+        reaper: Reaper,
+        limits: Limits,
+        oauth: Oauth,
+        token: String,
+    ) -> Self {
+        Self { store, blobs, limits, sessions: Sessions::default(), reaper, tasks: TaskTracker::new(), oauth, token }
     }
 
     pub(crate) fn token(&self) -> &str {

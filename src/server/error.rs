@@ -29,6 +29,8 @@ pub(crate) struct ApiError {
 
 const PARAMETER: &str = "parameter";
 const HEADER: &str = "header";
+/// The reason that comes with a challenge: the token is good, but not for this.
+const INSUFFICIENT_SCOPES: &str = "insufficientPermissions";
 
 impl ApiError {
     fn new(status: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
@@ -143,6 +145,12 @@ impl ApiError {
 
     pub(crate) fn never_writable() -> Self {
         Self::forbidden("fileNeverWritable", "The content of this file can never be written.")
+    }
+
+    /// A token that was granted something, but not this.
+    pub(crate) fn insufficient_scopes() -> Self {
+        let message = "Insufficient Permission: Request had insufficient authentication scopes.";
+        Self::forbidden(INSUFFICIENT_SCOPES, message)
     }
 
     /// A call in a batch after the hundredth.
@@ -303,6 +311,10 @@ impl IntoResponse for ApiError {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static(r#"Bearer realm="drive", error="invalid_token""#);
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if self.reason == INSUFFICIENT_SCOPES {
+            let challenge = HeaderValue::from_static(r#"Bearer realm="drive", error="insufficient_scope""#);
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response

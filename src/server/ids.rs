@@ -42,6 +42,22 @@ pub(crate) fn secret() -> String {
     text(BASE64_URL, 43)
 }
 
+/// Code that a person reads on one screen and types on another: `ABCD-EFGH`, of letters that are not mistaken for others.
+pub(crate) fn user_code() -> String {
+    let letters = b"BCDFGHJKLMNPQRSTVWXZ";
+    format!("{}-{}", text(letters, 4), text(letters, 4))
+}
+
+/// Id of an application that was registered to ask for sign-ins.
+pub(crate) fn client() -> String {
+    format!("{}-{}.apps.drive.localhost", text(b"0123456789", 12), text(b"0123456789abcdefghijklmnopqrstuvwxyz", 32))
+}
+
+/// Id of the key of a service account.
+pub(crate) fn key() -> String {
+    text(b"0123456789abcdef", 40)
+}
+
 /// Name of a file of bytes in the data folder.
 pub(crate) fn blob() -> String {
     text(b"0123456789abcdef", 32)

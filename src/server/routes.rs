@@ -11,7 +11,7 @@ use axum::routing::{delete, get, patch, post};
 use super::admin::{self, Admin};
 use super::drive::Drive;
 use super::error::ApiError;
-use super::{about, auth, batch, changes, download, drives, files, revisions, upload};
+use super::{about, auth, batch, changes, download, drives, files, oauth, revisions, upload};
 
 /// The API of a drive, and what `admin` is there for.
 pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
@@ -48,8 +48,11 @@ pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
     let meter = admin.as_ref().map(|admin| admin.meter.clone());
     let batch = batch.with_state(batch::Calls::new(calls.clone(), meter));
     let calls = calls.route("/batch", batch.clone()).route("/batch/drive/v3", batch);
-    match admin {
-        Some(admin) => calls.merge(admin::router(admin).route_layer(from_fn_with_state(drive, auth::check))),
+    let calls = match admin {
+        Some(admin) => {
+            calls.merge(admin::router(admin).route_layer(from_fn_with_state(drive.clone(), auth::check_own)))
+        }
         None => calls,
-    }
+    };
+    if drive.oauth.is_on() { calls.merge(oauth::router().with_state(drive)) } else { calls }
 }

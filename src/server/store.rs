@@ -270,6 +270,7 @@ fn prepare(db: &mut Connection) -> std::result::Result<(), OpenError> {
         (APPLICATION, newer) if newer > FORMAT => return Err(OpenError::Newer(newer)),
         _ => return Err(OpenError::Foreign),
     }
+    transaction.execute_batch(include_str!("oauth/tables.sql"))?;
     // Nobody is writing these any more.
     transaction.execute_batch("INSERT INTO doomed SELECT blob FROM drafts; DELETE FROM drafts;")?;
     transaction.commit()?;

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Once;
+use std::time::Duration;
 
 use drivemount::server::{Limits, Options, Script, Server};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -22,6 +23,7 @@ pub(crate) struct Drive {
     limits: Limits,
     trouble: Script,
     admin: bool,
+    sign_in: Option<Duration>,
     pub(crate) url: String,
     pub(crate) token: String,
 }
@@ -65,17 +67,30 @@ impl Drive {
         Self::start_as(Limits::default(), Script { seed, rules }, true).await
     }
 
+    /// A drive that applications can sign in to, whose tokens work so long.
+    pub(crate) async fn start_with_sign_in(token_life: Duration) -> Self {
+        let mut drive = Self::start().await;
+        drive.stop().await;
+        drive.sign_in = Some(token_life);
+        drive.begin().await;
+        drive
+    }
+
     async fn start_as(limits: Limits, trouble: Script, admin: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (url, token) = (String::new(), String::new());
-        let mut drive = Self { server: None, folder, client: client(), limits, trouble, admin, url, token };
+        let mut drive =
+            Self { server: None, folder, client: client(), limits, trouble, admin, sign_in: None, url, token };
         drive.begin().await;
         drive
     }
 
     async fn begin(&mut self) {
         let (limits, trouble, admin) = (self.limits, self.trouble.clone(), self.admin);
-        let options = Options { limits, trouble, admin, ..Options::new(self.data()) };
+        let mut options = Options { limits, trouble, admin, ..Options::new(self.data()) };
+        if let Some(life) = self.sign_in {
+            options = Options { sign_in: true, token_life: life, ..options };
+        }
         let server = Server::start(options).await.expect("the server starts");
         self.url = server.url();
         server.token().clone_into(&mut self.token);
