@@ -82,15 +82,16 @@ class Run:
             expect(file["modifiedTime"] == "2020-01-02T03:04:05.678Z", f"its time: {file}")
             expect(file["mimeType"] == "application/x-test", f"its type: {file}")
 
-    def same(self, file, content):
+    def same(self, file, content, **params):
         """The file has this content, by its description and by download, whole and in pieces."""
         expect(file["size"] == str(len(content)), f"size of {file}")
         for field, algorithm in [("md5Checksum", "md5"), ("sha1Checksum", "sha1"), ("sha256Checksum", "sha256")]:
             expect(file[field] == hashlib.new(algorithm, content).hexdigest(), f"{field} of {file}")
-        request = self.files.get_media(fileId=file["id"])
+        request = self.files.get_media(fileId=file["id"], **params)
         expect(request.execute() == content, f"content of {file['name']}")
         received = io.BytesIO()
-        download = MediaIoBaseDownload(received, self.files.get_media(fileId=file["id"]), chunksize=UNIT // 3)
+        request = self.files.get_media(fileId=file["id"], **params)
+        download = MediaIoBaseDownload(received, request, chunksize=UNIT // 3)
         done = False
         while not done:
             _, done = download.next_chunk()
@@ -283,6 +284,37 @@ class Run:
         expect(not untrashed["trashed"], f"untrashed: {untrashed}")
         refused(changes.list(pageToken="garbage"), 400, "invalid")
 
+    def shared_drives(self):
+        drives, changes = self.service.drives(), self.service.changes()
+        request = str(uuid.uuid4())
+        drive = drives.create(requestId=request, body={"name": "shared"}, fields="*").execute()["id"]
+        refused(drives.create(requestId=request, body={"name": "shared"}), 409, "teamDriveAlreadyExists")
+        everywhere = {"supportsAllDrives": True, "fields": "*"}
+        start = changes.getStartPageToken(driveId=drive, supportsAllDrives=True).execute()["startPageToken"]
+        media = MediaInMemoryUpload(b"shared content")
+        file = self.files.create(body={"name": "in it", "parents": [drive]}, media_body=media, **everywhere).execute()
+        expect(file["driveId"] == drive and "owners" not in file, f"it belongs to the drive: {file}")
+        refused(self.files.get(fileId=file["id"]), 404, "notFound")
+        self.same(file, b"shared content", supportsAllDrives=True)
+        where = {"corpora": "drive", "driveId": drive, "includeItemsFromAllDrives": True, **everywhere}
+        found = self.files.list(**where).execute()["files"]
+        expect([one["id"] for one in found] == [file["id"]], f"listed there: {found}")
+        mine = self.files.list(q="name = 'in it'", fields="files(id)").execute()["files"]
+        expect(mine == [], f"and not here: {mine}")
+        log = {"driveId": drive, "includeItemsFromAllDrives": True, **everywhere}
+        seen = changes.list(pageToken=start, **log).execute()["changes"]
+        expect([one.get("fileId") for one in seen] == [file["id"]], f"its own log: {seen}")
+        expect(drives.update(driveId=drive, body={"name": "renamed"}).execute()["name"] == "renamed", "renamed")
+        expect(drives.hide(driveId=drive, fields="*").execute()["hidden"], "hidden")
+        expect(not drives.unhide(driveId=drive, fields="*").execute()["hidden"], "and not hidden any more")
+        expect(drive in [one["id"] for one in drives.list(fields="*").execute()["drives"]], "among all drives")
+        refused(drives.delete(driveId=drive), 403, "cannotDeleteResourceWithChildren")
+        moved = self.files.update(fileId=file["id"], addParents=self.folder, removeParents=drive, **everywhere).execute()
+        expect("driveId" not in moved and moved["parents"] == [self.folder], f"moved out: {moved}")
+        drives.delete(driveId=drive).execute()
+        refused(drives.get(driveId=drive), 404, "notFound")
+        self.files.delete(fileId=file["id"]).execute()
+
     def clean_up(self):
         if self.folder is not None:
             self.files.delete(fileId=self.folder).execute()
@@ -310,6 +342,7 @@ def main():
         run.documents,
         run.generated_ids,
         run.changes,
+        run.shared_drives,
     ]
     try:
         for step in steps:
