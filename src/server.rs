@@ -9,9 +9,10 @@
 //!     oauth                                        signing in: how applications get tokens of their own
 //!     trouble  meter  admin  methods               what goes wrong on request, what was asked, and who sets that
 //!     batch                                        many calls in one request
-//!   files  revisions  about  changes  drives       the calls
-//!     upload  download  export
+//!   files  permissions  revisions                  the calls
+//!     about  changes  drives  upload  download  export
 //!   items                                          the rules: what may be done, and what it brings about
+//!   access  permission                             who sees what, and may do what with it
 //!   params  corpora  fields  query  order  page             the languages of the API: what is asked,
 //!     metadata  render  schema  error              what is written, what is answered
 //!   store  blobs  reaper                           rows, bytes, and the end of bytes
@@ -26,6 +27,7 @@
 //! server runs), `token` (if none was given).
 
 mod about;
+mod access;
 mod admin;
 mod auth;
 mod batch;
@@ -54,6 +56,8 @@ mod oauth;
 mod order;
 mod page;
 mod params;
+mod permission;
+mod permissions;
 mod query;
 mod reaper;
 mod render;
@@ -327,18 +331,7 @@ fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Ope
         TryLockError::WouldBlock => ServerError::InUse(data.to_owned()),
         TryLockError::Error(source) => unusable(&lock_path)(source),
     })?;
-    let database = data.join("drive.db");
-    let store = Store::open(&database, lock).map_err(|error| match error {
-        OpenError::Newer(_) | OpenError::Foreign => {
-            ServerError::Format { path: data.to_owned(), reason: error.to_string() }
-        }
-        OpenError::Sqlite(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                ServerError::Format { path: data.to_owned(), reason: error.to_string() }
-            }
-            _ => unusable(&database)(io::Error::other(error)),
-        },
-    })?;
+    let store = Store::open(&data.join("drive.db"), lock).map_err(|error| refused(data, error))?;
     let folder = data.join("blobs");
     let blobs = Blobs::open(folder.clone()).map_err(unusable(&folder))?;
     let file = data.join("token");
@@ -353,7 +346,23 @@ fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Ope
         Some(url) => Clients::kept(data, url).map_err(unusable(data))?,
         None => Clients::default(),
     };
+    let store = match clients.service_account() {
+        Some(address) => store.with_service_account(address).map_err(|error| refused(data, error))?,
+        None => store,
+    };
     Ok(Opened { store, blobs, token, clients })
+}
+
+/// Why the database in `data` cannot be used.
+fn refused(data: &Path, error: OpenError) -> ServerError {
+    let format = |reason: String| ServerError::Format { path: data.to_owned(), reason };
+    match error {
+        OpenError::Newer(_) | OpenError::Foreign => format(error.to_string()),
+        OpenError::Sqlite(error) => match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => format(error.to_string()),
+            _ => ServerError::Data { path: data.join("drive.db"), source: io::Error::other(error) },
+        },
+    }
 }
 
 /// Something in a folder that is no drive's. Of a drive whose first start was cut off there may be less than all.

@@ -11,7 +11,7 @@ use super::error::{ApiError, Result};
 use super::export;
 use super::render::{Object, select, user};
 use super::schema;
-use super::store::{totals, trash};
+use super::store::{trash, users};
 
 /// Colours that the real service offers for folders.
 const PALETTE: [&str; 6] = ["#ac725e", "#d06b64", "#f83a22", "#fa573c", "#ff7537", "#ffad46"];
@@ -21,18 +21,18 @@ pub(crate) async fn get(State(drive): State<Arc<Drive>>, call: Call) -> Result<J
     let fields = call.params().filled("fields").ok_or_else(ApiError::fields_required)?;
     let mask = schema::ABOUT.mask(Some(fields))?;
     let limits = drive.limits;
-    let identity = drive.store.identity().clone();
     drive
-        .store
-        .read(move |db| {
-            let used = totals(db)?.used;
-            let in_trash = if mask.select("storageQuota").is_some() { trash::used(db)? } else { 0 };
+        .look(call.clone(), move |access| {
+            let me = &access.caller.user;
+            let used = users::used(access.db, me.no)?;
+            let in_trash = if mask.select("storageQuota").is_some() { trash::used(access.db, me.no)? } else { 0 };
+            let limit = if me.has_storage { limits.storage } else { Some(0) };
             let mut about = Object::new(&mask);
             about.put("kind", || "drive#about");
-            about.nest("user", |mask| select(mask, user(&identity)));
+            about.nest("user", |mask| select(mask, user(me, true)));
             about.nest("storageQuota", |mask| {
                 let mut quota = Object::new(mask);
-                quota.put_some("limit", || limits.storage.map(|limit| limit.to_string()));
+                quota.put_some("limit", || limit.map(|limit| limit.to_string()));
                 quota.put("usage", || used.to_string());
                 quota.put("usageInDrive", || used.to_string());
                 quota.put("usageInDriveTrash", || in_trash.to_string());

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 
+use super::access::Caller;
 use super::corpora;
 use super::error::{ApiError, Result};
 use super::fields::Mask;
@@ -20,7 +21,7 @@ use super::schema::Resource;
 const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
 
 /// Declarations of the caller that must be booleans, whether the call has a use for them or not.
-const FLAGS: [&str; 14] = [
+const FLAGS: [&str; 16] = [
     "acknowledgeAbuse",
     "allowItemDeletion",
     "enforceSingleParent",
@@ -30,9 +31,11 @@ const FLAGS: [&str; 14] = [
     "includeTeamDriveItems",
     "keepRevisionForever",
     "prettyPrint",
+    "removeExpiration",
     "restrictToMyDrive",
     "supportsAllDrives",
     "supportsTeamDrives",
+    "transferOwnership",
     "useDomainAdminAccess",
     "useContentAsIndexableText",
 ];
@@ -43,13 +46,6 @@ pub(crate) struct Arrival {
     pub params: Params,
     /// Scheme and authority that the client used.
     pub origin: String,
-}
-
-/// Who calls: set by the check of the token.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    /// The application, which owns its private properties.
-    pub app: String,
 }
 
 /// A call by somebody who may make it. Cheap to clone.
@@ -105,8 +101,8 @@ impl Call {
         &self.0.0.origin
     }
 
-    pub(crate) fn app(&self) -> &str {
-        &self.0.1.app
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.0.1
     }
 
     /// What the caller wants to see of a resource.

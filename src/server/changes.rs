@@ -1,4 +1,4 @@
-//! The logs of changes: the user's, and one of each shared drive.
+//! The logs of changes: one of each user, and one of each shared drive.
 //!
 //! A token is a place in any log: the number of the first change not seen yet. It never expires. Each item has one entry,
 //! at the place of its last change; so a reader that goes from page to page may meet an item again, but never misses one.
@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use rusqlite::Connection;
 use serde_json::json;
 
+use super::access::Access;
 use super::call::{Call, Json};
-use super::corpora::{Corpus, drive_id};
+use super::corpora::{Corpus, Spaces, drive_id};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::render::{self, Object, View, select};
 use super::schema;
-use super::store::changes::{self, Change, Removals};
-use super::store::{drives, totals};
+use super::store::changes::{self, Change, Reading, Removals};
+use super::store::last_change;
 use super::trouble::Orders;
 use crate::clock::{self, Timestamp};
 
@@ -30,12 +30,11 @@ pub(crate) async fn start_page_token(State(drive): State<Arc<Drive>>, call: Call
         return Err(ApiError::all_drives_not_supported());
     }
     let mask = call.mask(&schema::START_PAGE_TOKEN)?;
-    let look_up = move |db: &Connection| {
-        shared_drive.map_or(Ok(()), |id| drives::find(db, &id).map(drop))?;
-        totals(db)
+    let look_up = move |access: &Access<'_>| {
+        shared_drive.map_or(Ok(()), |id| access.drive(&id).map(drop))?;
+        last_change(access.db)
     };
-    let totals = drive.store.read(look_up).await?;
-    let token = (totals.change + 1).to_string();
+    let token = (drive.look(call.clone(), look_up).await? + 1).to_string();
     Ok(call.json(&select(&mask, json!({ "kind": "drive#startPageToken", "startPageToken": token }))))
 }
 
@@ -51,28 +50,30 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
     };
     let token = params.filled("pageToken").ok_or_else(|| ApiError::required("pageToken"))?;
     let from = number(token).ok_or(ApiError::invalid_value("pageToken"))?;
-    let identity = drive.store.identity().clone();
+    let spaces = Spaces::of(params, call.caller())?;
     drive
-        .store
-        .read(move |db| {
-            let log = corpus.log(db)?;
-            let end = totals(db)?.change + 1;
+        .look(call.clone(), move |access| {
+            let log = corpus.log(access)?;
+            let end = last_change(access.db)? + 1;
             if from > end {
                 return Err(ApiError::invalid_value("pageToken"));
             }
             let end = match orders.lag {
                 None => end,
-                Some(lag) => changes::first_since(db, from, before(lag))?.unwrap_or(end),
+                Some(lag) => changes::first_since(access.db, from, before(lag))?.unwrap_or(end),
             };
             // One more than asked for tells whether this page is the last, and where the next begins.
-            let mut entries = changes::page(db, call.app(), &log, from, size + 1, removals)?;
+            let reading = Reading { access, log: &log, spaces, removals };
+            let mut entries = changes::page(reading, from, size + 1)?;
             entries.retain(|entry| entry.version() < end);
             let next = entries.get(size).map(Change::version);
             entries.truncate(size);
-            let view = View { identity: &identity, origin: call.origin() };
+            let view = View { access, origin: call.origin() };
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#changeList");
-            answer.nest("changes", |mask| entries.iter().map(|entry| render::change(entry, view, mask)).collect());
+            answer.try_nest("changes", |mask| {
+                entries.iter().map(|entry| render::change(entry, view, mask)).collect()
+            })?;
             match next {
                 Some(next) => answer.put("nextPageToken", || next.to_string()),
                 None => answer.put("newStartPageToken", || end.to_string()),

@@ -3,12 +3,10 @@
 //! The parameters that say so depend on each other. What does not fit together is refused rather than guessed at, as the
 //! real service does.
 
-use rusqlite::Connection;
-
+use super::access::{Access, Caller, Files};
 use super::error::{ApiError, Result};
 use super::params::Params;
 use super::store::changes::Log;
-use super::store::drives;
 use super::store::list::Scope;
 
 /// Where to look.
@@ -49,21 +47,59 @@ impl Corpus {
     }
 
     /// The part of the items that it is. Fails if there is no such drive.
-    pub(crate) fn scope(&self, db: &Connection) -> Result<Scope> {
+    pub(crate) fn scope(&self, access: &Access<'_>) -> Result<Scope> {
         Ok(match self {
             Self::MyDrive => Scope::MyDrive,
             Self::Everywhere => Scope::Everything,
-            Self::Drive(id) => Scope::Drive(drives::find(db, id)?.no),
+            Self::Drive(id) => Scope::Drive(access.drive(id)?.0.no),
         })
     }
 
     /// The log that it has. Fails if there is no such drive.
-    pub(crate) fn log(&self, db: &Connection) -> Result<Log> {
+    pub(crate) fn log(&self, access: &Access<'_>) -> Result<Log> {
         Ok(match self {
             Self::MyDrive => Log::MyDrive,
             Self::Everywhere => Log::Everything,
-            Self::Drive(id) => Log::Drive(Box::new(drives::find(db, id)?)),
+            Self::Drive(id) => Log::Drive(Box::new(access.drive(id)?.0)),
         })
+    }
+}
+
+/// Which spaces are looked at: where people's files are, where an application hides its own, or both, or neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spaces {
+    drive: bool,
+    app_data: bool,
+}
+
+impl Spaces {
+    /// Where people's files are.
+    #[cfg(test)]
+    pub(crate) const DRIVE: Self = Self { drive: true, app_data: false };
+
+    /// Those that a call names. Fails if the token does not reach one of them.
+    pub(crate) fn of(params: &Params, caller: &Caller) -> Result<Self> {
+        let named = params.list("spaces");
+        if named.iter().any(|space| !matches!(*space, "drive" | "appDataFolder" | "photos")) {
+            return Err(ApiError::invalid_value("spaces"));
+        }
+        let spaces = Self {
+            drive: named.is_empty() || named.contains(&"drive"),
+            app_data: named.contains(&"appDataFolder"),
+        };
+        let is_granted =
+            (!spaces.drive || caller.files != Files::None) && (!spaces.app_data || caller.app_folder.is_some());
+        if is_granted { Ok(spaces) } else { Err(ApiError::spaces_not_granted()) }
+    }
+
+    /// The condition that they put on a row of `items`.
+    pub(crate) fn condition(self) -> &'static str {
+        match (self.drive, self.app_data) {
+            (true, false) => "items.app_data IS NULL",
+            (false, true) => "items.app_data IS NOT NULL",
+            (true, true) => "1",
+            (false, false) => "0",
+        }
     }
 }
 

@@ -17,12 +17,14 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::access::Access;
 use super::blobs::read_piece;
 use super::call::{Call, Named, header_text};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::export;
 use super::item::Revision;
+use super::items::may_take;
 use super::media_type::{Kind, OCTET_STREAM};
 use super::store::{contents, rows};
 use range::Part;
@@ -32,15 +34,18 @@ const PIECE_BYTES: u64 = 256 * 1024;
 
 /// `GET …/files/{id}?alt=media`
 pub(crate) async fn file(drive: &Arc<Drive>, call: &Call, id: &str, headers: &HeaderMap) -> Result<Response> {
-    let id = drive.store.identity().resolve(id).to_owned();
+    let id = call.caller().resolve(id)?.to_owned();
     let all_drives = call.supports_all_drives()?;
-    send(drive, headers, move |db| {
-        let item = rows::find(db, &id)?;
+    send(drive, call, headers, move |access| {
+        let (item, role) = rows::find(access, &id)?;
         if item.drive.is_some() && !all_drives {
             return Err(ApiError::file_not_found(&id));
         }
         match Kind::of(&item.mime_type) {
-            Kind::File => contents::head(db, item.no)?.ok_or_else(|| ApiError::internal("a file without content")),
+            Kind::File if !may_take(&item, role) => Err(ApiError::cannot_download()),
+            Kind::File => {
+                contents::head(access.db, item.no)?.ok_or_else(|| ApiError::internal("a file without content"))
+            }
             Kind::Folder | Kind::Shortcut | Kind::Document => Err(ApiError::not_downloadable()),
         }
     })
@@ -50,10 +55,13 @@ pub(crate) async fn file(drive: &Arc<Drive>, call: &Call, id: &str, headers: &He
 /// `GET …/files/{id}/export`
 pub(crate) async fn export(State(drive): State<Arc<Drive>>, Named(id): Named<String>, call: Call) -> Result<Response> {
     let wanted = call.params().filled("mimeType").ok_or_else(|| ApiError::required("mimeType"))?;
-    let id = drive.store.identity().resolve(&id).to_owned();
-    let item = drive.store.read(move |db| rows::find(db, &id)).await?;
+    let look_up = move |access: &Access<'_>| rows::find(access, access.caller.resolve(&id)?);
+    let (item, role) = drive.look(call.clone(), look_up).await?;
     if Kind::of(&item.mime_type) != Kind::Document {
         return Err(ApiError::not_exportable());
+    }
+    if !may_take(&item, role) {
+        return Err(ApiError::cannot_download());
     }
     let format = export::formats(&item.mime_type).iter().find(|format| format.mime_type == wanted);
     let format = format.ok_or_else(|| ApiError::bad_request("The requested conversion is not supported."))?;
@@ -61,13 +69,13 @@ pub(crate) async fn export(State(drive): State<Arc<Drive>>, Named(id): Named<Str
 }
 
 /// Sends what the headers ask for of the revision that `look_up` finds.
-pub(crate) async fn send<F>(drive: &Arc<Drive>, headers: &HeaderMap, look_up: F) -> Result<Response>
+pub(crate) async fn send<F>(drive: &Arc<Drive>, call: &Call, headers: &HeaderMap, look_up: F) -> Result<Response>
 where
-    F: Fn(&rusqlite::Connection) -> Result<Revision> + Clone + Send + 'static,
+    F: Fn(&Access<'_>) -> Result<Revision> + Clone + Send + 'static,
 {
     let mut missed = None;
     loop {
-        let revision = drive.store.read(look_up.clone()).await?;
+        let revision = drive.look(call.clone(), look_up.clone()).await?;
         let part = range::part(header_text(headers, header::RANGE), revision.size);
         let (first, length) = match part {
             Part::Whole => (0, revision.size),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::Limits;
+use super::access::Access;
+use super::auth::AppFolders;
 use super::blobs::Blobs;
 use super::call::Call;
 use super::error::Result;
@@ -27,6 +29,7 @@ pub(crate) struct Drive {
     pub tasks: TaskTracker,
     /// Sign-ins of applications.
     pub oauth: Oauth,
+    pub app_folders: AppFolders,
     token: String,
 }
 
@@ -39,11 +42,22 @@ impl Drive {
         oauth: Oauth,
         token: String,
     ) -> Self {
-        Self { store, blobs, limits, sessions: Sessions::default(), reaper, tasks: TaskTracker::new(), oauth, token }
+        let (sessions, tasks, app_folders) = (Sessions::default(), TaskTracker::new(), AppFolders::default());
+        Self { store, blobs, limits, sessions, reaper, tasks, oauth, app_folders, token }
     }
 
     pub(crate) fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Looks at one moment of the drive, as the caller sees it.
+    pub(crate) async fn look<T, F>(&self, call: Call, job: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Access<'_>) -> Result<T> + Send + 'static,
+    {
+        let identity = self.store.identity().clone();
+        self.store.read(move |db| job(&Access::new(db, &identity, call.caller()))).await
     }
 
     /// Makes a change to the drive: all of it, durably, or nothing.
@@ -56,7 +70,8 @@ impl Drive {
         let all_drives = call.supports_all_drives()?;
         let change = move |edit: &super::store::Edit<'_>| {
             let identity = drive.store.identity();
-            let result = job(&Rules { edit, identity, limits: &drive.limits, app: call.app(), all_drives })?;
+            let rules = Rules { edit, identity, limits: &drive.limits, caller: call.caller(), all_drives };
+            let result = job(&rules)?;
             Ok((result, contents::has_doomed(edit.db)?))
         };
         let (result, has_doomed) = self.store.write(change).await?;

@@ -39,17 +39,21 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
         None => 0,
     };
     drive
-        .store
-        .read(move |db| {
-            let mut found = drives::all(db)?;
-            found.retain(|drive| drive.no > after && expr.as_ref().is_none_or(|expr| holds(expr, drive)));
+        .look(call.clone(), move |access| {
+            let mut found = Vec::new();
+            for drive in drives::all(access.db)? {
+                let is_asked_for = drive.no > after && expr.as_ref().is_none_or(|expr| holds(expr, &drive));
+                if is_asked_for && let Some(role) = access.drive_role(drive.no)? {
+                    found.push((drive, role));
+                }
+            }
             let is_last = found.len() <= size;
             found.truncate(size);
-            let next = found.last().filter(|_| !is_last).map(|last| Position { keys: Vec::new(), no: last.no });
+            let next = found.last().filter(|_| !is_last).map(|(last, _)| Position { keys: Vec::new(), no: last.no });
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#driveList");
             answer.put_some("nextPageToken", || Some(page::token(&secret, &question, next.as_ref()?)));
-            answer.nest("drives", |mask| found.iter().map(|drive| render::drive(drive, mask)).collect());
+            answer.nest("drives", |mask| found.iter().map(|(drive, role)| render::drive(drive, *role, mask)).collect());
             Ok(call.json(&answer.finish()))
         })
         .await
@@ -59,7 +63,12 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
 pub(crate) async fn get(State(drive): State<Arc<Drive>>, Named(id): Named<String>, call: Call) -> Result<Json> {
     let mask = call.mask(&schema::DRIVE)?;
     check_administrator(call.params(), MANAGE)?;
-    drive.store.read(move |db| Ok(call.json(&render::drive(&drives::find(db, &id)?, &mask)))).await
+    drive
+        .look(call.clone(), move |access| {
+            let (drive, role) = access.drive(&id)?;
+            Ok(call.json(&render::drive(&drive, role, &mask)))
+        })
+        .await
 }
 
 /// `POST …/drives`
@@ -121,7 +130,8 @@ where
     drive
         .change(&call, move |rules| {
             let id = job(rules)?;
-            Ok(answer.json(&render::drive(&drives::find(rules.edit.db, &id)?, &mask)))
+            let (drive, role) = rules.access().drive(&id)?;
+            Ok(answer.json(&render::drive(&drive, role, &mask)))
         })
         .await
 }

@@ -4,6 +4,7 @@
 //! this server can refuse is one file. Nothing internal reaches the client: a failure of the disk or of the database is
 //! logged with its cause and answered with a bare `Internal Error`.
 
+mod permissions;
 mod shared_drives;
 
 use std::error::Error;
@@ -43,6 +44,12 @@ impl ApiError {
 
     fn usage_limit(self) -> Self {
         Self { domain: "usageLimits", ..self }
+    }
+
+    /// What the database said. Where nothing else can go wrong there is nothing else.
+    pub(crate) fn into_sqlite(self) -> rusqlite::Error {
+        let cause = self.cause.unwrap_or_else(|| self.message.into());
+        cause.downcast().map_or_else(rusqlite::Error::UserFunctionError, |error| *error)
     }
 
     /// The status line of the answer.
@@ -132,6 +139,36 @@ impl ApiError {
 
     pub(crate) fn insufficient_file_permissions() -> Self {
         Self::forbidden("insufficientFilePermissions", "The user does not have sufficient permissions for this file.")
+    }
+
+    pub(crate) fn insufficient_parent_permissions() -> Self {
+        Self::forbidden("insufficientParentPermissions", "Insufficient permissions for the specified parent.")
+    }
+
+    /// Nothing that the caller may read, but not take along.
+    pub(crate) fn cannot_download() -> Self {
+        Self::forbidden("cannotDownloadFile", "This file cannot be downloaded by the user.")
+    }
+
+    /// A token without `drive.appdata`.
+    pub(crate) fn app_data_not_granted() -> Self {
+        let message = "The granted scopes do not allow use of the Application Data folder.";
+        Self::forbidden("insufficientScopes", message)
+    }
+
+    pub(crate) fn spaces_not_granted() -> Self {
+        let message = "The granted scopes do not give access to all of the requested spaces.";
+        Self::forbidden("insufficientScopes", message).at("spaces")
+    }
+
+    pub(crate) fn not_for_app_data() -> Self {
+        let message = "Method not supported for files within the Application Data folder.";
+        Self::forbidden("notSupportedForAppDataFolderFiles", message)
+    }
+
+    pub(crate) fn no_storage() -> Self {
+        let message = "Service Accounts do not have storage quota. Leverage shared drives, or use OAuth delegation instead.";
+        Self::forbidden("storageQuotaExceeded", message).usage_limit()
     }
 
     pub(crate) fn not_downloadable() -> Self {

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::call::{Call, Json, Named, json_body};
-use super::corpora::{Corpus, drive_id};
+use super::corpora::{Corpus, Spaces, drive_id};
 use super::download;
 use super::drive::Drive;
 use super::error::{ApiError, Result};
@@ -18,10 +18,9 @@ use super::items::{Moves, Rules};
 use super::metadata::Metadata;
 use super::order::Order;
 use super::page;
-use super::params::Params;
 use super::query;
-use super::query::sql::{Asker, condition};
-use super::render::{self, EMAIL, Object, View, select};
+use super::query::sql::condition;
+use super::render::{self, Object, View, select};
 use super::schema;
 use super::store::{list, minted, rows};
 
@@ -39,15 +38,14 @@ pub(crate) async fn get(
         return download::file(&drive, &call, &id, &headers).await;
     }
     let mask = call.mask(&schema::FILE)?;
-    let identity = drive.store.identity().clone();
     let all_drives = call.supports_all_drives()?;
-    let json = drive.store.read(move |db| {
-        let item = rows::get(db, call.app(), identity.resolve(&id))?;
+    let json = drive.look(call.clone(), move |access| {
+        let item = rows::get(access, access.caller.resolve(&id)?)?;
         if item.drive.is_some() && !all_drives {
             return Err(ApiError::file_not_found(&item.id));
         }
-        let view = View { identity: &identity, origin: call.origin() };
-        Ok(call.json(&render::file(&item, view, &mask)))
+        let view = View { access, origin: call.origin() };
+        Ok(call.json(&render::file(&item, view, &mask)?))
     });
     Ok(json.await?.into_response())
 }
@@ -63,47 +61,33 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
         let message = "Sorting is not supported for queries with fullText terms.";
         return Err(ApiError::invalid("orderBy", message));
     }
-    let is_empty = !spaces(params)?;
+    let spaces = Spaces::of(params, call.caller())?;
     let corpus = Corpus::of_files(params)?;
     let order = order.unwrap_or_default();
-    let identity = drive.store.identity().clone();
+    let secret = drive.store.identity().secret.clone();
     let question =
         json!([&["q", "orderBy", "spaces"].map(|name| params.filled(name))[..], &[Some(&*format!("{corpus:?}"))]])
             .to_string();
     let position = match params.filled("pageToken") {
-        Some(token) => Some(page::position(&identity.secret, &question, token)?),
+        Some(token) => Some(page::position(&secret, &question, token)?),
         None => None,
     };
     drive
-        .store
-        .read(move |db| {
-            let asker = Asker { app: call.app(), email: EMAIL, root: &identity.root };
-            let condition = expr.map(|expr| condition(&expr, asker));
-            let scope = corpus.scope(db)?;
-            let page = if is_empty {
-                list::Page { items: Vec::new(), next: None }
-            } else {
-                list::page(db, call.app(), scope, condition.as_ref(), &order, position.as_ref(), size)?
-            };
-            let view = View { identity: &identity, origin: call.origin() };
+        .look(call.clone(), move |access| {
+            let condition = expr.map(|expr| condition(&expr, access.caller)).transpose()?;
+            let scope = corpus.scope(access)?;
+            let asked = list::Question { scope, spaces, condition: condition.as_ref(), order: &order };
+            let page = list::page(access, asked, position.as_ref(), size)?;
+            let view = View { access, origin: call.origin() };
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#fileList");
             answer.put("incompleteSearch", || false);
             let next = page.next.as_ref();
-            answer.put_some("nextPageToken", || Some(page::token(&identity.secret, &question, next?)));
-            answer.nest("files", |mask| page.items.iter().map(|item| render::file(item, view, mask)).collect());
+            answer.put_some("nextPageToken", || Some(page::token(&secret, &question, next?)));
+            answer.try_nest("files", |mask| page.items.iter().map(|item| render::file(item, view, mask)).collect())?;
             Ok(call.json(&answer.finish()))
         })
         .await
-}
-
-/// Whether a listing is to look at the one space that this drive has.
-fn spaces(params: &Params) -> Result<bool> {
-    let spaces = params.list("spaces");
-    if spaces.iter().any(|space| !matches!(*space, "drive" | "appDataFolder" | "photos")) {
-        return Err(ApiError::invalid_value("spaces"));
-    }
-    Ok(spaces.is_empty() || spaces.contains(&"drive"))
 }
 
 /// `GET …/files/generateIds`
@@ -150,7 +134,7 @@ pub(crate) async fn update(
     let (add, remove) = (list("addParents"), list("removeParents"));
     change(&drive, call, move |rules| {
         rules.update(&id, &metadata, Moves { add: &add, remove: &remove }, None)?;
-        Ok(rules.identity.resolve(&id).to_owned())
+        Ok(rules.caller.resolve(&id)?.to_owned())
     })
     .await
 }
@@ -178,9 +162,10 @@ where
     drive
         .change(&call, move |rules| {
             let id = job(rules)?;
-            let item = rows::get(rules.edit.db, rules.app, &id)?;
-            let view = View { identity: rules.identity, origin: answer.origin() };
-            Ok(answer.json(&render::file(&item, view, &mask)))
+            let access = &rules.access();
+            let item = rows::get(access, &id)?;
+            let view = View { access, origin: answer.origin() };
+            Ok(answer.json(&render::file(&item, view, &mask)?))
         })
         .await
 }

@@ -4,6 +4,7 @@
 //! ids have the shape that Google's have, because clients and people recognise it; nothing may depend on the shape.
 
 use rand::RngExt;
+use sha2::{Digest, Sha256};
 
 const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -27,8 +28,14 @@ pub(crate) fn revision() -> String {
     format!("0B{}", text(BASE64_URL, 49))
 }
 
-/// Id of an account: digits only.
-pub(crate) fn permission() -> String {
+/// Id of the account with this mail address, or of a domain, which is that of every permission it has: digits only.
+pub(crate) fn permission_of(address: &str) -> String {
+    let digest = Sha256::digest(address.to_lowercase().as_bytes());
+    digest.iter().take(20).map(|byte| char::from(b'0' + byte % 10)).collect()
+}
+
+/// Number of an application's account, for show: digits only.
+pub(crate) fn account() -> String {
     text(b"0123456789", 20)
 }
 

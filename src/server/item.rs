@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 
+use super::access::Place;
 use super::media_type::Kind;
 
 /// A file, a folder, a shortcut or a document, in its current state.
@@ -45,11 +46,32 @@ pub(crate) struct Item {
     pub drive: Option<String>,
     /// When it was put into the trash itself.
     pub trashed_time: Option<Timestamp>,
+    /// Number and owner of the folder that it is in.
+    pub parent_no: Option<i64>,
+    pub parent_owner: Option<i64>,
+    /// The user that owns it; `None` in a shared drive.
+    pub owner: Option<i64>,
+    /// The user who changed it last.
+    pub modifier: Option<i64>,
+    /// The application that made it.
+    pub app: Option<String>,
+    /// The application whose hidden folder it is in.
+    pub app_data: Option<String>,
 }
 
 impl Item {
     pub(crate) fn kind(&self) -> Kind {
         Kind::of(&self.mime_type)
+    }
+
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            no: self.no,
+            parent: self.parent_no,
+            owner: self.owner,
+            app: self.app.as_deref(),
+            app_data: self.app_data.as_deref(),
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The rules of the drive: what may be done to items, and what it brings about.
 //!
 //! [`Rules`] is one change under way, inside one transaction. Every way to create, update, copy or delete, with or without
-//! content, ends here, so that each rule is written once: one parent an item, no folder within itself, an id used once, the
-//! limits on depth, children, properties and storage, and what follows a folder into the trash.
+//! content, ends here, so that each rule is written once: who may do it, one parent an item, no folder within itself, an id
+//! used once, the limits on depth, children, properties and storage, and what follows a folder into the trash.
 
 mod create;
 mod drives;
@@ -10,15 +10,22 @@ mod drives;
 mod model;
 mod remove;
 mod revise;
+mod share;
 mod update;
 
+pub(crate) use create::may_take;
+pub(crate) use share::Grant;
+
 use super::Limits;
+use super::access::{Access, Caller};
 use super::blobs::Content;
 use super::error::{ApiError, Result};
 use super::media_type::Kind;
 use super::metadata::Metadata;
+use super::permission::Role;
+use super::store::changes::{self, Keeper};
 use super::store::rows::{self, ItemRow};
-use super::store::{Edit, Identity, contents, totals};
+use super::store::{Edit, Identity, contents, users};
 
 /// Public properties of an item, and private ones of each application.
 const MAX_PROPERTIES_PER_APP: u64 = 30;
@@ -31,8 +38,7 @@ pub(crate) struct Rules<'a> {
     pub edit: &'a Edit<'a>,
     pub identity: &'a Identity,
     pub limits: &'a Limits,
-    /// The calling application.
-    pub app: &'a str,
+    pub caller: &'a Caller,
     /// Whether it knows of shared drives. If not, it does not find what is in them.
     pub all_drives: bool,
 }
@@ -55,23 +61,46 @@ pub(crate) struct Moves<'a> {
 }
 
 impl Rules<'_> {
-    fn find(&self, id: &str) -> Result<ItemRow> {
-        let row = self.find_anywhere(id)?;
-        if row.drive.is_some() && !self.all_drives { Err(ApiError::file_not_found(&row.id)) } else { Ok(row) }
+    /// What the caller sees and may do as things are now.
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access::new(self.edit.db, self.identity, self.caller)
+    }
+
+    fn find(&self, id: &str) -> Result<(ItemRow, Role)> {
+        let (row, role) = self.find_anywhere(id)?;
+        if row.drive.is_some() && !self.all_drives { Err(ApiError::file_not_found(&row.id)) } else { Ok((row, role)) }
     }
 
     /// For the calls that have no way to say whether the caller knows of shared drives.
-    fn find_anywhere(&self, id: &str) -> Result<ItemRow> {
-        rows::find(self.edit.db, self.identity.resolve(id))
+    fn find_anywhere(&self, id: &str) -> Result<(ItemRow, Role)> {
+        rows::find(&self.access(), self.caller.resolve(id)?)
     }
 
     /// The item that new or moved items shall go into.
     fn folder(&self, id: &str) -> Result<ItemRow> {
-        let folder = self.find(id)?;
+        // Whoever may make files may put them at the top, even if that is not the application's to look at.
+        let (folder, role) = if id == "root" || id == self.caller.user.root {
+            (rows::find_any(self.edit.db, &self.caller.user.root)?, Role::Owner)
+        } else {
+            self.find(id)?
+        };
         if Kind::of(&folder.mime_type) != Kind::Folder {
             return Err(ApiError::parent_not_a_folder());
         }
+        if role < Role::Writer {
+            return Err(ApiError::insufficient_parent_permissions());
+        }
         Ok(folder)
+    }
+
+    /// Who owns what is put into a folder: who puts it there, but in a shared drive nobody.
+    fn owner_in(&self, folder: &ItemRow) -> Option<i64> {
+        if folder.drive.is_some() { None } else { Some(self.caller.user.no) }
+    }
+
+    /// The logs that an item is in.
+    fn keepers(&self, row: &ItemRow) -> Result<Vec<Keeper>> {
+        changes::keepers(self.edit.db, self.identity, row)
     }
 
     /// Whether `folder` has room for one more child, which holds `levels` levels of folders (0 if it is none itself).
@@ -94,7 +123,7 @@ impl Rules<'_> {
     }
 
     fn set_properties(&self, item: i64, metadata: &Metadata) -> Result<()> {
-        for (app, properties) in [("", &metadata.properties), (self.app, &metadata.app_properties)] {
+        for (app, properties) in [("", &metadata.properties), (&*self.caller.app, &metadata.app_properties)] {
             for (key, value) in properties {
                 rows::set_property(self.edit, item, app, key, value.as_deref())?;
             }
@@ -102,25 +131,38 @@ impl Rules<'_> {
         if metadata.properties.is_empty() && metadata.app_properties.is_empty() {
             return Ok(());
         }
-        let (public, private, all) = rows::count_properties(self.edit.db, item, self.app)?;
+        let (public, private, all) = rows::count_properties(self.edit.db, item, &self.caller.app)?;
         if public > MAX_PROPERTIES_PER_APP || private > MAX_PROPERTIES_PER_APP || all > MAX_PROPERTIES {
             return Err(ApiError::too_many_properties());
         }
         Ok(())
     }
 
-    /// Gives an item new content. Fails if that takes more storage than there is.
-    fn set_content(&self, item: i64, content: &Content, about: contents::About<'_>) -> Result<()> {
+    /// Gives an item new content. Fails if that takes more storage than its owner has.
+    fn set_content(
+        &self,
+        item: i64,
+        owner: Option<i64>,
+        content: &Content,
+        about: contents::About<'_>,
+    ) -> Result<()> {
         if about.keep_forever {
             self.check_kept(item)?;
         }
-        let before = totals(self.edit.db)?.used;
+        let used = || owner.map_or(Ok(0), |owner| users::used(self.edit.db, owner));
+        let before = used()?;
         contents::add(self.edit, item, content, about)?;
-        let after = totals(self.edit.db)?.used;
+        let after = used()?;
         // A file may shrink even on a drive that is over its limit already.
         if after > before && self.limits.storage.is_some_and(|limit| after > limit) {
             return Err(ApiError::storage_quota_exceeded());
         }
         Ok(())
+    }
+
+    /// Whether the caller may own something of this kind.
+    fn check_ownership(&self, owner: Option<i64>, kind: Kind) -> Result<()> {
+        let has_storage = self.caller.user.has_storage || owner != Some(self.caller.user.no);
+        if kind == Kind::File && !has_storage { Err(ApiError::no_storage()) } else { Ok(()) }
     }
 }

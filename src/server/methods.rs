@@ -17,7 +17,7 @@ const DOWNLOAD: u64 = 200;
 
 /// Each name with its price. The service tabulates classes of calls; the start of an upload is counted as the edit that it
 /// leads to, and what is sent on it as any other call.
-const PRICES: [(&str, u64); 31] = [
+const PRICES: [(&str, u64); 36] = [
     ("about.get", READ),
     ("batch", 0),
     ("changes.getStartPageToken", READ),
@@ -39,6 +39,11 @@ const PRICES: [(&str, u64); 31] = [
     ("files.get_media", DOWNLOAD),
     ("files.list", LIST),
     ("files.update", EDIT),
+    ("permissions.create", EDIT),
+    ("permissions.delete", EDIT),
+    ("permissions.get", READ),
+    ("permissions.list", LIST),
+    ("permissions.update", EDIT),
     ("revisions.delete", EDIT),
     ("revisions.get", READ),
     ("revisions.get_media", DOWNLOAD),
@@ -86,6 +91,11 @@ pub(crate) fn name(method: &Method, path: &str, params: Option<&Params>) -> &'st
         ("DELETE", ["drive", "v3", "files", _]) => "files.delete",
         ("POST", ["drive", "v3", "files", _, "copy"]) => "files.copy",
         ("GET", ["drive", "v3", "files", _, "export"]) => "files.export",
+        ("GET", ["drive", "v3", "files", _, "permissions"]) => "permissions.list",
+        ("POST", ["drive", "v3", "files", _, "permissions"]) => "permissions.create",
+        ("GET", ["drive", "v3", "files", _, "permissions", _]) => "permissions.get",
+        ("PATCH", ["drive", "v3", "files", _, "permissions", _]) => "permissions.update",
+        ("DELETE", ["drive", "v3", "files", _, "permissions", _]) => "permissions.delete",
         ("GET", ["drive", "v3", "files", _, "revisions"]) => "revisions.list",
         ("GET", ["drive", "v3", "files", _, "revisions", _]) => media("revisions.get_media", "revisions.get"),
         ("PATCH", ["drive", "v3", "files", _, "revisions", _]) => "revisions.update",

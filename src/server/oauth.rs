@@ -14,7 +14,7 @@
 //! **Promises.** Of what it gives out, only hashes are kept. Codes work once. A browser is sent to addresses of this machine
 //! only. Every table is bounded: what has expired goes when something is added.
 //!
-//! **Who consents.** A drive has one person, and no password: whoever opens the consent page may allow. What guards the drive
+//! **Who consents.** A drive has one person, and no password (a service account has a drive of its own, and nobody consents for it): whoever opens the consent page may allow. What guards the drive
 //! is that a code is worth nothing without the client's secret, and that lies in a file that this user alone can read.
 
 mod authorize;

@@ -19,6 +19,7 @@ pub(crate) mod words;
 use crate::clock::Timestamp;
 
 use super::error::ApiError;
+use super::permission::{Holder, Role};
 
 pub(crate) use parser::{parse, parse_for_drives};
 
@@ -60,8 +61,8 @@ pub(crate) enum Term {
     InParents(String),
     /// This person owns it.
     InOwners(String),
-    /// This person may write, may read it.
-    InUsers(String),
+    /// This person, group or domain has this role on it, or a higher one.
+    InUsers(String, Role),
     /// A shared drive that is hidden, or is not.
     Hidden(bool),
     /// Has this property.
@@ -104,10 +105,10 @@ pub(crate) enum PropertyScope {
 /// Who can find a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Visibility {
-    /// Only those it was shared with: every file of this drive.
+    /// Only people and groups that it was shared with.
     Limited,
-    /// Any wider circle.
-    Wider,
+    /// A domain or anyone, who find it in searches or do not.
+    Shared(Holder, bool),
 }
 
 /// Why a query was refused.

@@ -5,29 +5,31 @@
 
 mod capabilities;
 mod drive;
+mod people;
 
 use serde_json::{Map, Value, json};
 
+use super::access::Access;
+use super::error::Result;
 use super::export;
 use super::fields::Mask;
 use super::item::{Item, Revision};
 use super::media_type::Kind;
-use super::store::Identity;
+use super::permission::Role;
 use super::store::changes::Change;
 use super::store::rows::ItemRow;
 
 pub(crate) use drive::drive;
+pub(crate) use people::{permission, user};
 
-/// The one user's mail address. No mail arrives there.
-pub(crate) const EMAIL: &str = "owner@drive.localhost";
 /// Id of the one revision of any document: nobody edits it.
 pub(crate) const DOCUMENT_REVISION: &str = "1";
-const DISPLAY_NAME: &str = "Drive Owner";
 
 /// What descriptions depend on beside the item.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
-    pub identity: &'a Identity,
+    /// Who looks.
+    pub access: &'a Access<'a>,
     /// Scheme and authority by which the caller reached this server, for links.
     pub origin: &'a str,
 }
@@ -67,6 +69,14 @@ impl<'m> Object<'m> {
         }
     }
 
+    /// Adds a field made by something that looks at what is wanted of it, and may fail.
+    pub(crate) fn try_nest(&mut self, name: &str, value: impl FnOnce(&Mask) -> Result<Value>) -> Result<()> {
+        if let Some(mask) = self.mask.select(name) {
+            self.fields.insert(name.to_owned(), value(mask)?);
+        }
+        Ok(())
+    }
+
     pub(crate) fn finish(self) -> Value {
         Value::Object(self.fields)
     }
@@ -87,44 +97,29 @@ pub(crate) fn select(mask: &Mask, value: Value) -> Value {
     }
 }
 
-/// The one user.
-pub(crate) fn user(identity: &Identity) -> Value {
-    json!({
-        "kind": "drive#user",
-        "displayName": DISPLAY_NAME,
-        "emailAddress": EMAIL,
-        "permissionId": identity.permission_id,
-        "me": true,
-    })
-}
-
-fn permission(identity: &Identity) -> Value {
-    json!({
-        "kind": "drive#permission",
-        "id": identity.permission_id,
-        "type": "user",
-        "role": "owner",
-        "displayName": DISPLAY_NAME,
-        "emailAddress": EMAIL,
-        "deleted": false,
-        "pendingOwner": false,
-    })
-}
-
 /// A file.
-pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Value {
+pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Result<Value> {
     let kind = item.kind();
-    let identity = view.identity;
+    let access = view.access;
+    let me = access.caller.user.no;
+    let role = access.role(item.place())?.unwrap_or(Role::Reader);
+    let modifier = item.modifier.and_then(|user| access.identity.user(user));
+    let modified_by_me = item.modifier == Some(me);
+    // A folder that the caller does not see is not told of.
+    let shows_parent = match item.parent_no {
+        Some(parent) if mask.select("parents").is_some() => access.sees_folder(parent, item.parent_owner)?,
+        _ => false,
+    };
     let mut file = Object::new(mask);
     file.put("kind", || "drive#file");
     file.put("id", || item.id.as_str());
     file.put("name", || item.name.as_str());
     file.put("mimeType", || item.mime_type.as_str());
-    file.put_some("parents", || item.parent.as_ref().map(|parent| json!([parent])));
+    file.put_some("parents", || item.parent.as_ref().filter(|_| shows_parent).map(|parent| json!([parent])));
     file.put("createdTime", || item.created.to_rfc3339());
     file.put("modifiedTime", || item.modified.to_rfc3339());
-    file.put("modifiedByMeTime", || item.modified.to_rfc3339());
-    file.put("modifiedByMe", || true);
+    file.put_some("modifiedByMeTime", || modified_by_me.then(|| item.modified.to_rfc3339()));
+    file.put("modifiedByMe", || modified_by_me);
     file.put_some("viewedByMeTime", || item.viewed.map(crate::clock::Timestamp::to_rfc3339));
     file.put("viewedByMe", || item.viewed.is_some());
     file.put("trashed", || item.trashed);
@@ -132,22 +127,22 @@ pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Value {
     file.put("starred", || item.starred);
     file.put("version", || item.version.to_string());
     file.put("quotaBytesUsed", || item.quota_bytes.to_string());
-    file.put("spaces", || json!(["drive"]));
+    file.put("spaces", || json!([if item.app_data.is_some() { "appDataFolder" } else { "drive" }]));
     match &item.drive {
-        None => {
-            file.put("ownedByMe", || true);
-            file.put("shared", || false);
-            file.nest("owners", |mask| select(mask, json!([user(identity)])));
-            file.nest("permissions", |mask| select(mask, json!([permission(identity)])));
-        }
-        Some(drive) => in_shared_drive(&mut file, item, drive, identity),
+        None => people::owned(&mut file, item, access, role)?,
+        Some(drive) => in_shared_drive(&mut file, item, drive, access),
     }
-    file.put("isAppAuthorized", || true);
+    file.put("isAppAuthorized", || item.app.as_deref() == Some(&*access.caller.app));
     file.put("hasThumbnail", || false);
     file.put("thumbnailVersion", || "0");
-    file.put("permissionIds", || json!([identity.permission_id]));
-    file.nest("lastModifyingUser", |mask| select(mask, user(identity)));
-    file.nest("capabilities", |mask| select(mask, capabilities::capabilities(item)));
+    file.try_nest("permissionIds", |_| {
+        let held = access.permissions(item.place())?;
+        Ok(held.iter().map(|held| held.permission.id.as_str()).collect())
+    })?;
+    if let Some(modifier) = modifier {
+        file.nest("lastModifyingUser", |mask| select(mask, user(modifier, modified_by_me)));
+    }
+    file.nest("capabilities", |mask| select(mask, capabilities::capabilities(item, role)));
     details(&mut file, item);
     for (name, properties) in [("properties", &item.properties), ("appProperties", &item.app_properties)] {
         if !properties.is_empty() {
@@ -169,17 +164,20 @@ pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Value {
         Kind::Document => format!("{}/document/d/{}/edit", view.origin, item.id),
         Kind::Shortcut | Kind::File => format!("{}/file/d/{}/view", view.origin, item.id),
     });
-    file.finish()
+    Ok(file.finish())
 }
 
 /// What only items of shared drives have. They belong to nobody, and who may see them is a matter of the drive.
-fn in_shared_drive(file: &mut Object<'_>, item: &Item, drive: &str, identity: &Identity) {
+fn in_shared_drive(file: &mut Object<'_>, item: &Item, drive: &str, access: &Access<'_>) {
     file.put("driveId", || drive);
     file.put("teamDriveId", || drive);
     file.put("hasAugmentedPermissions", || false);
     if item.explicitly_trashed {
         file.put_some("trashedTime", || item.trashed_time.map(crate::clock::Timestamp::to_rfc3339));
-        file.nest("trashingUser", |mask| select(mask, user(identity)));
+        // Whoever changed it last: little happens to what is in the trash.
+        if let Some(trasher) = item.modifier.and_then(|user| access.identity.user(user)) {
+            file.nest("trashingUser", |mask| select(mask, user(trasher, trasher.no == access.caller.user.no)));
+        }
     }
 }
 
@@ -227,8 +225,8 @@ fn content(file: &mut Object<'_>, item: &Item, head: &Revision) {
     file.put_some("fullFileExtension", || item.name.split_once('.').map(|(_, extension)| extension));
 }
 
-/// A revision.
-pub(crate) fn revision(revision: &Revision, identity: &Identity, mask: &Mask) -> Value {
+/// A revision of an item.
+pub(crate) fn revision(revision: &Revision, item: &ItemRow, access: &Access<'_>, mask: &Mask) -> Value {
     let mut object = Object::new(mask);
     object.put("kind", || "drive#revision");
     object.put("id", || revision.id.as_str());
@@ -239,8 +237,14 @@ pub(crate) fn revision(revision: &Revision, identity: &Identity, mask: &Mask) ->
     object.put("size", || revision.size.to_string());
     object.put("md5Checksum", || revision.md5.as_str());
     object.put("originalFilename", || revision.original_filename.as_str());
-    object.nest("lastModifyingUser", |mask| select(mask, user(identity)));
+    last_modifier(&mut object, item, access);
     object.finish()
+}
+
+fn last_modifier(object: &mut Object<'_>, item: &ItemRow, access: &Access<'_>) {
+    if let Some(modifier) = item.modifier.and_then(|user| access.identity.user(user)) {
+        object.nest("lastModifyingUser", |mask| select(mask, user(modifier, modifier.no == access.caller.user.no)));
+    }
 }
 
 /// The one revision of a document, which has no bytes of its own.
@@ -251,13 +255,13 @@ pub(crate) fn document_revision(document: &ItemRow, view: View<'_>, mask: &Mask)
     object.put("mimeType", || document.mime_type.as_str());
     object.put("modifiedTime", || document.modified.to_rfc3339());
     object.put("published", || false);
-    object.nest("lastModifyingUser", |mask| select(mask, user(view.identity)));
+    last_modifier(&mut object, document, view.access);
     export_links(&mut object, &document.id, &document.mime_type, view);
     object.finish()
 }
 
 /// An entry of a log of changes.
-pub(crate) fn change(change: &Change, view: View<'_>, mask: &Mask) -> Value {
+pub(crate) fn change(change: &Change, view: View<'_>, mask: &Mask) -> Result<Value> {
     let mut entry = Object::new(mask);
     entry.put("kind", || "drive#change");
     let (what, time, removed) = match change {
@@ -273,23 +277,24 @@ pub(crate) fn change(change: &Change, view: View<'_>, mask: &Mask) -> Value {
     match change {
         Change::Present(item) => {
             entry.put("fileId", || item.id.as_str());
-            entry.nest("file", |mask| file(item, view, mask));
+            entry.try_nest("file", |mask| file(item, view, mask))?;
         }
         Change::Removed { id, file: item, .. } => {
             entry.put("fileId", || id.as_str());
             if let Some(item) = item {
-                entry.nest("file", |mask| file(item, view, mask));
+                entry.try_nest("file", |mask| file(item, view, mask))?;
             }
         }
         Change::Drive(shared) => {
             entry.put("driveId", || shared.id.as_str());
             entry.put("teamDriveId", || shared.id.as_str());
-            entry.nest("drive", |mask| drive(shared, mask));
+            let role = view.access.drive_role(shared.no)?.unwrap_or(Role::Reader);
+            entry.nest("drive", |mask| drive(shared, role, mask));
         }
         Change::DriveRemoved { id, .. } => {
             entry.put("driveId", || id.as_str());
             entry.put("teamDriveId", || id.as_str());
         }
     }
-    entry.finish()
+    Ok(entry.finish())
 }

@@ -9,14 +9,15 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use super::access::Access;
 use super::call::{Call, Json, Named, json_body};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::media_type::Kind;
 use super::order::Position;
+use super::permission::Role;
 use super::render::{self, DOCUMENT_REVISION, Object, View};
 use super::store::rows::ItemRow;
 use super::store::{contents, rows};
@@ -25,9 +26,12 @@ use super::{download, page, schema};
 /// Entries of a page when the client does not say.
 const DEFAULT_PAGE: usize = 200;
 
-/// The item `id`, if it is of those that have revisions; and whether it is a document.
-fn find(db: &Connection, id: &str) -> Result<(ItemRow, bool)> {
-    let item = rows::find(db, id)?;
+/// The item `id`, if it is of those that have revisions, and the caller may see these; and whether it is a document.
+fn find(access: &Access<'_>, id: &str) -> Result<(ItemRow, bool)> {
+    let (item, role) = rows::find(access, access.caller.resolve(id)?)?;
+    if role < Role::Writer {
+        return Err(ApiError::insufficient_file_permissions());
+    }
     match Kind::of(&item.mime_type) {
         Kind::File => Ok((item, false)),
         Kind::Document => Ok((item, true)),
@@ -39,32 +43,30 @@ fn find(db: &Connection, id: &str) -> Result<(ItemRow, bool)> {
 pub(crate) async fn list(State(drive): State<Arc<Drive>>, Named(id): Named<String>, call: Call) -> Result<Json> {
     let mask = call.mask(&schema::REVISION_LIST)?;
     let size = call.params().page_size(DEFAULT_PAGE)?;
-    let identity = drive.store.identity().clone();
-    let id = identity.resolve(&id).to_owned();
+    let secret = drive.store.identity().secret.clone();
     let question = json!(["revisions", id]).to_string();
     let after = match call.params().filled("pageToken") {
-        Some(token) => page::position(&identity.secret, &question, token)?.no,
+        Some(token) => page::position(&secret, &question, token)?.no,
         None => 0,
     };
     drive
-        .store
-        .read(move |db| {
-            let (item, is_document) = find(db, &id)?;
+        .look(call.clone(), move |access| {
+            let (item, is_document) = find(access, &id)?;
             // One more than asked for tells whether this page is the last.
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-            let mut revisions = contents::page(db, item.no, after, limit)?;
+            let mut revisions = contents::page(access.db, item.no, after, limit)?;
             let is_last = revisions.len() <= size;
             revisions.truncate(size);
             let next = revisions.last().filter(|_| !is_last).map(|(no, _)| Position { keys: Vec::new(), no: *no });
-            let view = View { identity: &identity, origin: call.origin() };
+            let view = View { access, origin: call.origin() };
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#revisionList");
-            answer.put_some("nextPageToken", || Some(page::token(&identity.secret, &question, next.as_ref()?)));
+            answer.put_some("nextPageToken", || Some(page::token(&secret, &question, next.as_ref()?)));
             answer.nest("revisions", |mask| {
                 if is_document {
                     return json!([render::document_revision(&item, view, mask)]);
                 }
-                revisions.iter().map(|(_, revision)| render::revision(revision, &identity, mask)).collect()
+                revisions.iter().map(|(_, revision)| render::revision(revision, &item, access, mask)).collect()
             });
             Ok(call.json(&answer.finish()))
         })
@@ -78,13 +80,12 @@ pub(crate) async fn get(
     call: Call,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let id = drive.store.identity().resolve(&id).to_owned();
     if call.params().get("alt") == Some("media") {
-        let look_up = move |db: &Connection| match find(db, &id)? {
-            (item, false) => contents::get(db, item.no, &revision),
+        let look_up = move |access: &Access<'_>| match find(access, &id)? {
+            (item, false) => contents::get(access.db, item.no, &revision),
             (_, true) => Err(ApiError::not_downloadable()),
         };
-        return download::send(&drive, &headers, look_up).await;
+        return download::send(&drive, &call, &headers, look_up).await;
     }
     Ok(shown(&drive, call, id, revision).await?.into_response())
 }
@@ -99,7 +100,6 @@ pub(crate) async fn update(
 ) -> Result<Json> {
     call.mask(&schema::REVISION)?;
     let keep = keep_forever(&json_body(&headers, body).await?)?;
-    let id = drive.store.identity().resolve(&id).to_owned();
     let (item, name) = (id.clone(), revision.clone());
     drive.change(&call, move |rules| rules.keep_revision(&item, &name, keep)).await?;
     shown(&drive, call, id, revision).await
@@ -118,13 +118,13 @@ pub(crate) async fn delete(
 /// A revision as the caller wants to see it.
 async fn shown(drive: &Arc<Drive>, call: Call, id: String, revision: String) -> Result<Json> {
     let mask = call.mask(&schema::REVISION)?;
-    let identity = drive.store.identity().clone();
     drive
-        .store
-        .read(move |db| {
-            let view = View { identity: &identity, origin: call.origin() };
-            let value = match find(db, &id)? {
-                (item, false) => render::revision(&contents::get(db, item.no, &revision)?, &identity, &mask),
+        .look(call.clone(), move |access| {
+            let view = View { access, origin: call.origin() };
+            let value = match find(access, &id)? {
+                (item, false) => {
+                    render::revision(&contents::get(access.db, item.no, &revision)?, &item, access, &mask)
+                }
                 (item, true) if revision == DOCUMENT_REVISION => render::document_revision(&item, view, &mask),
                 (_, true) => return Err(ApiError::revision_not_found(&revision)),
             };

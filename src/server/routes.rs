@@ -11,7 +11,7 @@ use axum::routing::{delete, get, patch, post};
 use super::admin::{self, Admin};
 use super::drive::Drive;
 use super::error::ApiError;
-use super::{about, auth, batch, changes, download, drives, files, oauth, revisions, upload};
+use super::{about, auth, batch, changes, download, drives, files, oauth, permissions, revisions, upload};
 
 /// The API of a drive, and what `admin` is there for.
 pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
@@ -33,6 +33,11 @@ pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
         .route(
             "/drive/v3/files/{id}/revisions/{revision}",
             get(revisions::get).patch(revisions::update).delete(revisions::delete),
+        )
+        .route("/drive/v3/files/{id}/permissions", get(permissions::list).post(permissions::create))
+        .route(
+            "/drive/v3/files/{id}/permissions/{permission}",
+            get(permissions::get).patch(permissions::update).delete(permissions::delete),
         )
         .route("/upload/drive/v3/files", post(upload::create).put(upload::send).delete(upload::cancel))
         .route(

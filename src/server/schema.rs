@@ -64,6 +64,17 @@ pub(crate) static REVISION_LIST: LazyLock<Resource> = LazyLock::new(|| {
     )
 });
 
+/// `permissions.get` and all that answers with one permission.
+pub(crate) static PERMISSION: LazyLock<Resource> = LazyLock::new(|| Resource::new("@Permission", "kind,id,type,role"));
+
+/// `permissions.list`.
+pub(crate) static PERMISSION_LIST: LazyLock<Resource> = LazyLock::new(|| {
+    Resource::new(
+        "kind,nextPageToken,permissions(@Permission)",
+        "kind,nextPageToken,permissions(kind,id,type,role)",
+    )
+});
+
 /// `drives.get` and all that answers with one shared drive.
 pub(crate) static DRIVE: LazyLock<Resource> = LazyLock::new(|| Resource::new("@Drive", "kind,id,name"));
 
@@ -190,6 +201,8 @@ mod tests {
             &START_PAGE_TOKEN,
             &REVISION,
             &REVISION_LIST,
+            &PERMISSION,
+            &PERMISSION_LIST,
             &DRIVE,
             &DRIVE_LIST,
             &ABOUT,

@@ -18,9 +18,11 @@ pub(crate) mod list;
 #[cfg(test)]
 mod migration;
 pub(crate) mod minted;
+pub(crate) mod permissions;
 pub(crate) mod rows;
 pub(crate) mod sessions;
 pub(crate) mod trash;
+pub(crate) mod users;
 
 use std::fs::File;
 use std::path::Path;
@@ -35,9 +37,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::{self, Timestamp};
 
+#[cfg(test)]
+use super::access::{Caller, Files};
 use super::error::{ApiError, Result};
 use super::ids;
 use super::query::words;
+use users::User;
 
 /// Version of the tables. A database of a newer one is refused, not guessed at.
 const FORMAT: i64 = 2;
@@ -57,27 +62,40 @@ pub(crate) enum OpenError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// Facts about the drive that never change.
+impl From<ApiError> for OpenError {
+    fn from(error: ApiError) -> Self {
+        Self::Sqlite(error.into_sqlite())
+    }
+}
+
+/// Facts about the drive that never change while it is open.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
-    /// Id of the folder at the top of My Drive.
-    pub root: String,
-    /// Id of the account.
-    pub permission_id: String,
+    /// Who has a My Drive here: the person whose drive it is, then others.
+    pub users: Arc<[Arc<User>]>,
     /// Signs page tokens.
-    pub secret: String,
+    pub secret: Arc<str>,
 }
 
 impl Identity {
     fn read(db: &Connection) -> rusqlite::Result<Self> {
-        db.query_row("SELECT root, permission_id, secret FROM drive", [], |row| {
-            Ok(Self { root: row.get(0)?, permission_id: row.get(1)?, secret: row.get(2)? })
-        })
+        let secret: String = db.query_row("SELECT secret FROM drive", [], |row| row.get(0))?;
+        Ok(Self { users: users::all(db)?.into(), secret: secret.into() })
     }
 
-    /// The real id behind an alias.
-    pub(crate) fn resolve<'a>(&'a self, id: &'a str) -> &'a str {
-        if id == "root" { &self.root } else { id }
+    /// The person whose drive this is.
+    pub(crate) fn owner(&self) -> &Arc<User> {
+        &self.users[0]
+    }
+
+    /// One who may do everything, but for whom nothing is hidden away.
+    #[cfg(test)]
+    pub(crate) fn own_caller(&self) -> Caller {
+        Caller { user: self.owner().clone(), app: "drivemount".into(), files: Files::All, app_folder: None }
+    }
+
+    pub(crate) fn user(&self, no: i64) -> Option<&Arc<User>> {
+        self.users.iter().find(|user| user.no == no)
     }
 }
 
@@ -131,6 +149,15 @@ impl Store {
         let writer = Arc::new(AsyncMutex::new(writer));
         let lock = Lock { _file: lock, closed: CancellationToken::new().drop_guard() };
         Ok(Self { writer, readers: Arc::new(readers), identity, lock })
+    }
+
+    /// Sees to it that a service account has a drive here.
+    pub(crate) fn with_service_account(mut self, address: &str) -> std::result::Result<Self, OpenError> {
+        let mut writer = self.writer.blocking_lock();
+        admit(&mut writer, address)?;
+        self.identity = Identity::read(&writer)?;
+        drop(writer);
+        Ok(self)
     }
 
     /// Is cancelled when the last user is gone and the lock with it.
@@ -207,20 +234,9 @@ impl Edit<'_> {
     }
 }
 
-/// Numbers of the current state that `about` and the feed of changes need.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Totals {
-    /// Number of the last change.
-    pub change: i64,
-    /// Bytes that count against the quota: those in My Drive.
-    pub used: u64,
-}
-
-pub(crate) fn totals(db: &Connection) -> Result<Totals> {
-    let row = db
-        .prepare_cached("SELECT change, used FROM drive")?
-        .query_row([], |row| Ok(Totals { change: row.get(0)?, used: rows::unsigned(row.get(1)?) }))?;
-    Ok(row)
+/// Number of the last change.
+pub(crate) fn last_change(db: &Connection) -> Result<i64> {
+    Ok(db.prepare_cached("SELECT change FROM drive")?.query_row([], |row| row.get(0))?)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -277,29 +293,30 @@ fn prepare(db: &mut Connection) -> std::result::Result<(), OpenError> {
     Ok(())
 }
 
-fn create(db: &Transaction<'_>) -> rusqlite::Result<()> {
+fn admit(db: &mut Connection, address: &str) -> std::result::Result<(), OpenError> {
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    users::add_service_account(&Edit { db: &transaction, now: clock::now() }, address)?;
+    Ok(transaction.commit()?)
+}
+
+fn create(db: &Transaction<'_>) -> Result<()> {
     db.execute_batch(include_str!("store/schema.sql"))?;
     db.pragma_update(None, "application_id", APPLICATION)?;
     db.pragma_update(None, "user_version", FORMAT)?;
-    let (root, now) = (ids::root(), clock::now().millis());
-    db.execute(
-        "INSERT INTO drive (one, root, permission_id, secret, change, used) VALUES (1, ?, ?, ?, 1, 0)",
-        (&root, ids::permission(), ids::secret()),
-    )?;
-    db.execute(
-        "INSERT INTO items (id, name, folded, mime_type, created, modified, starred, trashed, explicitly_trashed, details,
-                            version, changed)
-         VALUES (?1, 'My Drive', 'my drive', 'application/vnd.google-apps.folder', ?2, ?2, 0, 0, 0, '{}', 1, ?2)",
-        (&root, now),
-    )?;
-    Ok(())
+    db.execute("INSERT INTO drive (one, secret, change) VALUES (1, ?, 0)", [ids::secret()])?;
+    users::add_owner(&Edit { db, now: clock::now() })
 }
+
+/// The second user of [`in_memory`].
+#[cfg(test)]
+pub(crate) const GUEST: &str = "guest@drive.localhost";
 
 /// A new drive that leaves nothing behind.
 #[cfg(test)]
 pub(crate) fn in_memory() -> (Connection, Identity) {
     let mut db = connect(Path::new(":memory:")).expect("opens");
     prepare(&mut db).expect("is made");
+    admit(&mut db, GUEST).expect("is admitted");
     let identity = Identity::read(&db).expect("is there");
     (db, identity)
 }

@@ -94,13 +94,14 @@ impl Request {
             Some(id) => {
                 let moves = Moves { add: &self.add_parents, remove: &self.remove_parents };
                 rules.update(id, &metadata, moves, Some(&upload))?;
-                rules.identity.resolve(id).to_owned()
+                rules.caller.resolve(id)?.to_owned()
             }
         };
-        let item = rows::get(rules.edit.db, rules.app, &id)?;
+        let access = &rules.access();
+        let item = rows::get(access, &id)?;
         let mask = schema::FILE.mask(self.fields.as_deref())?;
-        let view = View { identity: rules.identity, origin: &self.origin };
-        Ok(Json::new(&render::file(&item, view, &mask), self.pretty))
+        let view = View { access, origin: &self.origin };
+        Ok(Json::new(&render::file(&item, view, &mask)?, self.pretty))
     }
 }
 

@@ -1,6 +1,6 @@
 //! New items: from metadata, with content, and as copies.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::super::blobs::Content;
 use super::super::error::{ApiError, Result};
@@ -8,6 +8,7 @@ use super::super::ids;
 use super::super::item::Shortcut;
 use super::super::media_type::{self, Kind};
 use super::super::metadata::{Metadata, Patch};
+use super::super::permission::Role;
 use super::super::store::contents::{self, About};
 use super::super::store::minted::{self, Minted};
 use super::super::store::rows::{self, ItemRow};
@@ -58,7 +59,15 @@ impl Rules<'_> {
             children: 0,
             drive: parent.drive,
             trashed_time: explicitly_trashed.then_some(self.edit.now),
+            owner: self.owner_in(&parent),
+            modifier: Some(self.caller.user.no),
+            app: Some(self.caller.app.to_string()),
+            app_data: parent.app_data.clone(),
         };
+        if row.app_data.is_some() && explicitly_trashed {
+            return Err(ApiError::not_for_app_data());
+        }
+        self.check_ownership(row.owner, kind)?;
         self.check_items(&parent)?;
         self.check_room(&parent, u64::from(kind == Kind::Folder))?;
         let empty = Content::empty();
@@ -69,13 +78,15 @@ impl Rules<'_> {
 
     /// Copies an item (no folder); the id of the copy.
     pub(crate) fn copy(&self, source: &str, metadata: &Metadata, keep_forever: bool) -> Result<String> {
-        let source = self.find(source)?;
+        let (source, role) = self.find(source)?;
         let kind = Kind::of(&source.mime_type);
-        if kind == Kind::Folder {
+        if kind == Kind::Folder || !may_take(&source, role) {
             return Err(ApiError::cannot_copy());
         }
         let id = self.new_id(metadata, &source.mime_type)?;
         let parent = self.new_parent(metadata, source.parent)?;
+        let owner = self.owner_in(&parent);
+        self.check_ownership(owner, kind)?;
         self.check_items(&parent)?;
         self.check_room(&parent, 0)?;
         let content = contents::head(self.edit.db, source.no)?.map(|head| Content {
@@ -101,6 +112,10 @@ impl Rules<'_> {
             explicitly_trashed: false,
             drive: parent.drive,
             trashed_time: None,
+            owner,
+            modifier: Some(self.caller.user.no),
+            app: Some(self.caller.app.to_string()),
+            app_data: parent.app_data.clone(),
             ..source.clone()
         };
         self.add(row, metadata, Some(source.no), content.as_ref().map(|content| (content, keep_forever)))
@@ -125,13 +140,13 @@ impl Rules<'_> {
         let no = rows::insert(self.edit, &row)?;
         minted::spend(self.edit, &row.id)?;
         if let Some(source) = source {
-            rows::copy_properties(self.edit, self.app, source, no)?;
+            rows::copy_properties(self.edit, &self.caller.app, source, no)?;
         }
         self.set_properties(no, metadata)?;
         if let Some((content, keep_forever)) = content {
             let original_filename = metadata.original_filename.as_deref().unwrap_or(&row.name);
             let about = About { mime_type: &row.mime_type, original_filename, modified: row.modified, keep_forever };
-            self.set_content(no, content, about)?;
+            self.set_content(no, row.owner, content, about)?;
         }
         Ok(row.id)
     }
@@ -143,7 +158,7 @@ impl Rules<'_> {
         }
         let target =
             metadata.shortcut_target.as_deref().ok_or_else(|| ApiError::required("shortcutDetails.targetId"))?;
-        let target = self.find(target)?;
+        let (target, _) = self.find(target)?;
         if Kind::of(&target.mime_type) == Kind::Shortcut {
             return Err(ApiError::shortcut_target_invalid());
         }
@@ -166,17 +181,26 @@ impl Rules<'_> {
         }
     }
 
-    /// The folder of a new item: the one asked for, else that of the item copied, else the root.
+    /// The folder of a new item: the one asked for, else that of the item copied, if the caller may write there, else the root.
     fn new_parent(&self, metadata: &Metadata, source: Option<i64>) -> Result<ItemRow> {
         match metadata.parents.as_deref().unwrap_or_default() {
-            [] => match source {
-                Some(no) => rows::find(self.edit.db, &rows::id(self.edit.db, no)?),
-                None => self.folder("root"),
-            },
+            [] => {
+                let beside = source.map(|no| rows::id(self.edit.db, no)).transpose()?;
+                match beside.map(|id| rows::find(&self.access(), &id)) {
+                    Some(Ok((folder, role))) if role >= Role::Writer => Ok(folder),
+                    _ => self.folder("root"),
+                }
+            }
             [parent] => self.folder(parent),
             _ => Err(ApiError::invalid("parents", "A file cannot have more than one parent.")),
         }
     }
+}
+
+/// Whether a role includes that the content of an item is taken along.
+pub(crate) fn may_take(row: &ItemRow, role: Role) -> bool {
+    let is_kept = row.details.get("copyRequiresWriterPermission").and_then(Value::as_bool).unwrap_or(false);
+    !is_kept || role >= Role::Writer
 }
 
 /// What the client says, else what its content says it is, else what it looks like.

@@ -1,4 +1,4 @@
-//! Shared drives: how they come, change and go. The one user organizes all of them.
+//! Shared drives: how they come, change and go. Who makes one organizes it.
 
 use serde_json::Map;
 
@@ -7,9 +7,10 @@ use super::super::ids;
 use super::super::item::SharedDrive;
 use super::super::media_type::Kind;
 use super::super::metadata::drive::DriveBody;
-use super::super::store::drives;
+use super::super::permission::{Holder, Permission, Role};
+use super::super::store::changes::{self, Keeper};
 use super::super::store::rows::ItemRow;
-use super::super::store::totals;
+use super::super::store::{drives, permissions, users};
 use super::Rules;
 
 impl Rules<'_> {
@@ -23,13 +24,35 @@ impl Rules<'_> {
         let mut details = Map::new();
         body.put_details(&mut details);
         let id = ids::root();
-        drives::insert(self.edit, &id, name, request, details)?;
+        let no = drives::insert(self.edit, &id, name, request, details)?;
+        let me = &self.caller.user;
+        let member = Permission {
+            item: no,
+            id: me.permission_id.clone(),
+            holder: Holder::User,
+            address: Some(me.email.clone()),
+            user: Some(me.no),
+            role: Role::Organizer,
+            is_found: false,
+            expires: None,
+            time: self.edit.now,
+            giver: me.no,
+        };
+        permissions::put(self.edit, &member)?;
         Ok(id)
+    }
+
+    /// The shared drive, if the caller organizes it.
+    fn organized(&self, id: &str) -> Result<SharedDrive> {
+        match self.access().drive(id)? {
+            (drive, Role::Organizer) => Ok(drive),
+            _ => Err(ApiError::insufficient_file_permissions()),
+        }
     }
 
     /// Changes a shared drive. Saying nothing changes nothing.
     pub(crate) fn update_drive(&self, id: &str, body: &DriveBody) -> Result<()> {
-        let drive = drives::find(self.edit.db, id)?;
+        let drive = self.organized(id)?;
         let mut changed = drive.clone();
         if let Some(name) = &body.name {
             self.check_name(name)?;
@@ -41,7 +64,7 @@ impl Rules<'_> {
 
     /// Hides a shared drive from the user's default view, or shows it there again.
     pub(crate) fn hide_drive(&self, id: &str, hidden: bool) -> Result<()> {
-        let drive = drives::find(self.edit.db, id)?;
+        let (drive, _) = self.access().drive(id)?;
         self.save_drive(&drive, &SharedDrive { hidden, ..drive.clone() })
     }
 
@@ -52,11 +75,13 @@ impl Rules<'_> {
 
     /// Deletes a shared drive with its trash. Nothing else may be in it.
     pub(crate) fn delete_drive(&self, id: &str) -> Result<()> {
-        let drive = drives::find(self.edit.db, id)?;
+        let drive = self.organized(id)?;
         if drives::is_in_use(self.edit.db, drive.no)? {
             return Err(ApiError::drive_not_empty());
         }
-        drives::delete(self.edit, &drive)
+        let permissions = permissions::on(self.edit.db, drive.no, self.edit.now)?;
+        let members: Vec<i64> = permissions.iter().filter_map(|permission| permission.user).collect();
+        drives::delete(self.edit, &drive, &members)
     }
 
     /// Whether the drive that `folder` is in can take one more item.
@@ -81,15 +106,16 @@ impl Rules<'_> {
         self.check_items(target)
     }
 
-    /// Does what else there is to do when an item is in another drive than before. Fails if it takes more storage of the
-    /// user's than there is.
-    pub(super) fn emigrate(&self, row: &ItemRow, from: Option<i64>) -> Result<()> {
-        if row.drive == from {
+    /// Does what else there is to do when an item is in another folder than `before`, and maybe in another drive; `keepers` are
+    /// the logs that it was in. Fails if it takes more storage of the user's than there is.
+    pub(super) fn emigrate(&self, row: &ItemRow, before: &ItemRow, keepers: &[Keeper]) -> Result<()> {
+        changes::change_keepers(self.edit, &row.id, keepers, &self.keepers(row)?)?;
+        if row.drive == before.drive {
             return Ok(());
         }
-        drives::change_logs(self.edit, row, from)?;
-        let used = totals(self.edit.db)?.used;
-        if row.drive.is_none() && self.limits.storage.is_some_and(|limit| used > limit) {
+        drives::bring_along(self.edit, self.identity, row)?;
+        let used = row.owner.map_or(Ok(0), |owner| users::used(self.edit.db, owner))?;
+        if self.limits.storage.is_some_and(|limit| used > limit) {
             return Err(ApiError::storage_quota_exceeded());
         }
         Ok(())

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::super::Limits;
+use super::super::access::{Access, Caller};
 use super::super::blobs::Content;
 use super::super::error::Result;
 use super::super::ids;
@@ -176,6 +177,7 @@ impl Model {
 struct Drive {
     db: Connection,
     identity: Identity,
+    caller: Caller,
     limits: Limits,
     ids: Vec<String>,
 }
@@ -184,8 +186,9 @@ impl Drive {
     fn new() -> Self {
         let (db, identity) = store::in_memory();
         let limits = Limits { depth: DEPTH as u64, ..Limits::default() };
-        let ids = vec![identity.root.clone()];
-        let mut drive = Self { db, identity, limits, ids };
+        let ids = vec![identity.owner().root.clone()];
+        let caller = identity.own_caller();
+        let mut drive = Self { db, identity, caller, limits, ids };
         for request in 1..TOPS {
             let body = DriveBody::parse(br#"{"name": "shared"}"#).expect("parses");
             let id = drive.change(|rules| rules.create_drive(&request.to_string(), &body)).expect("is made");
@@ -198,8 +201,8 @@ impl Drive {
     fn change<T>(&self, job: impl FnOnce(&Rules<'_>) -> Result<T>) -> Result<T> {
         let transaction = self.db.unchecked_transaction()?;
         let edit = Edit { db: &transaction, now: clock::now() };
-        let (identity, limits) = (&self.identity, &self.limits);
-        let result = job(&Rules { edit: &edit, identity, limits, app: "test", all_drives: true })?;
+        let (identity, limits, caller) = (&self.identity, &self.limits, &self.caller);
+        let result = job(&Rules { edit: &edit, identity, limits, caller, all_drives: true })?;
         transaction.commit()?;
         Ok(result)
     }
@@ -238,7 +241,7 @@ impl Drive {
                 None
             }
             Step::Move { item, to } => {
-                let (add, from) = ([self.id(to).to_owned()], rows::get(rules.edit.db, "test", self.id(item))?.parent);
+                let (add, from) = ([self.id(to).to_owned()], rows::get(&rules.access(), self.id(item))?.parent);
                 let remove = [from.unwrap_or_else(|| "none".into())];
                 let moves = Moves { add: &add, remove: &remove };
                 rules.update(self.id(item), &metadata(json!({}))?, moves, None)?;
@@ -276,8 +279,9 @@ proptest! {
             prop_assert_eq!(result.is_ok(), allowed, "{:?}: {:?}", step, result);
             drive.ids.extend(result.ok().flatten());
             invariants::check(&drive.db);
+            let access = &Access::new(&drive.db, &drive.identity, &drive.caller);
             for item in TOPS..drive.ids.len() {
-                match (model.0.get(&item), rows::get(&drive.db, "test", drive.id(item))) {
+                match (model.0.get(&item), rows::get(access, drive.id(item))) {
                     (None, found) => prop_assert!(found.is_err(), "{item} is gone after {step:?}"),
                     (Some(entry), found) => {
                         let found = found.expect("is there");

@@ -2,14 +2,18 @@
 
 use super::super::error::{ApiError, Result};
 use super::super::media_type::Kind;
+use super::super::permission::Role;
 use super::super::store::contents;
-use super::super::store::rows::{self, ItemRow};
+use super::super::store::rows;
 use super::Rules;
 
 impl Rules<'_> {
     /// Sets whether a revision is kept for ever. What is kept can be deleted, but not be made ordinary again.
     pub(crate) fn keep_revision(&self, item: &str, revision: &str, keep: Option<bool>) -> Result<()> {
-        let row = self.find_anywhere(item)?;
+        let (row, role) = self.find_anywhere(item)?;
+        if role < Role::Writer {
+            return Err(ApiError::insufficient_file_permissions());
+        }
         match Kind::of(&row.mime_type) {
             Kind::File => {}
             Kind::Document => return Err(ApiError::fields_not_writable()),
@@ -30,7 +34,10 @@ impl Rules<'_> {
 
     /// Deletes a revision for good, but never the current one.
     pub(crate) fn delete_revision(&self, item: &str, revision: &str) -> Result<()> {
-        let row: ItemRow = self.find_anywhere(item)?;
+        let (row, role) = self.find_anywhere(item)?;
+        if role < Role::Writer {
+            return Err(ApiError::insufficient_file_permissions());
+        }
         match Kind::of(&row.mime_type) {
             Kind::File => {}
             Kind::Document => return Err(ApiError::revision_not_deletable()),

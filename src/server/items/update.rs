@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::error::{ApiError, Result};
 use super::super::media_type::{self, Kind};
 use super::super::metadata::{Metadata, Patch};
+use super::super::permission::Role;
 use super::super::store::contents::{self, About};
 use super::super::store::rows::{self, ItemRow};
 use super::super::store::trash;
@@ -20,7 +21,7 @@ impl Rules<'_> {
         moves: Moves<'_>,
         upload: Option<&Upload<'_>>,
     ) -> Result<()> {
-        let mut row = self.find(id)?;
+        let (mut row, role) = self.find(id)?;
         if metadata.parents.is_some() {
             return Err(ApiError::parents_not_writable());
         }
@@ -34,6 +35,12 @@ impl Rules<'_> {
             return Err(ApiError::never_writable());
         }
         let renamed = metadata.name != Patch::Keep;
+        if role < Role::Writer {
+            return Err(ApiError::insufficient_file_permissions());
+        }
+        if metadata.trashed.is_some() {
+            check_trashing(&row, role)?;
+        }
         let is_root = row.parent.is_none();
         if is_root && (renamed || metadata.trashed.is_some()) {
             return Err(ApiError::insufficient_file_permissions());
@@ -41,8 +48,10 @@ impl Rules<'_> {
         if (renamed || upload.is_some()) && is_locked(&row) && !unlocks(metadata) {
             return Err(ApiError::insufficient_file_permissions());
         }
-        let (was_trashed, was_in) = (row.trashed, row.drive);
-        self.move_item(&mut row, moves)?;
+        let before = row.clone();
+        let keepers = self.keepers(&before)?;
+        self.move_item(&mut row, role, moves)?;
+        row.modifier = Some(self.caller.user.no);
         if let Some(trashed) = metadata.trashed.filter(|trashed| *trashed != row.explicitly_trashed) {
             row.explicitly_trashed = trashed;
             row.trashed_time = trashed.then_some(self.edit.now);
@@ -53,8 +62,10 @@ impl Rules<'_> {
             row.mime_type = revised_mime_type(&row, metadata, upload)?;
         }
         rows::save(self.edit, &row)?;
-        self.emigrate(&row, was_in)?;
-        if row.trashed != was_trashed && Kind::of(&row.mime_type) == Kind::Folder {
+        if row.parent != before.parent {
+            self.emigrate(&row, &before, &keepers)?;
+        }
+        if row.trashed != before.trashed && Kind::of(&row.mime_type) == Kind::Folder {
             trash::spread(self.edit, row.no, row.trashed)?;
         }
         self.set_properties(row.no, metadata)?;
@@ -68,7 +79,7 @@ impl Rules<'_> {
                 modified: row.modified,
                 keep_forever: upload.keep_forever,
             };
-            self.set_content(row.no, upload.content, about)?;
+            self.set_content(row.no, row.owner, upload.content, about)?;
         }
         Ok(())
     }
@@ -104,7 +115,7 @@ impl Rules<'_> {
     }
 
     /// Puts an item where `moves` says, if that leaves it in exactly one folder.
-    fn move_item(&self, row: &mut ItemRow, moves: Moves<'_>) -> Result<()> {
+    fn move_item(&self, row: &mut ItemRow, role: Role, moves: Moves<'_>) -> Result<()> {
         if moves.add.is_empty() && moves.remove.is_empty() {
             return Ok(());
         }
@@ -113,7 +124,7 @@ impl Rules<'_> {
         };
         let mut removed = false;
         for id in moves.remove {
-            removed |= self.find(id)?.no == current;
+            removed |= self.find_or_root(id)?.no == current;
         }
         let mut target: Option<ItemRow> = None;
         for id in moves.add {
@@ -139,6 +150,7 @@ impl Rules<'_> {
         if target.no == current {
             return Ok(());
         }
+        check_moving(row, role, &target)?;
         if rows::is_within(self.edit.db, target.no, row.no)? {
             return Err(ApiError::bad_request("A folder cannot be moved into itself or into a folder within it."));
         }
@@ -150,9 +162,41 @@ impl Rules<'_> {
             Kind::Shortcut | Kind::Document | Kind::File => 0,
         };
         self.check_room(&target, levels)?;
+        if target.drive != row.drive {
+            row.owner = self.owner_in(&target);
+            self.check_ownership(row.owner, Kind::of(&row.mime_type))?;
+        }
         (row.parent, row.drive) = (Some(target.no), target.drive);
         Ok(())
     }
+
+    /// An item that others are taken out of.
+    fn find_or_root(&self, id: &str) -> Result<ItemRow> {
+        let is_root = id == "root" || id == self.caller.user.root;
+        if is_root { rows::find_any(self.edit.db, &self.caller.user.root) } else { Ok(self.find(id)?.0) }
+    }
+}
+
+/// Whether a role includes putting an item into the trash, and taking it out.
+fn check_trashing(row: &ItemRow, role: Role) -> Result<()> {
+    let needed = if row.drive.is_some() { Role::FileOrganizer } else { Role::Owner };
+    if row.app_data.is_some() {
+        return Err(ApiError::not_for_app_data());
+    }
+    if role < needed { Err(ApiError::insufficient_file_permissions()) } else { Ok(()) }
+}
+
+/// Whether a role includes moving an item there.
+fn check_moving(row: &ItemRow, role: Role, target: &ItemRow) -> Result<()> {
+    if row.app_data != target.app_data {
+        return Err(ApiError::not_for_app_data());
+    }
+    let needed = match row.drive {
+        None => Role::Owner,
+        Some(_) if target.drive == row.drive => Role::FileOrganizer,
+        Some(_) => Role::Organizer,
+    };
+    if role < needed { Err(ApiError::insufficient_file_permissions()) } else { Ok(()) }
 }
 
 /// An item shall have one parent more.

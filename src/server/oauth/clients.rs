@@ -117,6 +117,11 @@ impl Clients {
         Ok(Self(clients))
     }
 
+    /// The address of the service account among them.
+    pub(crate) fn service_account(&self) -> Option<&str> {
+        self.0.iter().find(|client| client.kind == Kind::Service).map(|client| &*client.id)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -145,7 +150,7 @@ fn service(path: &Path, url: &str) -> io::Result<Client> {
         "private_key_id": key_id,
         "private_key": pem,
         "client_email": email,
-        "client_id": of("client_id").unwrap_or_else(ids::permission),
+        "client_id": of("client_id").unwrap_or_else(ids::account),
         "auth_uri": format!("{url}/o/oauth2/auth"),
         "token_uri": format!("{url}/token"),
     });

@@ -86,7 +86,7 @@ pub(super) fn poll(edit: &Edit<'_>, client: &str, code: &str) -> Result<Poll> {
     let (device, now) = (hash(code), edit.now.millis());
     let sql = "SELECT * FROM oauth_devices WHERE device = ? AND client = ? AND expires > ?";
     let row = edit.db.query_row(sql, (&device, client, now), |row| {
-        let granted = Granted { client: row.get("client")?, scopes: scopes(row, "scopes")? };
+        let granted = Granted::by_owner(row.get("client")?, scopes(row, "scopes")?);
         let polled: Option<i64> = row.get("polled")?;
         Ok((row.get::<_, String>("decision")?, polled, row.get::<_, i64>("interval")?, granted))
     });
@@ -140,7 +140,7 @@ mod tests {
         assert!(decide(&edit, &device, Some(&scope())).expect("no failure"));
         assert!(!decide(&edit, &device, None).expect("no failure"), "decided twice");
         assert_eq!(poll(&edit, "another", &codes.device).expect("no failure"), Poll::Unknown);
-        let granted = Granted { client: "tv".into(), scopes: scope() };
+        let granted = Granted::by_owner("tv".into(), scope());
         assert_eq!(poll(&edit, "tv", &codes.device).expect("no failure"), Poll::Allowed(granted));
         assert_eq!(poll(&edit, "tv", &codes.device).expect("no failure"), Poll::Unknown);
     }

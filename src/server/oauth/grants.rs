@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::super::error::Result;
 use super::super::ids;
 use super::super::store::Edit;
+use super::super::store::users::OWNER;
 use super::scopes::Scopes;
 use crate::clock::Timestamp;
 
@@ -59,7 +60,16 @@ pub(super) struct Code {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Granted {
     pub client: String,
+    /// The user for whom the client acts.
+    pub user: i64,
     pub scopes: Scopes,
+}
+
+impl Granted {
+    /// What the person of the drive granted.
+    pub(super) fn by_owner(client: String, scopes: Scopes) -> Self {
+        Self { client, user: OWNER, scopes }
+    }
 }
 
 /// The scopes in a column. Only known ones are ever written.
@@ -68,7 +78,7 @@ pub(super) fn scopes(row: &Row<'_>, column: &str) -> rusqlite::Result<Scopes> {
 }
 
 fn granted(row: &Row<'_>) -> rusqlite::Result<Granted> {
-    Ok(Granted { client: row.get("client")?, scopes: scopes(row, "scopes")? })
+    Ok(Granted { client: row.get("client")?, user: row.get("user")?, scopes: scopes(row, "scopes")? })
 }
 
 /// Drops what has expired, and the oldest of what is too much.
@@ -158,8 +168,8 @@ pub(super) fn issue_access(edit: &Edit<'_>, granted: &Granted, life: Duration) -
     drop_oldest(edit, "oauth_access", &granted.client, MAX_ROWS)?;
     let token = format!("ya29.a0{}", ids::secret());
     edit.db.execute(
-        "INSERT INTO oauth_access (token, client, scopes, expires) VALUES (?, ?, ?, ?)",
-        (hash(&token), &granted.client, granted.scopes.to_string(), after(edit.now, life)),
+        "INSERT INTO oauth_access (token, client, user, scopes, expires) VALUES (?, ?, ?, ?, ?)",
+        (hash(&token), &granted.client, granted.user, granted.scopes.to_string(), after(edit.now, life)),
     )?;
     Ok(token)
 }
@@ -188,14 +198,15 @@ fn unused_since(edit: &Edit<'_>) -> i64 {
 
 /// What a refresh token is good for.
 pub(super) fn use_refresh(edit: &Edit<'_>, token: &str) -> Result<Option<Granted>> {
-    let sql = "UPDATE oauth_refresh SET used = ? WHERE token = ? AND used > ? RETURNING *";
+    let sql = "UPDATE oauth_refresh SET used = ? WHERE token = ? AND used > ? RETURNING client, scopes";
     let row = (edit.now.millis(), hash(token), unused_since(edit));
+    let granted = |row: &Row<'_>| Ok(Granted::by_owner(row.get("client")?, scopes(row, "scopes")?));
     Ok(edit.db.prepare_cached(sql)?.query_row(row, granted).optional()?)
 }
 
 /// What an access token is good for.
 pub(super) fn access(db: &Connection, now: Timestamp, token: &str) -> Result<Option<Granted>> {
-    let sql = "SELECT client, scopes FROM oauth_access WHERE token = ? AND expires > ?";
+    let sql = "SELECT client, user, scopes FROM oauth_access WHERE token = ? AND expires > ?";
     Ok(db.prepare_cached(sql)?.query_row((hash(token), now.millis()), granted).optional()?)
 }
 
@@ -223,11 +234,11 @@ mod tests {
 
     fn some_grant() -> Granted {
         let scopes = Scopes::parse("https://www.googleapis.com/auth/drive").expect("known");
-        Granted { client: "app".into(), scopes }
+        Granted::by_owner("app".into(), scopes)
     }
 
     fn some_code() -> Code {
-        let Granted { client, scopes } = some_grant();
+        let Granted { client, scopes, .. } = some_grant();
         Code { client, scopes, redirect_uri: "http://127.0.0.1/".into(), challenge: None }
     }
 
@@ -268,7 +279,7 @@ mod tests {
     fn no_table_grows_beyond_its_bound_and_what_expired_goes() {
         let (db, _) = in_memory();
         let mut edit = Edit { db: &db, now: Timestamp::from_millis(1) };
-        let Granted { client, scopes } = some_grant();
+        let Granted { client, scopes, .. } = some_grant();
         let request = Request { client, scopes, then: Then::Device(vec![1]) };
         let count = |table: &str| {
             let sql = format!("SELECT count(*) FROM {table}");

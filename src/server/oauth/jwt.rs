@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::base64;
+use super::super::store::Identity;
 use super::clients::{Clients, Kind};
 use super::error::TokenError;
 use super::grants::Granted;
@@ -16,12 +17,13 @@ const GOOGLE: &str = "https://oauth2.googleapis.com/token";
 /// Clocks differ.
 const SKEW: i64 = 300;
 
-/// What an assertion grants at a server whose token endpoint is `audience`, whose person is `owner`.
+/// What an assertion grants at a server whose token endpoint is `audience`. A service account acts for itself, or, if it says
+/// so, for the person of the drive: that it may is never in question, since it is that person who has its key.
 pub(super) fn granted(
     clients: &Clients,
     assertion: &str,
     audience: &str,
-    owner: &str,
+    identity: &Identity,
     now: Timestamp,
 ) -> Result<Granted, TokenError> {
     let malformed = || TokenError::invalid_grant("Invalid JWT: it cannot be read.");
@@ -53,11 +55,11 @@ pub(super) fn granted(
                            Check your iat and exp values in the JWT claim.";
         return Err(TokenError::invalid_grant(description));
     }
-    // It acts for the person of the drive anyway, and can for nobody else.
-    if claims.get("sub").is_some_and(|subject| subject != owner && *subject != issuer.id.as_str()) {
-        return Err(TokenError::unauthorized_client());
-    }
+    let subject = claims.get("sub").map_or(Some(&*issuer.id), Value::as_str);
+    let is_possible = subject == Some(&*issuer.id) || subject == Some(&*identity.owner().email);
+    let user = identity.users.iter().find(|user| is_possible && subject == Some(&*user.email));
+    let user = user.ok_or_else(TokenError::unauthorized_client)?;
     let scopes = claims["scope"].as_str().and_then(Scopes::parse).filter(|scopes| !scopes.is_empty());
     let scopes = scopes.ok_or_else(TokenError::invalid_scope)?;
-    Ok(Granted { client: issuer.id, scopes })
+    Ok(Granted { client: issuer.id, user: user.no, scopes })
 }

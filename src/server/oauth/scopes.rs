@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::Method;
 
+use super::super::access::Files;
+
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
 /// Short names, and what a person reads of them.
@@ -123,6 +125,21 @@ impl Scopes {
     /// Whether all of them are among `others`.
     pub(crate) fn are_within(&self, others: &[&str]) -> bool {
         self.0.iter().all(|scope| others.contains(scope))
+    }
+
+    /// Which files they reach. (There are no photos here, no meetings and no scripts.)
+    pub(crate) fn files(&self) -> Files {
+        let reached = self.0.iter().map(|scope| match *scope {
+            "drive" | "drive.readonly" | "drive.metadata" | "drive.metadata.readonly" => Files::All,
+            "drive.file" => Files::OfApp,
+            _ => Files::None,
+        });
+        reached.max().unwrap_or(Files::None)
+    }
+
+    /// Whether they reach the hidden folder of the application.
+    pub(crate) fn reach_app_data(&self) -> bool {
+        self.0.contains(&"drive.appdata")
     }
 
     /// Short names.

@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS oauth_devices (
 CREATE TABLE IF NOT EXISTS oauth_access (
     token        BLOB PRIMARY KEY,
     client       TEXT NOT NULL,
+    user         INTEGER NOT NULL,  -- for whom the client acts
     scopes       TEXT NOT NULL,
     expires      INTEGER NOT NULL
 ) STRICT;

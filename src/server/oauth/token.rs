@@ -11,7 +11,6 @@ use serde_json::json;
 use super::super::call::header_text;
 use super::super::drive::Drive;
 use super::super::params::Params;
-use super::super::render::EMAIL;
 use super::clients::Client;
 use super::devices::{self, Poll};
 use super::error::{TokenError, answer};
@@ -44,7 +43,7 @@ pub(super) async fn issue(
         ASSERTION => {
             let assertion = form.filled("assertion").ok_or_else(|| TokenError::missing("assertion"))?;
             let audience = format!("{}/token", drive.oauth.url);
-            let granted = jwt::granted(&drive.oauth.clients, assertion, &audience, EMAIL, clock::now())?;
+            let granted = jwt::granted(&drive.oauth.clients, assertion, &audience, drive.store.identity(), clock::now())?;
             // No refresh token: it signs again.
             access_for(&drive, granted, false).await
         }
@@ -110,7 +109,7 @@ async fn exchange(drive: &Drive, client: Client, form: &Params) -> Result<Issued
         (Some(_), None) => return Err(TokenError::invalid_grant("Missing code verifier.")),
         (_, Some(_)) => return Err(TokenError::invalid_grant("Invalid code verifier.")),
     }
-    access_for(drive, Granted { client: client.id, scopes: code.scopes }, true).await
+    access_for(drive, Granted::by_owner(client.id, code.scopes), true).await
 }
 
 async fn refresh(drive: &Drive, client: Client, form: &Params) -> Result<Issued, TokenError> {
@@ -118,13 +117,13 @@ async fn refresh(drive: &Drive, client: Client, form: &Params) -> Result<Issued,
     let granted = drive.store.write(move |edit| grants::use_refresh(edit, &token)).await?;
     let granted = granted.filter(|granted| granted.client == client.id).ok_or_else(TokenError::expired_or_revoked)?;
     let scopes = match form.filled("scope") {
-        None => granted.scopes,
+        None => granted.scopes.clone(),
         Some(text) => {
             let wanted = super::scopes::Scopes::parse(text).filter(|wanted| wanted.are_within(granted.scopes.names()));
             wanted.ok_or_else(TokenError::invalid_scope)?
         }
     };
-    access_for(drive, Granted { client: client.id, scopes }, false).await
+    access_for(drive, Granted { scopes, ..granted }, false).await
 }
 
 async fn device(drive: &Drive, client: Client, form: &Params) -> Result<Issued, TokenError> {

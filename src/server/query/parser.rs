@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 
 use super::lexer::{Token, tokens};
+use super::super::permission::{Holder, Role};
 use super::{Comparison, Expr, PropertyScope, QueryError, Term, TimeField, Visibility};
 
 /// Nesting of parentheses and negations; bounds the recursion here and the depth of the database's expression.
@@ -119,7 +120,8 @@ impl<'t, 's> Parser<'t, 's> {
         let term = match self.next()? {
             Token::Word("parents") => Term::InParents(value),
             Token::Word("owners") => Term::InOwners(value),
-            Token::Word("writers" | "readers") => Term::InUsers(value),
+            Token::Word("writers") => Term::InUsers(value, Role::Writer),
+            Token::Word("readers") => Term::InUsers(value, Role::Reader),
             Token::Word("labels") => Term::InLabels(value),
             _ => return Err(QueryError::Syntax),
         };
@@ -220,7 +222,10 @@ impl<'t, 's> Parser<'t, 's> {
         let negated = self.negated()?;
         let visibility = match self.value()?.as_str() {
             "limited" => Visibility::Limited,
-            "anyoneCanFind" | "anyoneWithLink" | "domainCanFind" | "domainWithLink" => Visibility::Wider,
+            "anyoneCanFind" => Visibility::Shared(Holder::Anyone, true),
+            "anyoneWithLink" => Visibility::Shared(Holder::Anyone, false),
+            "domainCanFind" => Visibility::Shared(Holder::Domain, true),
+            "domainWithLink" => Visibility::Shared(Holder::Domain, false),
             _ => return Err(QueryError::Syntax),
         };
         Ok(term(Term::Visibility(visibility), negated))

@@ -5,19 +5,17 @@
 
 use rusqlite::types::Value;
 
+use super::super::access::Caller;
+use super::super::error::{ApiError, Result};
+use super::super::permission::Role;
 use super::words::fold;
 use super::{Comparison, Expr, PropertyScope, Term, TimeField, Visibility};
 
-/// Who asks, where the meaning of a query depends on it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asker<'a> {
-    /// The application, which sees only its own private properties.
-    pub app: &'a str,
-    /// The mail address of the one user.
-    pub email: &'a str,
-    /// What `root` stands for.
-    pub root: &'a str,
-}
+/// An item and the folders above it.
+const ABOVE: &str = "WITH RECURSIVE above (no, parent, owner) AS (
+                         SELECT items.no, items.parent, items.owner
+                         UNION ALL SELECT folder.no, folder.parent, folder.owner
+                                   FROM items AS folder JOIN above ON folder.no = above.parent)";
 
 /// An SQL expression with its parameters, in the order of its question marks.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,11 +26,11 @@ pub(crate) struct Condition {
     pub is_narrow: bool,
 }
 
-/// The condition that `expr` puts on a row of `items`.
-pub(crate) fn condition(expr: &Expr, asker: Asker<'_>) -> Condition {
+/// The condition that `expr` puts on a row of `items`, if `asker` asks. Fails if it asks for what its token does not reach.
+pub(crate) fn condition(expr: &Expr, asker: &Caller) -> Result<Condition> {
     let mut condition = Condition { sql: String::new(), params: Vec::new(), is_narrow: is_narrow(expr) };
-    condition.expr(expr, asker);
-    condition
+    condition.expr(expr, asker)?;
+    Ok(condition)
 }
 
 fn is_narrow(expr: &Expr) -> bool {
@@ -48,24 +46,44 @@ fn is_narrow(expr: &Expr) -> bool {
 }
 
 impl Condition {
-    fn expr(&mut self, expr: &Expr, asker: Asker<'_>) {
+    fn expr(&mut self, expr: &Expr, asker: &Caller) -> Result<()> {
         match expr {
             Expr::And(left, right) => self.joined(left, " AND ", right, asker),
             Expr::Or(left, right) => self.joined(left, " OR ", right, asker),
             Expr::Not(inner) => {
                 self.sql.push_str("NOT coalesce(");
-                self.expr(inner, asker);
+                self.expr(inner, asker)?;
                 self.sql.push_str(", 0)");
+                Ok(())
             }
             Expr::Term(term) => self.term(term, asker),
         }
     }
 
-    fn joined(&mut self, left: &Expr, operator: &str, right: &Expr, asker: Asker<'_>) {
+    fn joined(&mut self, left: &Expr, operator: &str, right: &Expr, asker: &Caller) -> Result<()> {
         self.sql.push('(');
-        self.expr(left, asker);
+        self.expr(left, asker)?;
         self.sql.push_str(operator);
-        self.expr(right, asker);
+        self.expr(right, asker)?;
+        self.sql.push(')');
+        Ok(())
+    }
+
+    /// The condition that the item or a folder above it has a permission that meets another condition.
+    fn shared(&mut self, permission: &str, params: impl IntoIterator<Item = Value>) {
+        let sql = format!(
+            "EXISTS ({ABOVE} SELECT 1 FROM above JOIN permissions ON permissions.item = above.no WHERE {permission})"
+        );
+        self.push(&sql, params);
+    }
+
+    /// The condition that somebody has a role on the item, or a higher one.
+    fn users(&mut self, address: &str, role: Role) {
+        let at_least = format!("address = ? COLLATE NOCASE AND role IN ({})", names_from(role));
+        let address = Value::Text(address.to_owned());
+        let owner = "above.owner = (SELECT no FROM users WHERE email = ? COLLATE NOCASE)";
+        self.push(&format!("(EXISTS ({ABOVE} SELECT 1 FROM above WHERE {owner}) OR "), [address.clone()]);
+        self.shared(&at_least, [address]);
         self.sql.push(')');
     }
 
@@ -78,7 +96,7 @@ impl Condition {
         self.sql.push_str(if value { "1" } else { "0" });
     }
 
-    fn term(&mut self, term: &Term, asker: Asker<'_>) {
+    fn term(&mut self, term: &Term, asker: &Caller) -> Result<()> {
         let text = |text: &str| Value::Text(text.to_owned());
         match term {
             Term::Name(name) => self.push("items.folded = ?", [Value::Text(fold(name))]),
@@ -107,50 +125,80 @@ impl Condition {
             // Written out rather than bound, so that the index of trashed items can be used.
             Term::Trashed(trashed) => self.push(&format!("items.trashed = {}", i32::from(*trashed)), []),
             Term::Starred(starred) => self.push(&format!("items.starred = {}", i32::from(*starred)), []),
-            // Everything here belongs to the one user.
-            Term::SharedWithMe(shared) => self.constant(!shared),
+            Term::SharedWithMe(shared) => {
+                let me = asker.user.no;
+                let sql = format!(
+                    "(items.drive IS NULL AND items.owner <> {me}
+                      AND items.no IN (SELECT item FROM permissions WHERE user = {me})) = {}",
+                    i32::from(*shared)
+                );
+                self.push(&sql, []);
+            }
             // What is in a shared drive has no owner.
             Term::InOwners(address) => {
-                self.constant(address == "me" || address.eq_ignore_ascii_case(asker.email));
-                self.sql.push_str(" AND items.drive IS NULL");
+                let sql = "items.owner = (SELECT no FROM users WHERE email = ? COLLATE NOCASE)";
+                self.push(sql, [text(somebody(address, asker))]);
             }
-            Term::InUsers(address) => self.constant(address == "me" || address.eq_ignore_ascii_case(asker.email)),
-            Term::Visibility(visibility) => self.constant(*visibility == Visibility::Limited),
+            Term::InUsers(address, role) => self.users(somebody(address, asker), *role),
+            Term::Visibility(Visibility::Limited) => {
+                self.sql.push_str("NOT ");
+                self.shared("kind IN ('domain', 'anyone')", []);
+            }
+            Term::Visibility(Visibility::Shared(holder, is_found)) => {
+                self.shared("kind = ? AND found = ?", [text(holder.name()), Value::Integer(i64::from(*is_found))]);
+            }
             // Nothing bears a label, and only drives can be hidden.
             Term::InLabels(_) | Term::Hidden(_) => self.constant(false),
             Term::InParents(id) => {
-                let id = if id == "root" { asker.root } else { id };
+                let id = asker.resolve(id).map_err(|_| ApiError::spaces_not_granted())?;
                 self.push("items.parent = (SELECT folder.no FROM items AS folder WHERE folder.id = ?)", [text(id)]);
             }
             Term::Property { scope, key, value } => {
                 let app = match scope {
                     PropertyScope::Public => "",
-                    PropertyScope::Private => asker.app,
+                    PropertyScope::Private => &*asker.app,
                 };
                 let sql = "items.no IN (SELECT item FROM properties WHERE key = ? AND value = ? AND app = ?)";
                 self.push(sql, [text(key), text(value), text(app)]);
             }
             Term::ShortcutTarget(id) => self.push("items.shortcut_target = ?", [text(id)]),
         }
+        Ok(())
+    }
+}
+
+fn somebody<'a>(address: &'a str, asker: &'a Caller) -> &'a str {
+    if address == "me" { &asker.user.email } else { address }
+}
+
+/// The names of a role and of those above it, as a list of SQL.
+fn names_from(role: Role) -> &'static str {
+    match role {
+        Role::Reader => "'reader', 'commenter', 'writer', 'fileOrganizer', 'organizer'",
+        Role::Commenter => "'commenter', 'writer', 'fileOrganizer', 'organizer'",
+        Role::Writer => "'writer', 'fileOrganizer', 'organizer'",
+        Role::FileOrganizer => "'fileOrganizer', 'organizer'",
+        Role::Organizer | Role::Owner => "'organizer'",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::store::in_memory;
     use super::super::parse;
     use super::*;
 
     #[test]
     fn a_query_becomes_a_condition_with_bound_values() {
-        let asker = Asker { app: "app", email: "me@here", root: "ROOT" };
+        let asker = in_memory().1.own_caller();
         let expr = parse("'root' in parents and not (name = 'It\\'s' or starred = true)").expect("parses");
-        let condition = condition(&expr, asker);
+        let condition = condition(&expr, &asker).expect("may be asked");
         assert!(condition.is_narrow);
         assert_eq!(
             condition.sql,
             "(items.parent = (SELECT folder.no FROM items AS folder WHERE folder.id = ?) AND NOT \
              coalesce((items.folded = ? OR items.starred = 1), 0))"
         );
-        assert_eq!(condition.params, [Value::Text("ROOT".into()), Value::Text("it's".into())]);
+        assert_eq!(condition.params, [Value::Text(asker.user.root.clone()), Value::Text("it's".into())]);
     }
 }

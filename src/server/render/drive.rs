@@ -5,13 +5,14 @@ use serde_json::{Map, Value, json};
 use super::super::fields::Mask;
 use super::super::item::SharedDrive;
 use super::super::metadata::drive::RESTRICTIONS;
+use super::super::permission::Role;
 use super::{Object, select};
 
 /// What a drive looks like until somebody chooses another colour.
 const COLOR: &str = "#0f9d58";
 
-/// A shared drive, as its organizer sees it.
-pub(crate) fn drive(drive: &SharedDrive, mask: &Mask) -> Value {
+/// A shared drive, as a member with `role` sees it.
+pub(crate) fn drive(drive: &SharedDrive, role: Role, mask: &Mask) -> Value {
     let mut object = Object::new(mask);
     object.put("kind", || "drive#drive");
     object.put("id", || drive.id.as_str());
@@ -19,7 +20,7 @@ pub(crate) fn drive(drive: &SharedDrive, mask: &Mask) -> Value {
     object.put("colorRgb", || drive.details.get("colorRgb").cloned().unwrap_or_else(|| COLOR.into()));
     object.put("createdTime", || drive.created.to_rfc3339());
     object.put("hidden", || drive.hidden);
-    object.nest("capabilities", |mask| select(mask, capabilities()));
+    object.nest("capabilities", |mask| select(mask, capabilities(role)));
     object.nest("restrictions", |mask| {
         let kept = drive.details.get("restrictions");
         let state = |name: &str| kept.and_then(|kept| kept.get(name)).cloned().unwrap_or(Value::Bool(false));
@@ -29,28 +30,31 @@ pub(crate) fn drive(drive: &SharedDrive, mask: &Mask) -> Value {
     object.finish()
 }
 
-/// What the one user may do with any drive: everything but what there is nothing for here.
-fn capabilities() -> Value {
+/// What a member may do with a drive, and what there is nothing for here.
+fn capabilities(role: Role) -> Value {
+    let organizes = role >= Role::Organizer;
+    let tidies = role >= Role::FileOrganizer;
+    let edits = role >= Role::Writer;
     json!({
-        "canAddChildren": true,
-        "canChangeCopyRequiresWriterPermissionRestriction": true,
-        "canChangeDomainUsersOnlyRestriction": true,
+        "canAddChildren": edits,
+        "canChangeCopyRequiresWriterPermissionRestriction": organizes,
+        "canChangeDomainUsersOnlyRestriction": organizes,
         "canChangeDriveBackground": false,
-        "canChangeDriveMembersOnlyRestriction": true,
-        "canChangeSharingFoldersRequiresOrganizerPermissionRestriction": true,
-        "canComment": true,
+        "canChangeDriveMembersOnlyRestriction": organizes,
+        "canChangeSharingFoldersRequiresOrganizerPermissionRestriction": organizes,
+        "canComment": role >= Role::Commenter,
         "canCopy": true,
-        "canDeleteChildren": true,
-        "canDeleteDrive": true,
+        "canDeleteChildren": organizes,
+        "canDeleteDrive": organizes,
         "canDownload": true,
-        "canEdit": true,
+        "canEdit": edits,
         "canListChildren": true,
-        "canManageMembers": false,
-        "canReadRevisions": true,
-        "canRename": true,
-        "canRenameDrive": true,
-        "canResetDriveRestrictions": true,
-        "canShare": false,
-        "canTrashChildren": true,
+        "canManageMembers": organizes,
+        "canReadRevisions": edits,
+        "canRename": edits,
+        "canRenameDrive": organizes,
+        "canResetDriveRestrictions": organizes,
+        "canShare": tidies,
+        "canTrashChildren": tidies,
     })
 }

@@ -1,4 +1,4 @@
-//! The logs of changes: the user's, and one of each shared drive.
+//! The logs of changes: one of each user, and one of each shared drive.
 //!
 //! What is in a log is not written down: it is the items and drives themselves in the order of their versions, and what was
 //! removed. INVARIANT: nothing is removed from a log that it is in, and nothing twice from one log.
@@ -7,18 +7,19 @@ use rusqlite::{Connection, ToSql, params};
 
 use crate::clock::Timestamp;
 
+use super::super::access::{Access, Roles};
+use super::super::corpora::Spaces;
 use super::super::error::Result;
 use super::super::item::{Item, SharedDrive};
-use super::Edit;
-use super::drives;
-use super::rows::{self, ITEM, ITEM_FROM, item};
+use super::rows::{self, ITEM, ITEM_FROM, ItemRow, item};
+use super::{Edit, Identity, drives};
 
 /// Which log.
 #[derive(Debug, Clone)]
 pub(crate) enum Log {
-    /// The user's, of My Drive alone.
+    /// The caller's, of My Drive and what was shared from others'.
     MyDrive,
-    /// The user's, shared drives included.
+    /// The caller's, shared drives included.
     Everything,
     /// That of this shared drive.
     Drive(Box<SharedDrive>),
@@ -65,33 +66,38 @@ pub(crate) fn first_since(db: &Connection, from: i64, time: Timestamp) -> Result
     Ok(db.prepare_cached(sql)?.query_row([from, time.millis()], |row| row.get(0))?)
 }
 
+/// What is read of a log, by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub access: &'a Access<'a>,
+    pub log: &'a Log,
+    pub spaces: Spaces,
+    pub removals: Removals,
+}
+
 /// At most `limit` changes of a log from number `from` on, oldest first, each item once.
-pub(crate) fn page(
-    db: &Connection,
-    app: &str,
-    log: &Log,
-    from: i64,
-    limit: usize,
-    removals: Removals,
-) -> Result<Vec<Change>> {
-    let mut changes = present(db, app, log, from, limit)?;
-    let drives = match log {
-        Log::MyDrive => Vec::new(),
-        Log::Everything => drives::changed(db, from)?,
-        Log::Drive(drive) => drives::changed(db, from)?.into_iter().filter(|changed| changed.no == drive.no).collect(),
-    };
-    changes.extend(drives.into_iter().map(|drive| Change::Drive(Box::new(drive))));
+pub(crate) fn page(reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<Change>> {
+    let Reading { access, log, removals, .. } = reading;
+    let mut changes = present(reading, from, limit)?;
+    for drive in drives::changed(access.db, from)? {
+        let is_told = match log {
+            Log::MyDrive => false,
+            Log::Everything => access.drive_role(drive.no)?.is_some(),
+            Log::Drive(read) => read.no == drive.no,
+        };
+        if is_told {
+            changes.push(Change::Drive(Box::new(drive)));
+        }
+    }
     if removals.told {
-        changes.extend(removed(db, log, from, limit)?);
+        changes.extend(removed(access, log, from, limit)?);
     }
     changes.sort_by_key(Change::version);
     changes.truncate(limit);
     if removals.with_files {
         for change in &mut changes {
-            if let Change::Removed { id, file, .. } = change
-                && rows::exists(db, id)?
-            {
-                *file = Some(Box::new(rows::get(db, app, id)?));
+            if let Change::Removed { id, file, .. } = change {
+                *file = rows::seen(access, id)?.map(Box::new);
             }
         }
     }
@@ -99,76 +105,148 @@ pub(crate) fn page(
 }
 
 /// The statement that reads the items of a log.
-fn statement(log: &Log) -> String {
+fn statement(log: &Log, spaces: Spaces) -> String {
     let place = match log {
         Log::MyDrive => "items.drive IS NULL",
         // A new drive is told of once, as a drive and not by its top folder.
         Log::Everything => "(items.drive IS NULL OR items.parent IS NOT NULL)",
-        Log::Drive(_) => "items.drive = ?4",
+        Log::Drive(_) => "items.drive = ?3",
     };
-    format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.version >= ?2 AND {place} ORDER BY items.version LIMIT ?3")
+    let spaces = spaces.condition();
+    format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.version >= ?2 AND {place} AND {spaces} ORDER BY items.version")
 }
 
-fn present(db: &Connection, app: &str, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut params: Vec<&dyn ToSql> = vec![&app, &from, &limit];
+fn present(reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<Change>> {
+    let Reading { access, log, spaces, .. } = reading;
+    let mut params: Vec<&dyn ToSql> = vec![&access.caller.app, &from];
     if let Log::Drive(drive) = log {
         params.push(&drive.no);
     }
-    let sql = statement(log);
-    let mut statement = db.prepare_cached(&sql)?;
-    let present = statement.query_map(&*params, |row| Ok(Change::Present(Box::new(item(row)?))))?;
-    Ok(present.collect::<rusqlite::Result<_>>()?)
+    let mut statement = access.db.prepare_cached(&statement(log, spaces))?;
+    let mut rows = statement.query(&*params)?;
+    let mut present = Vec::new();
+    while present.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let item = item(row)?;
+        if access.has(item.place())? {
+            present.push(Change::Present(Box::new(item)));
+        }
+    }
+    Ok(present)
 }
 
-fn removed(db: &Connection, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut params: Vec<&dyn ToSql> = vec![&from, &limit];
+fn removed(access: &Access<'_>, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
+    let user = access.caller.user.no;
+    let mut params: Vec<&dyn ToSql> = vec![&from];
     let place = match log {
-        Log::MyDrive => "drive IS NULL AND is_drive = 0",
+        Log::MyDrive => {
+            params.push(&user);
+            "user = ?2 AND is_drive = 0"
+        }
         // Who sees all drives sees only the last that happened to an item, wherever.
         Log::Everything => {
-            "NOT EXISTS (SELECT 1 FROM items WHERE items.id = removed.id)
-             AND NOT EXISTS (SELECT 1 FROM removed AS later
-                             WHERE later.id = removed.id AND later.version > removed.version)"
+            params.push(&user);
+            "(user = ?2 OR drive IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM removed AS later WHERE later.id = removed.id
+                             AND later.version > removed.version AND (later.user = ?2 OR later.drive IS NOT NULL))"
         }
         Log::Drive(drive) => {
             params.push(&drive.id);
-            "drive = ?3"
+            "drive = ?2"
         }
     };
-    let sql = format!(
-        "SELECT version, id, time, is_drive FROM removed WHERE version >= ?1 AND {place} ORDER BY version LIMIT ?2"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
-    let gone = statement.query_map(&*params, |row| {
+    let sql =
+        format!("SELECT version, id, time, is_drive, drive FROM removed WHERE version >= ?1 AND {place} ORDER BY version");
+    let mut statement = access.db.prepare_cached(&sql)?;
+    let mut rows = statement.query(&*params)?;
+    let mut removed = Vec::new();
+    while removed.len() < limit
+        && let Some(row) = rows.next()?
+    {
         let (version, id, time) = (row.get(0)?, row.get(1)?, Timestamp::from_millis(row.get(2)?));
-        Ok(if row.get(3)? {
-            Change::DriveRemoved { version, id, time }
-        } else {
-            Change::Removed { version, id, time, file: None }
-        })
-    })?;
-    Ok(gone.collect::<rusqlite::Result<_>>()?)
+        if row.get(3)? {
+            removed.push(Change::DriveRemoved { version, id, time });
+            continue;
+        }
+        let is_told = match (log, row.get::<_, Option<String>>(4)?) {
+            // It is only somewhere else.
+            (Log::Everything, _) if rows::seen(access, &id)?.is_some() => false,
+            (Log::Everything, Some(drive)) => rows::seen(access, &drive)?.is_some(),
+            _ => true,
+        };
+        if is_told {
+            removed.push(Change::Removed { version, id, time, file: None });
+        }
+    }
+    Ok(removed)
 }
 
-/// An item is gone from the log of a shared drive, or (`None`) of the user.
-pub(crate) fn leave(edit: &Edit<'_>, id: &str, drive: Option<&str>) -> Result<()> {
-    let sql = "INSERT INTO removed (version, id, time, drive) VALUES (?, ?, ?, ?)";
-    edit.db.prepare_cached(sql)?.execute(params![edit.next_change()?, id, edit.now.millis(), drive])?;
+/// The log that an item is in: that of each user who has it, or that of a shared drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    User(i64),
+    /// By its id.
+    Drive(String),
+}
+
+/// The logs that an item is in.
+pub(crate) fn keepers(db: &Connection, identity: &Identity, row: &ItemRow) -> Result<Vec<Keeper>> {
+    if let Some(drive) = row.drive {
+        return Ok(vec![Keeper::Drive(rows::id(db, drive)?)]);
+    }
+    let mut keepers = Vec::new();
+    for user in identity.users.iter() {
+        let has = row.owner == Some(user.no)
+            || Roles::new(db, user.no).standing(row.no, row.parent, row.owner)?.named.is_some();
+        if has {
+            keepers.push(Keeper::User(user.no));
+        }
+    }
+    Ok(keepers)
+}
+
+/// An item that was in some logs is now in others.
+pub(crate) fn change_keepers(edit: &Edit<'_>, id: &str, before: &[Keeper], after: &[Keeper]) -> Result<()> {
+    for keeper in before.iter().filter(|keeper| !after.contains(keeper)) {
+        leave(edit, id, keeper)?;
+    }
+    for keeper in after {
+        let (user, drive) = keeper.columns();
+        let sql = "DELETE FROM removed WHERE id = ? AND user IS ? AND drive IS ?";
+        edit.db.prepare_cached(sql)?.execute(params![id, user, drive])?;
+    }
     Ok(())
 }
 
-/// An item came into the log of a shared drive, or (`None`) of the user. It may have been in it before.
-pub(crate) fn enter(edit: &Edit<'_>, id: &str, drive: Option<&str>) -> Result<()> {
-    edit.db.prepare_cached("DELETE FROM removed WHERE id = ? AND drive IS ?")?.execute(params![id, drive])?;
+/// An item is gone from a log.
+pub(crate) fn leave(edit: &Edit<'_>, id: &str, keeper: &Keeper) -> Result<()> {
+    let (user, drive) = keeper.columns();
+    let sql = "INSERT INTO removed (version, id, time, user, drive) VALUES (?, ?, ?, ?, ?)";
+    edit.db.prepare_cached(sql)?.execute(params![edit.next_change()?, id, edit.now.millis(), user, drive])?;
     Ok(())
 }
 
-/// The user has a shared drive no more.
-pub(crate) fn lose_drive(edit: &Edit<'_>, id: &str) -> Result<()> {
-    let sql = "INSERT INTO removed (version, id, time, is_drive) VALUES (?, ?, ?, 1)";
-    edit.db.prepare_cached(sql)?.execute(params![edit.next_change()?, id, edit.now.millis()])?;
+impl Keeper {
+    fn columns(&self) -> (Option<i64>, Option<&str>) {
+        match self {
+            Self::User(user) => (Some(*user), None),
+            Self::Drive(drive) => (None, Some(drive)),
+        }
+    }
+}
+
+/// A user has a shared drive no more.
+pub(crate) fn lose_drive(edit: &Edit<'_>, id: &str, user: i64) -> Result<()> {
+    let sql = "INSERT INTO removed (version, id, time, is_drive, user) VALUES (?, ?, ?, 1, ?)";
+    edit.db.prepare_cached(sql)?.execute(params![edit.next_change()?, id, edit.now.millis(), user])?;
+    Ok(())
+}
+
+/// A user has a shared drive, maybe again.
+pub(crate) fn gain_drive(edit: &Edit<'_>, id: &str, user: i64) -> Result<()> {
+    let sql = "DELETE FROM removed WHERE id = ? AND user = ? AND is_drive = 1";
+    edit.db.prepare_cached(sql)?.execute(params![id, user])?;
     Ok(())
 }
 
@@ -197,7 +275,7 @@ mod tests {
             (Log::Everything, "(version>?)"),
             (Log::Drive(Box::new(drive)), "items_by_change (drive=? AND version>?)"),
         ] {
-            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {}", statement(&log))).expect("prepares");
+            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {}", statement(&log, Spaces::DRIVE))).expect("prepares");
             let mut rows = statement.raw_query();
             let mut plan = String::new();
             while let Some(row) = rows.next().expect("runs") {

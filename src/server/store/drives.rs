@@ -7,8 +7,9 @@ use crate::clock::Timestamp;
 
 use super::super::error::{ApiError, Result};
 use super::super::item::SharedDrive;
+use super::changes::Keeper;
 use super::rows::{self, ItemRow, unsigned};
-use super::{Edit, changes};
+use super::{Edit, Identity, changes};
 
 /// What the top folder of any shared drive is called.
 const TOP_NAME: &str = "Drive";
@@ -65,8 +66,14 @@ pub(crate) fn is_in_use(db: &Connection, no: i64) -> Result<bool> {
     Ok(db.prepare_cached("SELECT 1 FROM items WHERE parent = ? AND trashed = 0")?.exists([no])?)
 }
 
-/// Adds an empty one.
-pub(crate) fn insert(edit: &Edit<'_>, id: &str, name: &str, request: &str, details: Map<String, Value>) -> Result<()> {
+/// Adds an empty one; the number of its top folder.
+pub(crate) fn insert(
+    edit: &Edit<'_>,
+    id: &str,
+    name: &str,
+    request: &str,
+    details: Map<String, Value>,
+) -> Result<i64> {
     let top = ItemRow::folder(id, TOP_NAME, edit.now);
     let no = rows::insert(edit, &top)?;
     // Its number is known only now.
@@ -75,7 +82,7 @@ pub(crate) fn insert(edit: &Edit<'_>, id: &str, name: &str, request: &str, detai
                VALUES (?, ?, ?, 0, ?, 0, ?, ?)";
     let values = params![no, name, request, Value::Object(details).to_string(), edit.next_change()?, edit.now.millis()];
     edit.db.prepare_cached(sql)?.execute(values)?;
-    Ok(())
+    Ok(no)
 }
 
 /// Writes a changed one back, as the next change.
@@ -87,33 +94,34 @@ pub(crate) fn save(edit: &Edit<'_>, drive: &SharedDrive) -> Result<()> {
     Ok(())
 }
 
-/// Deletes it with all that is in it. Its log ends with it; the user's log tells that it is gone.
-pub(crate) fn delete(edit: &Edit<'_>, drive: &SharedDrive) -> Result<()> {
+/// Deletes it with all that is in it. Its log ends with it; the logs of its `members` tell that it is gone.
+pub(crate) fn delete(edit: &Edit<'_>, drive: &SharedDrive, members: &[i64]) -> Result<()> {
     edit.db.prepare_cached("DELETE FROM drives WHERE no = ?")?.execute([drive.no])?;
     edit.db.prepare_cached("DELETE FROM items WHERE no = ?")?.execute([drive.no])?;
     edit.db.prepare_cached("DELETE FROM removed WHERE drive = ?")?.execute([&drive.id])?;
-    changes::lose_drive(edit, &drive.id)
+    members.iter().try_for_each(|member| changes::lose_drive(edit, &drive.id, *member))
 }
 
-/// Ends the life of an item, and of all that is in it, in the log of the drive that it came `from`, and lets it begin in
-/// that of the one where it is now.
-pub(crate) fn change_logs(edit: &Edit<'_>, row: &ItemRow, from: Option<i64>) -> Result<()> {
-    let id = |drive: Option<i64>| drive.map(|drive| rows::id(edit.db, drive)).transpose();
-    let (old, new) = (id(from)?, id(row.drive)?);
+/// Lets all that is in a folder follow it into the drive, or to the owner, that it has now. Each of them leaves the log that it
+/// was in, and enters another.
+pub(crate) fn bring_along(edit: &Edit<'_>, identity: &Identity, folder: &ItemRow) -> Result<()> {
     let sql = "WITH RECURSIVE below (no) AS (
                    SELECT no FROM items WHERE parent = ?
                    UNION ALL SELECT items.no FROM items JOIN below ON items.parent = below.no)
-               SELECT items.no, items.id FROM items JOIN below ON below.no = items.no";
+               SELECT items.id FROM items JOIN below ON below.no = items.no";
     let mut statement = edit.db.prepare_cached(sql)?;
-    let below = statement.query_map([row.no], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let below: Vec<(i64, String)> = below.collect::<rusqlite::Result<_>>()?;
-    let mut statement = edit.db.prepare_cached("UPDATE items SET drive = ?, version = ?, changed = ? WHERE no = ?")?;
-    for (no, _) in &below {
-        statement.execute(params![row.drive, edit.next_change()?, edit.now.millis(), no])?;
-    }
-    for id in below.iter().map(|(_, id)| id).chain([&row.id]) {
-        changes::leave(edit, id, old.as_deref())?;
-        changes::enter(edit, id, new.as_deref())?;
+    let below = statement.query_map([folder.no], |row| row.get(0))?;
+    let below: Vec<String> = below.collect::<rusqlite::Result<_>>()?;
+    for id in below {
+        let before = rows::find_any(edit.db, &id)?;
+        // Those above it are there already, so who it was shared with is asked of the drive alone.
+        let left = match before.drive {
+            Some(drive) => vec![Keeper::Drive(rows::id(edit.db, drive)?)],
+            None => Vec::new(),
+        };
+        let after = ItemRow { drive: folder.drive, owner: folder.owner, ..before };
+        rows::save(edit, &after)?;
+        changes::change_keepers(edit, &id, &left, &changes::keepers(edit.db, identity, &after)?)?;
     }
     Ok(())
 }

@@ -3,10 +3,28 @@
 use rusqlite::Connection;
 
 /// Each with a query that finds what breaks it.
-const INVARIANTS: [(&str, &str); 18] = [
+const INVARIANTS: [(&str, &str); 21] = [
     (
-        "My Drive has one root, and it is not in the trash",
-        "SELECT 1 WHERE 1 <> (SELECT count(*) FROM items WHERE parent IS NULL AND drive IS NULL AND trashed = 0)",
+        "each user has one root, which is not in the trash",
+        "SELECT users.no FROM users LEFT JOIN items ON items.no = users.root
+         WHERE items.no IS NULL OR items.owner IS NOT users.no OR items.parent IS NOT NULL OR items.trashed = 1",
+    ),
+    (
+        "an item is owned by a user or in a shared drive",
+        "SELECT id FROM items WHERE (owner IS NULL) = (drive IS NULL) OR owner NOT IN (SELECT no FROM users)",
+    ),
+    (
+        "what is hidden is hidden with all that is in it, from everybody but its owner, and not in the trash",
+        "SELECT items.id FROM items LEFT JOIN items AS parents ON parents.no = items.parent
+         WHERE items.app_data IS NOT NULL AND (items.trashed = 1 OR items.drive IS NOT NULL
+               OR items.parent IS NOT NULL AND items.owner IS NOT parents.owner
+               OR items.no IN (SELECT item FROM permissions))
+            OR items.parent IS NOT NULL AND items.app_data IS NOT parents.app_data",
+    ),
+    (
+        "each shared drive has somebody who organizes it, and nothing else has",
+        "SELECT no FROM drives WHERE no NOT IN (SELECT item FROM permissions WHERE role = 'organizer')
+         UNION ALL SELECT item FROM permissions WHERE role = 'organizer' AND item NOT IN (SELECT no FROM drives)",
     ),
     (
         "each shared drive has a top folder of its own, which is not in the trash",
@@ -15,7 +33,8 @@ const INVARIANTS: [(&str, &str); 18] = [
     ),
     (
         "nothing else is at the top",
-        "SELECT id FROM items WHERE parent IS NULL AND drive IS NOT NULL AND no NOT IN (SELECT no FROM drives)",
+        "SELECT id FROM items WHERE parent IS NULL AND no NOT IN (SELECT no FROM drives)
+                                AND no NOT IN (SELECT root FROM users) AND app_data IS NULL",
     ),
     (
         "an item is in the drive that its parent is in",
@@ -54,7 +73,7 @@ const INVARIANTS: [(&str, &str); 18] = [
     ),
     (
         "storage is counted",
-        "SELECT used FROM drive WHERE used <> (SELECT sum(quota_bytes) FROM items WHERE drive IS NULL)",
+        "SELECT no FROM users WHERE used <> (SELECT sum(quota_bytes) FROM items WHERE owner = users.no)",
     ),
     (
         "an item uses the storage of its current revision and those kept",
@@ -86,11 +105,12 @@ const INVARIANTS: [(&str, &str); 18] = [
     (
         "what is removed from a log is not in it",
         "SELECT removed.id FROM removed JOIN items ON items.id = removed.id
-         LEFT JOIN items AS tops ON tops.no = items.drive WHERE tops.id IS removed.drive",
+         LEFT JOIN items AS tops ON tops.no = items.drive
+         WHERE removed.is_drive = 0 AND tops.id IS removed.drive AND items.owner IS removed.user",
     ),
     (
         "nothing is removed twice from one log",
-        "SELECT id FROM removed GROUP BY id, drive, is_drive HAVING count(*) > 1",
+        "SELECT id FROM removed GROUP BY id, drive, user, is_drive HAVING count(*) > 1",
     ),
 ];
 

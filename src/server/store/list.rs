@@ -1,8 +1,10 @@
 //! Listings, page by page.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::params_from_iter;
 
+use super::super::access::Access;
+use super::super::corpora::Spaces;
 use super::super::error::Result;
 use super::super::item::Item;
 use super::super::order::{Order, Position};
@@ -26,46 +28,64 @@ pub(crate) enum Scope {
     Drive(i64),
 }
 
-/// At most `size` items of `scope` that meet `condition`, in `order`, after `position`. The folder at the top of a drive is in no
-/// listing.
+/// What a listing is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub scope: Scope,
+    pub spaces: Spaces,
+    pub condition: Option<&'a Condition>,
+    pub order: &'a Order,
+}
+
+/// At most `size` items that the caller sees, after `position`. The folder at the top of a drive is in no listing.
 pub(crate) fn page(
-    db: &Connection,
-    app: &str,
-    scope: Scope,
-    condition: Option<&Condition>,
-    order: &Order,
+    access: &Access<'_>,
+    question: Question<'_>,
     position: Option<&Position>,
     size: usize,
 ) -> Result<Page> {
-    let (sql, params) = statement(app, scope, condition, order, position, size);
-    let mut statement = db.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(params))?;
+    let order = question.order;
+    // What is reached by its folder or its name alone need not be among what the caller has.
+    let is_narrow = question.condition.is_some_and(|condition| condition.is_narrow);
+    let mut position = position.cloned();
     let mut items: Vec<Item> = Vec::new();
-    let mut keys = Vec::new();
-    while let Some(row) = rows.next()? {
-        if items.len() == size {
-            let next = items.last().map(|last| Position { keys, no: last.no });
-            return Ok(Page { items, next });
+    let mut last = None;
+    loop {
+        // One more than wanted tells whether the page is the last.
+        let limit = size + 1;
+        let (sql, params) = statement(&access.caller.app, question, position.as_ref(), limit);
+        let mut statement = access.db.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(params))?;
+        let mut read = 0;
+        while let Some(row) = rows.next()? {
+            read += 1;
+            let item = item(row)?;
+            let keys = (0..order.len()).map(|key| row.get(ITEM_WIDTH + key)).collect::<rusqlite::Result<_>>()?;
+            let here = Position { keys, no: item.no };
+            let place = item.place();
+            let is_seen = if is_narrow { access.role(place)?.is_some() } else { access.has(place)? };
+            if is_seen && items.len() == size {
+                return Ok(Page { items, next: last });
+            }
+            if is_seen {
+                items.push(item);
+                last = Some(here.clone());
+            }
+            position = Some(here);
         }
-        items.push(item(row)?);
-        if items.len() == size {
-            keys = (0..order.len()).map(|key| row.get(ITEM_WIDTH + key)).collect::<rusqlite::Result<_>>()?;
+        if read < limit {
+            return Ok(Page { items, next: None });
         }
+        // Some of them the caller does not see.
     }
-    Ok(Page { items, next: None })
 }
 
-/// The statement that reads a page, and one item more, which tells whether the page is the last.
-fn statement(
-    app: &str,
-    scope: Scope,
-    condition: Option<&Condition>,
-    order: &Order,
-    position: Option<&Position>,
-    size: usize,
-) -> (String, Vec<Value>) {
+/// The statement that reads what follows a position.
+fn statement(app: &str, question: Question<'_>, position: Option<&Position>, limit: usize) -> (String, Vec<Value>) {
+    let Question { scope, spaces, condition, order } = question;
     let mut params = vec![Value::Text(app.to_owned())];
     let mut sql = format!("SELECT {ITEM}{} FROM {ITEM_FROM} WHERE items.parent IS NOT NULL", order.columns());
+    sql.extend([" AND ", spaces.condition()]);
     match scope {
         Scope::MyDrive => sql.push_str(" AND items.drive IS NULL"),
         Scope::Everything => {}
@@ -85,23 +105,25 @@ fn statement(
         sql.extend([" AND ", &after]);
         params.extend(values);
     }
-    sql.extend([" ORDER BY ", &order.clause(), " LIMIT ", &(size + 1).to_string()]);
+    sql.extend([" ORDER BY ", &order.clause(), " LIMIT ", &limit.to_string()]);
     (sql, params)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::query;
-    use super::super::super::query::sql::{Asker, condition};
+    use super::super::super::query::sql::condition;
     use super::super::in_memory;
     use super::*;
 
     /// How the database goes about a listing.
     fn plan(scope: Scope, q: &str, position: Option<&Position>) -> String {
         let (db, identity) = in_memory();
-        let asker = Asker { app: "app", email: "me", root: &identity.root };
-        let condition = condition(&query::parse(q).expect("parses"), asker);
-        let (sql, params) = statement("app", scope, Some(&condition), &Order::default(), position, 1000);
+        let caller = identity.own_caller();
+        let condition = condition(&query::parse(q).expect("parses"), &caller).expect("may be asked");
+        let order = Order::default();
+        let question = Question { scope, spaces: Spaces::DRIVE, condition: Some(&condition), order: &order };
+        let (sql, params) = statement("app", question, position, 1001);
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("prepares");
         let steps = statement.query_map(params_from_iter(params), |row| row.get::<_, String>(3)).expect("runs");
         steps.collect::<rusqlite::Result<Vec<_>>>().expect("reads").join("\n")

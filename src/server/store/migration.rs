@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::super::access::Access;
+use super::users::OWNER;
 use super::{APPLICATION, FORMAT, Store, connect, in_memory, invariants, prepare, rows};
 
 /// A drive of format 1, as a server of that time left it: a folder with a file in it, one in the trash, one deleted.
@@ -69,11 +71,15 @@ async fn an_old_drive_becomes_one_of_today_and_loses_nothing() {
             assert_eq!(db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?, FORMAT);
             assert_eq!(shape(db), shape(&in_memory().0));
             invariants::check(db);
-            let file = rows::get(db, "app", "B")?;
+            let identity = super::Identity::read(db)?;
+            let caller = identity.own_caller();
+            let access = &Access::new(db, &identity, &caller);
+            assert_eq!((&*caller.user.root, caller.user.no), ("ROOT", OWNER));
+            let file = rows::get(access, "B")?;
             assert_eq!((file.parent.as_deref(), file.starred, file.drive.as_deref()), (Some("A"), true, None));
             assert_eq!((file.version, file.head.map(|head| head.size)), (3, Some(7)));
-            assert_eq!(super::totals(db)?.used, 12);
-            assert_eq!(super::trash::used(db)?, 5);
+            assert_eq!(super::users::used(db, OWNER)?, 12);
+            assert_eq!(super::trash::used(db, OWNER)?, 5);
             Ok(())
         })
         .await

@@ -6,9 +6,11 @@ use serde_json::Map;
 
 use crate::clock::Timestamp;
 
+use super::super::access::{Access, Place};
 use super::super::error::{ApiError, Result};
 use super::super::item::{Item, Revision, Shortcut};
 use super::super::media_type::FOLDER;
+use super::super::permission::Role;
 use super::super::query::words::fold;
 use super::Edit;
 
@@ -19,9 +21,10 @@ pub(super) const ITEM: &str = "items.no, items.id, parents.id, items.name, items
      (SELECT json_group_object(key, value) FROM properties WHERE item = items.no AND app = ''), \
      (SELECT json_group_object(key, value) FROM properties WHERE item = items.no AND app = ?1), \
      heads.id, heads.blob, heads.size, heads.md5, heads.sha1, heads.sha256, heads.mime_type, \
-     heads.original_filename, heads.modified, heads.keep_forever, tops.id, items.trashed_time";
+     heads.original_filename, heads.modified, heads.keep_forever, tops.id, items.trashed_time, \
+     items.parent, items.owner, items.modifier, items.app, items.app_data, parents.owner";
 /// Number of columns in [`ITEM`].
-pub(super) const ITEM_WIDTH: usize = 31;
+pub(super) const ITEM_WIDTH: usize = 37;
 /// Where they come from.
 pub(super) const ITEM_FROM: &str = "items LEFT JOIN items AS parents ON parents.no = items.parent \
      LEFT JOIN revisions AS heads ON heads.no = items.head LEFT JOIN items AS tops ON tops.no = items.drive";
@@ -49,9 +52,27 @@ pub(crate) struct ItemRow {
     pub drive: Option<i64>,
     /// When it was put into the trash itself.
     pub trashed_time: Option<Timestamp>,
+    /// The user that owns it; `None` in a shared drive.
+    pub owner: Option<i64>,
+    /// The user who changed it last.
+    pub modifier: Option<i64>,
+    /// The application that made it. Never changes.
+    pub app: Option<String>,
+    /// The application whose hidden folder it is in. Never changes.
+    pub app_data: Option<String>,
 }
 
 impl ItemRow {
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            no: self.no,
+            parent: self.parent,
+            owner: self.owner,
+            app: self.app.as_deref(),
+            app_data: self.app_data.as_deref(),
+        }
+    }
+
     /// A new folder at the top of a drive.
     pub(super) fn folder(id: &str, name: &str, now: Timestamp) -> Self {
         Self {
@@ -72,6 +93,10 @@ impl ItemRow {
             children: 0,
             drive: None,
             trashed_time: None,
+            owner: None,
+            modifier: None,
+            app: None,
+            app_data: None,
         }
     }
 }
@@ -114,6 +139,12 @@ pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<Item> {
         },
         drive: row.get(29)?,
         trashed_time: row.get::<_, Option<i64>>(30)?.map(Timestamp::from_millis),
+        parent_no: row.get(31)?,
+        owner: row.get(32)?,
+        modifier: row.get(33)?,
+        app: row.get(34)?,
+        app_data: row.get(35)?,
+        parent_owner: row.get(36)?,
     })
 }
 
@@ -148,17 +179,33 @@ fn shortcut(row: &Row<'_>, target: usize, mime_type: usize) -> rusqlite::Result<
     Ok(target.zip(target_mime_type).map(|(target, target_mime_type)| Shortcut { target, target_mime_type }))
 }
 
-/// The item `id` as the application `app` sees it, wherever it is.
-pub(crate) fn get(db: &Connection, app: &str, id: &str) -> Result<Item> {
+/// The item `id` as the caller sees it, wherever it is; `None` if there is none that it sees.
+pub(crate) fn seen(access: &Access<'_>, id: &str) -> Result<Option<Item>> {
     let sql = format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.id = ?2");
-    let found = db.prepare_cached(&sql)?.query_row([app, id], item).optional()?;
-    found.ok_or_else(|| ApiError::file_not_found(id))
+    let found = access.db.prepare_cached(&sql)?.query_row([&*access.caller.app, id], item).optional()?;
+    let Some(item) = found else { return Ok(None) };
+    Ok(access.role(item.place())?.map(|_| item))
 }
 
-/// The writable part of the item `id`, wherever it is.
-pub(crate) fn find(db: &Connection, id: &str) -> Result<ItemRow> {
+/// The item `id` as the caller sees it, wherever it is.
+pub(crate) fn get(access: &Access<'_>, id: &str) -> Result<Item> {
+    seen(access, id)?.ok_or_else(|| ApiError::file_not_found(id))
+}
+
+/// The writable part of the item `id`, wherever it is, and what the caller may do with it.
+pub(crate) fn find(access: &Access<'_>, id: &str) -> Result<(ItemRow, Role)> {
+    let row = find_any(access.db, id)?;
+    match access.role(row.place())? {
+        Some(role) => Ok((row, role)),
+        None => Err(ApiError::file_not_found(id)),
+    }
+}
+
+/// The writable part of the item `id`, wherever it is, for whoever may not see it.
+pub(crate) fn find_any(db: &Connection, id: &str) -> Result<ItemRow> {
     let sql = "SELECT no, id, parent, name, mime_type, created, modified, viewed, starred, trashed, explicitly_trashed,
-                      details, indexable_text, shortcut_target, shortcut_mime_type, children, drive, trashed_time
+                      details, indexable_text, shortcut_target, shortcut_mime_type, children, drive, trashed_time,
+                      owner, modifier, app, app_data
                FROM items WHERE id = ?";
     let row = |row: &Row<'_>| {
         let time = |index: usize| row.get(index).map(Timestamp::from_millis);
@@ -180,9 +227,19 @@ pub(crate) fn find(db: &Connection, id: &str) -> Result<ItemRow> {
             children: unsigned(row.get(15)?),
             drive: row.get(16)?,
             trashed_time: row.get::<_, Option<i64>>(17)?.map(Timestamp::from_millis),
+            owner: row.get(18)?,
+            modifier: row.get(19)?,
+            app: row.get(20)?,
+            app_data: row.get(21)?,
         })
     };
     db.prepare_cached(sql)?.query_row([id], row).optional()?.ok_or_else(|| ApiError::file_not_found(id))
+}
+
+/// The folder that the item `no` is in, and its owner; `None` if there is no such item.
+pub(crate) fn above(db: &Connection, no: i64) -> Result<Option<(Option<i64>, Option<i64>)>> {
+    let sql = "SELECT parent, owner FROM items WHERE no = ?";
+    Ok(db.prepare_cached(sql)?.query_row([no], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
 /// Whether an item has this id.
@@ -202,11 +259,12 @@ pub(crate) fn is_trashed(db: &Connection, no: i64) -> Result<bool> {
 
 /// Adds an item as the next change; its number (`row.no` is not looked at).
 pub(crate) fn insert(edit: &Edit<'_>, row: &ItemRow) -> Result<i64> {
-    let sql = "INSERT INTO items (id, created, parent, name, folded, mime_type, modified, viewed, starred, trashed,
-                                  explicitly_trashed, details, indexable_text, shortcut_target, shortcut_mime_type,
-                                  drive, trashed_time, version, changed)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO items (id, created, app, app_data, parent, name, folded, mime_type, modified, viewed, starred,
+                                  trashed, explicitly_trashed, details, indexable_text, shortcut_target,
+                                  shortcut_mime_type, drive, trashed_time, owner, modifier, version, changed)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let mut values = vec![Value::Text(row.id.clone()), Value::Integer(row.created.millis())];
+    values.extend([row.app.clone().into(), row.app_data.clone().into()]);
     values.extend(writable(edit, row)?);
     edit.db.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
     Ok(edit.db.last_insert_rowid())
@@ -216,9 +274,9 @@ pub(crate) fn insert(edit: &Edit<'_>, row: &ItemRow) -> Result<i64> {
 pub(crate) fn save(edit: &Edit<'_>, row: &ItemRow) -> Result<()> {
     let sql =
         "UPDATE items SET (parent, name, folded, mime_type, modified, viewed, starred, trashed, explicitly_trashed,
-                                 details, indexable_text, shortcut_target, shortcut_mime_type, drive, trashed_time, version,
-                                 changed)
-                              = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                 details, indexable_text, shortcut_target, shortcut_mime_type, drive, trashed_time, owner,
+                                 modifier, version, changed)
+                              = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                WHERE no = ?";
     let mut values: Vec<Value> = writable(edit, row)?.into();
     values.push(Value::Integer(row.no));
@@ -226,7 +284,7 @@ pub(crate) fn save(edit: &Edit<'_>, row: &ItemRow) -> Result<()> {
     Ok(())
 }
 
-fn writable(edit: &Edit<'_>, row: &ItemRow) -> Result<[Value; 17]> {
+fn writable(edit: &Edit<'_>, row: &ItemRow) -> Result<[Value; 19]> {
     let shortcut = row.shortcut.as_ref();
     Ok([
         row.parent.into(),
@@ -244,6 +302,8 @@ fn writable(edit: &Edit<'_>, row: &ItemRow) -> Result<[Value; 17]> {
         shortcut.map(|shortcut| shortcut.target_mime_type.clone()).into(),
         row.drive.into(),
         row.trashed_time.map(Timestamp::millis).into(),
+        row.owner.into(),
+        row.modifier.into(),
         edit.next_change()?.into(),
         edit.now.millis().into(),
     ])

@@ -1,14 +1,22 @@
 -- The database of the embedded drive, format 2. Times are milliseconds since 1970. Ids are the drive's; numbers (`no`) are
 -- this database's own, and are never used twice.
 
--- The account and its My Drive: one row.
+-- The drive as a whole: one row.
 CREATE TABLE drive (
-    one           INTEGER PRIMARY KEY CHECK (one = 1),
-    root          TEXT NOT NULL,      -- id of the folder at the top of My Drive
-    permission_id TEXT NOT NULL,      -- id of the account
-    secret        TEXT NOT NULL,      -- signs page tokens
-    change        INTEGER NOT NULL,   -- number of the last change
-    used          INTEGER NOT NULL    -- sum of items.quota_bytes in My Drive, kept by triggers
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    secret TEXT NOT NULL,      -- signs page tokens
+    change INTEGER NOT NULL    -- number of the last change
+);
+
+-- Who has a My Drive. Number 1 is the person whose drive this is.
+CREATE TABLE users (
+    no            INTEGER PRIMARY KEY,
+    email         TEXT NOT NULL UNIQUE,
+    name          TEXT NOT NULL,
+    permission_id TEXT NOT NULL UNIQUE,   -- id of the account
+    root          INTEGER NOT NULL,       -- the folder at the top of My Drive
+    has_storage   INTEGER NOT NULL,       -- whether they can own contents
+    used          INTEGER NOT NULL        -- sum of items.quota_bytes of what they own, kept by triggers
 );
 
 -- Files, folders, shortcuts and documents. `trashed` holds for an item if `explicitly_trashed` does or the parent is
@@ -37,7 +45,11 @@ CREATE TABLE items (
     version              INTEGER NOT NULL UNIQUE,
     changed              INTEGER NOT NULL,              -- time of the last change
     drive                INTEGER,                       -- the shared drive, by its top folder; null: My Drive
-    trashed_time         INTEGER                        -- when it was put into the trash itself
+    trashed_time         INTEGER,                       -- when it was put into the trash itself
+    owner                INTEGER,                       -- a user; null: in a shared drive
+    modifier             INTEGER,                       -- the user who changed it last
+    app                  TEXT,                          -- the application that made it
+    app_data             TEXT                           -- the application whose hidden folder it is in; null: none's
 );
 CREATE INDEX items_by_parent ON items (parent);         -- with the row number: pages of a folder are one range each
 CREATE INDEX items_by_name ON items (folded, parent);
@@ -45,6 +57,7 @@ CREATE INDEX items_by_target ON items (shortcut_target) WHERE shortcut_target IS
 CREATE INDEX items_trashed ON items (trashed) WHERE trashed = 1;
 CREATE INDEX items_by_drive ON items (drive) WHERE drive IS NOT NULL;            -- My Drive pays nothing for these two
 CREATE INDEX items_by_change ON items (drive, version) WHERE drive IS NOT NULL;
+CREATE INDEX items_by_app_data ON items (app_data, owner) WHERE app_data IS NOT NULL;
 
 -- Shared drives. The top folder is an item like others, of a fixed name; what the drive is called is here. `version` and
 -- `changed` are those of the last change of the drive itself.
@@ -61,35 +74,57 @@ CREATE TABLE drives (
 
 CREATE TRIGGER item_added AFTER INSERT ON items BEGIN
     UPDATE items SET children = children + 1 WHERE no = new.parent;
-    UPDATE drive SET used = used + new.quota_bytes WHERE new.drive IS NULL;
+    UPDATE users SET used = used + new.quota_bytes WHERE no = new.owner;
     UPDATE drives SET items = items + 1 WHERE no = new.drive;
 END;
 CREATE TRIGGER item_deleted AFTER DELETE ON items BEGIN
     UPDATE items SET children = children - 1 WHERE no = old.parent;
-    UPDATE drive SET used = used - old.quota_bytes WHERE old.drive IS NULL;
+    UPDATE users SET used = used - old.quota_bytes WHERE no = old.owner;
     UPDATE drives SET items = items - 1 WHERE no = old.drive;
 END;
 CREATE TRIGGER item_moved AFTER UPDATE OF parent ON items WHEN old.parent IS NOT new.parent BEGIN
     UPDATE items SET children = children - 1 WHERE no = old.parent;
     UPDATE items SET children = children + 1 WHERE no = new.parent;
 END;
-CREATE TRIGGER item_resized AFTER UPDATE OF quota_bytes ON items WHEN new.drive IS NULL BEGIN
-    UPDATE drive SET used = used + new.quota_bytes - old.quota_bytes;
+CREATE TRIGGER item_resized AFTER UPDATE OF quota_bytes ON items BEGIN
+    UPDATE users SET used = used + new.quota_bytes - old.quota_bytes WHERE no = new.owner;
+END;
+CREATE TRIGGER item_given AFTER UPDATE OF owner ON items WHEN old.owner IS NOT new.owner BEGIN
+    UPDATE users SET used = used - new.quota_bytes WHERE no = old.owner;
+    UPDATE users SET used = used + new.quota_bytes WHERE no = new.owner;
 END;
 CREATE TRIGGER item_emigrated AFTER UPDATE OF drive ON items WHEN old.drive IS NOT new.drive BEGIN
-    UPDATE drive SET used = used + iif(new.drive IS NULL, new.quota_bytes, 0) - iif(old.drive IS NULL, old.quota_bytes, 0);
     UPDATE drives SET items = items - 1 WHERE no = old.drive;
     UPDATE drives SET items = items + 1 WHERE no = new.drive;
 END;
 
--- What left a log of changes: an item deleted for good, or moved to another drive (then it is still an item, and this row
--- goes away when it comes back), or a whole shared drive. Drives are named by id here, since they may be gone.
+-- Who may do what with an item, and with all that is in it. Its owner is not among them. A member of a shared drive has
+-- one on the top folder.
+CREATE TABLE permissions (
+    item    INTEGER NOT NULL REFERENCES items (no) ON DELETE CASCADE,
+    id      TEXT NOT NULL,         -- that of the person, group or domain, whatever the item
+    kind    TEXT NOT NULL,         -- user, group, domain, anyone
+    address TEXT,                  -- of a person or group by mail, or the domain
+    user    INTEGER,               -- the person, if they have a My Drive here
+    role    TEXT NOT NULL,
+    found   INTEGER NOT NULL,      -- whether searches find it, for domain and anyone
+    expires INTEGER,
+    time    INTEGER NOT NULL,      -- when it was given
+    giver   INTEGER NOT NULL,      -- the user who gave it
+    PRIMARY KEY (item, id)
+) WITHOUT ROWID;
+CREATE INDEX permissions_by_user ON permissions (user, item) WHERE user IS NOT NULL;
+
+-- What left a log of changes: an item deleted for good, moved to another drive or not shared any more (then it is still an
+-- item, and this row goes away when it comes back), or a whole shared drive. Drives are named by id here, since they may be
+-- gone.
 CREATE TABLE removed (
     version  INTEGER PRIMARY KEY,
     id       TEXT NOT NULL,
     time     INTEGER NOT NULL,
-    drive    TEXT,                         -- whose log it left; null: the user's
-    is_drive INTEGER NOT NULL DEFAULT 0
+    drive    TEXT,                         -- the shared drive whose log it left; null: a user's
+    is_drive INTEGER NOT NULL DEFAULT 0,
+    user     INTEGER                       -- the user whose log it left; null: a shared drive's
 );
 CREATE INDEX removed_by_drive ON removed (drive, version) WHERE drive IS NOT NULL;
 CREATE INDEX removed_by_id ON removed (id);

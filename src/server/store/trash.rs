@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::super::error::Result;
-use super::rows::{self, unsigned};
-use super::{Edit, changes};
+use super::rows::{ItemRow, unsigned};
+use super::{Edit, Identity, changes};
 
 /// Makes what lies in the folder `no` follow it into the trash, or out of it.
 ///
@@ -27,26 +27,39 @@ pub(crate) fn spread(edit: &Edit<'_>, no: i64, trashed: bool) -> Result<()> {
     Ok(())
 }
 
-/// Deletes an item with all that is in it, as the next change of the drive it is in. Does nothing if it is gone.
-pub(crate) fn delete(edit: &Edit<'_>, no: i64, id: &str, drive: Option<i64>) -> Result<()> {
-    let drive = drive.map(|drive| rows::id(edit.db, drive)).transpose()?;
-    if edit.db.prepare_cached("DELETE FROM items WHERE no = ?")?.execute([no])? == 0 {
-        return Ok(());
-    }
-    changes::leave(edit, id, drive.as_deref())
+/// Deletes an item with all that is in it, as the next change in each log that it is in.
+pub(crate) fn delete(edit: &Edit<'_>, identity: &Identity, row: &ItemRow) -> Result<()> {
+    let keepers = changes::keepers(edit.db, identity, row)?;
+    edit.db.prepare_cached("DELETE FROM items WHERE no = ?")?.execute([row.no])?;
+    changes::change_keepers(edit, &row.id, &keepers, &[])
 }
 
-/// Numbers and ids of what was put into the trash of a drive itself, oldest first.
-pub(crate) fn explicitly_trashed(db: &Connection, drive: Option<i64>) -> Result<Vec<(i64, String)>> {
-    let sql = "SELECT no, id FROM items
-               WHERE trashed = 1 AND explicitly_trashed = 1 AND +drive IS ? ORDER BY version";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([drive], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// Whose trash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Trash {
+    /// What this user owns.
+    User(i64),
+    /// What is in this shared drive.
+    Drive(i64),
+}
+
+/// Ids of what was put into a trash itself, oldest first.
+pub(crate) fn explicitly_trashed(db: &Connection, trash: Trash) -> Result<Vec<String>> {
+    let (column, number) = match trash {
+        Trash::User(user) => ("owner", user),
+        Trash::Drive(drive) => ("drive", drive),
+    };
+    // The plus keeps the index of trashed items in use.
+    let sql = format!(
+        "SELECT id FROM items WHERE trashed = 1 AND explicitly_trashed = 1 AND +{column} = ? ORDER BY version"
+    );
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([number], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Bytes of the user's quota that the trash holds.
-pub(crate) fn used(db: &Connection) -> Result<u64> {
-    let sql = "SELECT coalesce(sum(quota_bytes), 0) FROM items WHERE trashed = 1 AND drive IS NULL";
-    Ok(unsigned(db.prepare_cached(sql)?.query_row([], |row| row.get(0))?))
+/// Bytes of a user's quota that the trash holds.
+pub(crate) fn used(db: &Connection, user: i64) -> Result<u64> {
+    let sql = "SELECT coalesce(sum(quota_bytes), 0) FROM items WHERE trashed = 1 AND +owner = ?";
+    Ok(unsigned(db.prepare_cached(sql)?.query_row([user], |row| row.get(0))?))
 }

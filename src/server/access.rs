@@ -1,0 +1,213 @@
+//! What one caller may see and do.
+//!
+//! A role on an item comes from being its owner, from a permission on it or on a folder above it, or from owning a folder
+//! above it. A caller sees what it has a role on, as far as its token reaches: one that was granted `drive.file` sees what its
+//! application made, one without `drive.appdata` does not see the hidden folder of its application.
+
+mod held;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::error::{ApiError, Result};
+use super::item::SharedDrive;
+use super::permission::{Holder, Permission, Role};
+use super::store::users::User;
+use super::store::{Identity, drives, permissions, rows};
+use crate::clock::{self, Timestamp};
+
+pub(crate) use held::Held;
+
+/// Which files a token reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Files {
+    None,
+    /// What the application made.
+    OfApp,
+    All,
+}
+
+/// Who calls: set by the check of the token. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub user: Arc<User>,
+    /// The application, which owns its private properties.
+    pub app: Arc<str>,
+    pub files: Files,
+    /// Id of the hidden folder of the application, if the token reaches it.
+    pub app_folder: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// The real id behind an alias.
+    pub(crate) fn resolve<'a>(&'a self, id: &'a str) -> Result<&'a str> {
+        match id {
+            "root" => Ok(&self.user.root),
+            "appDataFolder" => self.app_folder.as_deref().ok_or_else(ApiError::app_data_not_granted),
+            id => Ok(id),
+        }
+    }
+}
+
+/// Where an item is and whose it is: what roles on it depend on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub no: i64,
+    pub parent: Option<i64>,
+    pub owner: Option<i64>,
+    /// The application that made it.
+    pub app: Option<&'a str>,
+    /// The application whose hidden folder it is in.
+    pub app_data: Option<&'a str>,
+}
+
+/// How somebody stands to an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// By being named.
+    pub named: Option<Role>,
+    /// By knowing where it is.
+    pub by_link: Option<Role>,
+    /// Whether others than its owner have access.
+    pub is_shared: bool,
+}
+
+impl Standing {
+    const NONE: Self = Self { named: None, by_link: None, is_shared: false };
+
+    pub(crate) fn role(self) -> Option<Role> {
+        self.named.max(self.by_link)
+    }
+
+    /// With one permission more.
+    fn with(mut self, permission: &Permission, user: i64) -> Self {
+        self.is_shared = true;
+        match permission.holder {
+            Holder::User if permission.user == Some(user) => self.named = self.named.max(Some(permission.role)),
+            Holder::Anyone => self.by_link = self.by_link.max(Some(permission.role)),
+            // Nobody here is a member of a group or of a domain.
+            Holder::User | Holder::Group | Holder::Domain => {}
+        }
+        self
+    }
+
+    /// As it is for somebody who has this on the folder that an item of `owner` is in.
+    fn passed_on(self, owner: Option<i64>, user: i64) -> Self {
+        match self.named {
+            _ if owner == Some(user) => Self { named: Some(Role::Owner), ..self },
+            // What others put into one's folder is theirs.
+            Some(Role::Owner) => Self { named: Some(Role::Writer), is_shared: true, ..self },
+            _ => self,
+        }
+    }
+}
+
+/// The roles of one user, looked up once for each folder.
+#[derive(Debug)]
+pub(crate) struct Roles<'a> {
+    db: &'a Connection,
+    user: i64,
+    now: Timestamp,
+    folders: RefCell<HashMap<i64, Standing>>,
+}
+
+impl<'a> Roles<'a> {
+    pub(crate) fn new(db: &'a Connection, user: i64) -> Self {
+        Self { db, user, now: clock::now(), folders: RefCell::default() }
+    }
+
+    pub(crate) fn standing(&self, no: i64, parent: Option<i64>, owner: Option<i64>) -> Result<Standing> {
+        let above = parent.map_or(Ok(Standing::NONE), |parent| self.folder(parent))?;
+        let own = permissions::on(self.db, no, self.now)?;
+        let own = own.iter().fold(above, |standing, permission| standing.with(permission, self.user));
+        Ok(own.passed_on(owner, self.user))
+    }
+
+    fn folder(&self, no: i64) -> Result<Standing> {
+        if let Some(known) = self.folders.borrow().get(&no) {
+            return Ok(*known);
+        }
+        let standing = match rows::above(self.db, no)? {
+            Some((parent, owner)) => self.standing(no, parent, owner)?,
+            None => Standing::NONE,
+        };
+        self.folders.borrow_mut().insert(no, standing);
+        Ok(standing)
+    }
+}
+
+/// What one caller may see and do, at one moment of the drive.
+#[derive(Debug)]
+pub(crate) struct Access<'a> {
+    pub db: &'a Connection,
+    pub identity: &'a Identity,
+    pub caller: &'a Caller,
+    roles: Roles<'a>,
+}
+
+impl<'a> Access<'a> {
+    pub(crate) fn new(db: &'a Connection, identity: &'a Identity, caller: &'a Caller) -> Self {
+        Self { db, identity, caller, roles: Roles::new(db, caller.user.no) }
+    }
+
+    pub(crate) fn standing(&self, place: Place<'_>) -> Result<Standing> {
+        self.roles.standing(place.no, place.parent, place.owner)
+    }
+
+    /// The role of the caller, if it sees the item.
+    pub(crate) fn role(&self, place: Place<'_>) -> Result<Option<Role>> {
+        if !self.is_in_reach(place) {
+            return Ok(None);
+        }
+        // The common case, which needs no look-up.
+        if place.owner == Some(self.caller.user.no) {
+            return Ok(Some(Role::Owner));
+        }
+        Ok(self.standing(place)?.role())
+    }
+
+    /// Whether an item is among what the caller has, as opposed to what it can reach by an id alone.
+    pub(crate) fn has(&self, place: Place<'_>) -> Result<bool> {
+        let is_own = place.owner == Some(self.caller.user.no);
+        Ok(self.is_in_reach(place) && (is_own || self.standing(place)?.named.is_some()))
+    }
+
+    /// The role that the caller has on all that is in a shared drive, by its top folder.
+    pub(crate) fn drive_role(&self, top: i64) -> Result<Option<Role>> {
+        let is_reached = self.caller.files == Files::All;
+        Ok(if is_reached { self.roles.folder(top)?.named } else { None })
+    }
+
+    /// The shared drive with this id, and the role that the caller has in it.
+    pub(crate) fn drive(&self, id: &str) -> Result<(SharedDrive, Role)> {
+        let drive = drives::find(self.db, id)?;
+        let role = self.drive_role(drive.no)?;
+        role.map(|role| (drive, role)).ok_or_else(|| ApiError::drive_not_found(id))
+    }
+
+    /// Whether the caller sees the folder `no`.
+    pub(crate) fn sees_folder(&self, no: i64, owner: Option<i64>) -> Result<bool> {
+        let is_own = owner == Some(self.caller.user.no);
+        Ok(is_own || self.roles.folder(no)?.role().is_some())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.roles.now
+    }
+
+    fn is_in_reach(&self, place: Place<'_>) -> bool {
+        let is_own_app = |app: Option<&str>| app == Some(&*self.caller.app);
+        if place.app_data.is_some() {
+            let is_own = place.owner == Some(self.caller.user.no);
+            return self.caller.app_folder.is_some() && is_own && is_own_app(place.app_data);
+        }
+        match self.caller.files {
+            Files::All => true,
+            Files::OfApp => is_own_app(place.app),
+            Files::None => false,
+        }
+    }
+}
