@@ -1,5 +1,7 @@
 //! Signing in to an embedded drive: what an application, a person and a program without a person do, and what each is refused.
 
+#[path = "support/sign_in.rs"]
+mod sign_in;
 #[path = "support/server.rs"]
 mod support;
 
@@ -9,6 +11,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use sign_in::{base64, kept};
 use support::{Answer, Drive, id};
 use url::Url;
 
@@ -17,11 +20,6 @@ const SCOPE: &str = "https://www.googleapis.com/auth/";
 const REDIRECT: &str = "http://127.0.0.1:9/callback?kept=1";
 const VERIFIER: &str = "a-verifier-of-at-least-forty-three-characters";
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
-fn kept(drive: &Drive, file: &str) -> Value {
-    let text = std::fs::read_to_string(drive.data().join(file)).expect("is kept");
-    serde_json::from_str(&text).expect("JSON")
-}
 
 /// Id and secret of an application.
 fn client(drive: &Drive, file: &str) -> (String, String) {
@@ -41,12 +39,7 @@ async fn form(drive: &Drive, path: &str, fields: &[(&str, &str)]) -> Answer {
 }
 
 fn challenge() -> String {
-    // Base64 for addresses, bit by bit.
-    let digest = Sha256::digest(VERIFIER);
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits: Vec<u8> = digest.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
-    let digit = |six: &[u8]| (0..6).fold(0, |value, bit| value << 1 | usize::from(*six.get(bit).unwrap_or(&0)));
-    bits.chunks(6).map(|six| char::from(alphabet[digit(six)])).collect()
+    base64(&Sha256::digest(VERIFIER))
 }
 
 /// What the person sees.

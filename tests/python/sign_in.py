@@ -45,7 +45,15 @@ def assertion_refused(key, what, **changed):
 def main():
     key = json.loads((DATA / "service-account.json").read_text())
     account = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE + "drive"])
-    expect(names(account) == ["found"], "the service account finds the file")
+    expect(names(account) == [], "the service account finds nothing that was not shared with it")
+    acting = service_account.Credentials.from_service_account_info(
+        key, scopes=[SCOPE + "drive"], subject="owner@drive.localhost"
+    )
+    expect(names(acting) == ["found"], "the service account finds the file when it acts for the person of the drive")
+    found = service(acting).files().list().execute()["files"][0]["id"]
+    grant = {"type": "user", "role": "reader", "emailAddress": key["client_email"]}
+    service(acting).permissions().create(fileId=found, body=grant).execute()
+    expect(names(account) == ["found"], "the service account finds what was shared with it")
     reader = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE + "drive.readonly"])
     try:
         service(reader).files().create(body={"name": "x"}).execute()

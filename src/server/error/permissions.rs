@@ -34,4 +34,9 @@ impl ApiError {
         let message = "Cannot update or delete an inherited permission on a shared drive item.";
         Self::forbidden("cannotModifyInheritedTeamDrivePermission", message)
     }
+
+    pub(crate) fn expiration_not_allowed() -> Self {
+        let message = "Expiration dates must be in the future, and are for people and groups in My Drive only.";
+        Self::forbidden("expirationDateNotAllowed", message)
+    }
 }

@@ -55,9 +55,7 @@ impl Rules<'_> {
     pub(crate) fn share(&self, item: &str, grant: &Grant) -> Result<String> {
         let (row, role) = self.find(item)?;
         check_sharing(&row, role)?;
-        if !grant.is_possible(&row) {
-            return Err(ApiError::role_not_possible());
-        }
+        self.check_grant(grant, &row)?;
         let id = grant.id();
         let holder = self.identity.users.iter().find(|user| user.permission_id == id);
         // Its owner has more than could be given.
@@ -100,9 +98,7 @@ impl Rules<'_> {
         }
         let (holder, address) = (after.holder, after.address.clone());
         let grant = Grant { holder, address, role: after.role, is_found: after.is_found, expires: after.expires };
-        if !grant.is_possible(&row) {
-            return Err(ApiError::role_not_possible());
-        }
+        self.check_grant(&grant, &row)?;
         self.check_organizers(&row, &before, Some(after.role))?;
         if after == before { Ok(()) } else { self.sharing(&row, || permissions::put(self.edit, &after)) }
     }
@@ -116,6 +112,19 @@ impl Rules<'_> {
         let permission = self.given(&row, id)?;
         self.check_organizers(&row, &permission, None)?;
         self.sharing(&row, || permissions::remove(self.edit, row.no, id))
+    }
+
+    fn check_grant(&self, grant: &Grant, row: &ItemRow) -> Result<()> {
+        if !grant.is_possible(row) {
+            return Err(ApiError::role_not_possible());
+        }
+        let is_named = matches!(grant.holder, Holder::User | Holder::Group);
+        match grant.expires {
+            Some(time) if !is_named || row.drive.is_some() || time <= self.edit.now => {
+                Err(ApiError::expiration_not_allowed())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The permission with this id, if it was given on the item itself.
