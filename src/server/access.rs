@@ -94,8 +94,8 @@ impl Standing {
         self
     }
 
-    /// As it is for somebody who has this on the folder that an item of `owner` is in.
-    fn passed_on(self, owner: Option<i64>, user: i64) -> Self {
+    /// As it is on an item of `owner`, if the folder above and the permissions on it come to this.
+    fn on_item_of(self, owner: Option<i64>, user: i64) -> Self {
         match self.named {
             _ if owner == Some(user) => Self { named: Some(Role::Owner), ..self },
             // What others put into one's folder is theirs.
@@ -123,7 +123,7 @@ impl<'a> Roles<'a> {
         let above = parent.map_or(Ok(Standing::NONE), |parent| self.folder(parent))?;
         let own = permissions::on(self.db, no, self.now)?;
         let own = own.iter().fold(above, |standing, permission| standing.with(permission, self.user));
-        Ok(own.passed_on(owner, self.user))
+        Ok(own.on_item_of(owner, self.user))
     }
 
     fn folder(&self, no: i64) -> Result<Standing> {

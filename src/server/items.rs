@@ -11,6 +11,8 @@ mod model;
 mod remove;
 mod revise;
 mod share;
+#[cfg(test)]
+mod sharing_model;
 mod update;
 
 pub(crate) use create::may_take;

@@ -68,12 +68,12 @@ fn key(text: &str) -> Option<Key> {
     let mut words = text.split_whitespace();
     let sql = match words.next()? {
         "createdTime" => "items.created",
-        // All changes are made by the one user.
+        // Whoever made the change.
         "modifiedTime" | "modifiedByMeTime" => "items.modified",
         "viewedByMeTime" => "coalesce(items.viewed, -9223372036854775808)",
         "recency" => "max(items.created, items.modified, coalesce(items.viewed, items.created))",
-        // Nothing was shared with the one user. (A bare number would be taken for that of a column.)
-        "sharedWithMeTime" => "ifnull(NULL, 0)",
+        // When the item itself was shared, with whoever it was.
+        "sharedWithMeTime" => "ifnull((SELECT max(time) FROM permissions WHERE item = items.no), 0)",
         "folder" => "(items.mime_type <> 'application/vnd.google-apps.folder')",
         "starred" => "(1 - items.starred)",
         "name" => "items.folded",

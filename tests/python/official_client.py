@@ -315,6 +315,47 @@ class Run:
         refused(drives.get(driveId=drive), 404, "notFound")
         self.files.delete(fileId=file["id"]).execute()
 
+    def permissions(self):
+        permissions = self.service.permissions()
+        file = self.files.create(body={"name": "shared", "parents": [self.folder]}, fields="*").execute()
+        expect(not file["shared"] and len(file["permissions"]) == 1, f"shared with nobody: {file}")
+        on = {"fileId": file["id"], "fields": "*"}
+        body = {"type": "user", "role": "reader", "emailAddress": "somebody@example.com"}
+        given = permissions.create(body=body, sendNotificationEmail=False, **on).execute()
+        expect({**given, **body} == given, f"as given: {given}")
+        anyone = permissions.create(body={"type": "anyone", "role": "reader"}, **on).execute()
+        expect(anyone["id"] == "anyoneWithLink" and not anyone["allowFileDiscovery"], f"by link: {anyone}")
+        changed = permissions.update(permissionId=given["id"], body={"role": "writer"}, **on).execute()
+        expect(changed["role"] == "writer", f"changed: {changed}")
+        default = permissions.get(fileId=file["id"], permissionId=given["id"]).execute()
+        expect(set(default) == {"kind", "id", "type", "role"}, f"default fields: {default}")
+        seen, request = [], permissions.list(pageSize=1, **on)
+        while request is not None:
+            page = request.execute()
+            seen += [one["role"] for one in page["permissions"]]
+            request = permissions.list_next(request, page)
+        expect(sorted(seen) == ["owner", "reader", "writer"], f"all of them: {seen}")
+        file = self.files.get(**on).execute()
+        expect(file["shared"] and given["id"] in file["permissionIds"], f"shared: {file}")
+        found = self.files.list(q="'somebody@example.com' in writers", fields="files(id)").execute()["files"]
+        expect([one["id"] for one in found] == [file["id"]], f"found by who may write it: {found}")
+        refused(permissions.create(body={**body, "role": "owner"}, **on), 403, "forbidden")
+        permissions.delete(fileId=file["id"], permissionId=given["id"]).execute()
+        refused(permissions.get(fileId=file["id"], permissionId=given["id"]), 404, "notFound")
+
+    def app_data(self):
+        media = MediaInMemoryUpload(b"hidden content")
+        body = {"name": "hidden", "parents": ["appDataFolder"]}
+        file = self.files.create(body=body, media_body=media, fields="*").execute()
+        expect(file["spaces"] == ["appDataFolder"], f"hidden: {file}")
+        self.same(file, b"hidden content")
+        found = self.files.list(q="name = 'hidden'", fields="files(id)").execute()["files"]
+        expect(file["id"] not in [one["id"] for one in found], f"not among all: {found}")
+        found = self.files.list(spaces="appDataFolder", fields="*").execute()["files"]
+        expect(file["id"] in [one["id"] for one in found], f"but there: {found}")
+        refused(self.files.update(fileId=file["id"], body={"trashed": True}), 403, "notSupportedForAppDataFolderFiles")
+        self.files.delete(fileId=file["id"]).execute()
+
     def clean_up(self):
         if self.folder is not None:
             self.files.delete(fileId=self.folder).execute()
@@ -343,6 +384,8 @@ def main():
         run.generated_ids,
         run.changes,
         run.shared_drives,
+        run.permissions,
+        run.app_data,
     ]
     try:
         for step in steps:

@@ -9,7 +9,7 @@ use super::super::error::{ApiError, Result};
 use super::super::item::SharedDrive;
 use super::changes::Keeper;
 use super::rows::{self, ItemRow, unsigned};
-use super::{Edit, Identity, changes};
+use super::{Edit, Identity, changes, permissions};
 
 /// What the top folder of any shared drive is called.
 const TOP_NAME: &str = "Drive";
@@ -112,8 +112,10 @@ pub(crate) fn bring_along(edit: &Edit<'_>, identity: &Identity, folder: &ItemRow
     let mut statement = edit.db.prepare_cached(sql)?;
     let below = statement.query_map([folder.no], |row| row.get(0))?;
     let below: Vec<String> = below.collect::<rusqlite::Result<_>>()?;
+    permissions::lower(edit, folder.no)?;
     for id in below {
         let before = rows::find_any(edit.db, &id)?;
+        permissions::lower(edit, before.no)?;
         // Those above it are there already, so who it was shared with is asked of the drive alone.
         let left = match before.drive {
             Some(drive) => vec![Keeper::Drive(rows::id(edit.db, drive)?)],

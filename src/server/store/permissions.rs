@@ -60,6 +60,13 @@ pub(crate) fn remove(edit: &Edit<'_>, item: i64, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Leaves of what was given on an item what there is anywhere: some roles are of shared drives alone.
+pub(crate) fn lower(edit: &Edit<'_>, item: i64) -> Result<()> {
+    let sql = "UPDATE permissions SET role = 'writer' WHERE item = ? AND role = 'fileOrganizer'";
+    edit.db.prepare_cached(sql)?.execute([item])?;
+    Ok(())
+}
+
 /// When an item itself was shared with a user, and by whom.
 pub(crate) fn given(db: &Connection, item: i64, user: i64) -> Result<Option<(Timestamp, i64)>> {
     let sql = "SELECT time, giver FROM permissions WHERE item = ? AND user = ?";
