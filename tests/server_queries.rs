@@ -113,6 +113,10 @@ async fn what_is_no_query_is_refused_as_google_words_it() {
     let ordered = drive.get("/drive/v3/files?orderBy=name").query("q", "fullText contains 'x'");
     assert_eq!(ordered.send().await.error().0, 400);
     drive.get("/drive/v3/files?orderBy=size").send().await.refused(400, "invalid");
+    let sized = drive.get("/drive/v3/files?pageSize=many").send().await;
+    sized.refused(400, "invalidParameter");
+    let message = "Invalid value 'many'. Values must be within the range: [1, 1000]";
+    assert_eq!(sized.json()["error"]["message"], message);
 }
 
 #[tokio::test]
