@@ -184,6 +184,7 @@ async fn a_person_can_deny_or_allow_a_part() {
     let drive = Drive::start_with_sign_in(HOUR).await;
     let page = consent_page(&drive, &[], &["drive.readonly", "drive.appdata"]).await;
     assert!(page.contains("See and download all your files") && page.contains("drive.appdata"), "{page}");
+    assert!(page.contains("<b>An app on this computer</b> wants to use this drive."), "{page}");
     let params = answered(&drive, &page, &[("decision", "deny")]).await;
     assert_eq!((param(&params, "error"), param(&params, "code")), ("access_denied", ""));
     let again = form(&drive, "/o/oauth2/consent", &[("ticket", ticket(&page)), ("decision", "allow")]).await;
