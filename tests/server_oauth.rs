@@ -215,7 +215,10 @@ async fn a_token_is_good_for_what_was_granted_and_no_longer_than_that() {
     let media = format!("{path}?alt=media");
     let reader = tokens(&drive, &["drive.readonly"]).await;
     let looker = tokens(&drive, &["drive.metadata.readonly"]).await;
+    let clerk = tokens(&drive, &["drive.metadata"]).await;
     let (reader, looker) = (text(&reader, "access_token"), text(&looker, "access_token"));
+    let clerk = text(&clerk, "access_token");
+    let [bare, session] = ["media", "resumable"].map(|kind| format!("/upload{path}?uploadType={kind}"));
     for (method, path, token, allowed) in [
         (Method::GET, &*path, reader, true),
         (Method::GET, &media, reader, true),
@@ -224,6 +227,10 @@ async fn a_token_is_good_for_what_was_granted_and_no_longer_than_that() {
         (Method::GET, "/drive/v3/files", looker, true),
         (Method::GET, &path, looker, true),
         (Method::GET, &media, looker, false),
+        (Method::PATCH, &path, clerk, true),
+        (Method::PATCH, &bare, clerk, false),
+        (Method::PATCH, &session, clerk, false),
+        (Method::DELETE, &path, clerk, false),
     ] {
         let answer = status(&drive, method.clone(), path, token).await;
         if allowed {
