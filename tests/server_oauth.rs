@@ -237,6 +237,9 @@ async fn a_token_is_good_for_what_was_granted_and_no_longer_than_that() {
             assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
         } else {
             answer.refused(403, "insufficientPermissions");
+            let error = &answer.json()["error"];
+            assert_eq!(error["status"], "PERMISSION_DENIED");
+            assert_eq!(error["details"][0]["reason"], "ACCESS_TOKEN_SCOPE_INSUFFICIENT");
             assert!(answer.header("www-authenticate").expect("a challenge").contains("insufficient_scope"));
         }
     }

@@ -304,8 +304,18 @@ impl IntoResponse for ApiError {
             detail["locationType"] = kind.into();
             detail["location"] = location.into();
         }
-        let envelope =
+        let mut envelope =
             json!({ "error": { "code": self.status.as_u16(), "message": self.message, "errors": [detail] } });
+        if self.reason == INSUFFICIENT_SCOPES {
+            // Found out by a newer part of the real service, which says more.
+            envelope["error"]["status"] = "PERMISSION_DENIED".into();
+            envelope["error"]["details"] = json!([{
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+                "domain": "googleapis.com",
+                "metadata": { "service": "drive.googleapis.com" },
+            }]);
+        }
         let mut response = (self.status, format!("{envelope:#}")).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
