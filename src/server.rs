@@ -67,7 +67,7 @@ mod upload;
 use std::fs::{DirBuilder, OpenOptions, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -328,6 +328,10 @@ fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Ope
         TryLockError::Error(source) => unusable(&lock_path)(source),
     })?;
     let database = data.join("drive.db");
+    // Made here, empty, so that this user alone can read it: SQLite goes by the mask of the process, and gives the files
+    // beside it the mode of this one.
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&database);
+    made.map_err(unusable(&database))?;
     let store = Store::open(&database, lock).map_err(|error| match error {
         OpenError::Newer(_) | OpenError::Foreign => {
             ServerError::Format { path: data.to_owned(), reason: error.to_string() }

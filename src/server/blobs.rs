@@ -4,9 +4,9 @@
 //! exists, and belongs to a revision only when the file is complete (the tables say which owns what); so no crash leaves
 //! a file that nobody knows, or a revision without its bytes. Content is hashed as it is written.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use md5::Md5;
@@ -43,6 +43,8 @@ pub(crate) struct Content {
 impl Blobs {
     /// Opens the folder, creating it with its subfolders if need be.
     pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
+        // The folder around it may be one that everybody can look into; the contents are for this user alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         for index in 0..=u8::MAX {
             fs::create_dir_all(root.join(hex(&[index])))?;
         }
