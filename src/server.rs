@@ -213,7 +213,10 @@ pub enum ServerError {
         reason: String,
     },
     /// The token cannot be sent in a header.
-    #[error("the token is not usable: it must be printable ASCII without spaces. Choose another with --token")]
+    #[error(
+        "the token is not usable: it must be printable ASCII without spaces, and not empty. It comes from --token, \
+         --token-file or DRIVEMOUNT_SERVE_TOKEN; without any, one is made"
+    )]
     Token,
 }
 
