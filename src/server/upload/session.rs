@@ -130,7 +130,7 @@ pub(super) async fn send(
         None => None,
         Some(value) => {
             let range = value.to_str().ok().and_then(ContentRange::parse);
-            Some(range.ok_or_else(|| ApiError::bad_request("Invalid Content-Range."))?)
+            Some(range.ok_or_else(|| ApiError::bad_request("Failed to parse Content-Range header."))?)
         }
     };
     let length = match header_text(headers, header::CONTENT_LENGTH) {
