@@ -2,7 +2,7 @@
 //!
 //! Every error has a constructor here, with the wording of the real service where it is known, so that the table of what
 //! this server can refuse is one file. Nothing internal reaches the client: a failure of the disk or of the database is
-//! logged with its cause and answered with a bare `Internal Error`.
+//! logged with its cause and answered with a bare `Internal Error`, or, if there is no room left, like a full drive.
 
 mod shared_drives;
 
@@ -11,6 +11,7 @@ use std::io;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use rusqlite::ErrorCode;
 use serde_json::json;
 
 /// What a call on the drive comes to.
@@ -207,6 +208,12 @@ impl ApiError {
         Self::forbidden("storageQuotaExceeded", message).usage_limit()
     }
 
+    /// The disk has no room where the drive may have some. To a client that is the same: what it sends is not kept, and will
+    /// not be however often it tries.
+    fn disk_full(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { cause: Some(cause.into()), ..Self::storage_quota_exceeded() }
+    }
+
     pub(crate) fn too_many_children() -> Self {
         let message = "The limit for the number of children (files and folders) in a folder has been exceeded.";
         Self::forbidden("numChildrenInNonRootLimitExceeded", message)
@@ -278,13 +285,20 @@ impl ApiError {
 
 impl From<rusqlite::Error> for ApiError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::internal(error)
+        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            Self::disk_full(error)
+        } else {
+            Self::internal(error)
+        }
     }
 }
 
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
-        Self::internal(error)
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::disk_full(error),
+            _ => Self::internal(error),
+        }
     }
 }
 
@@ -328,5 +342,19 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_full_drive() {
+        let database = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+        for error in [ApiError::from(io::Error::from(io::ErrorKind::StorageFull)), ApiError::from(database)] {
+            assert_eq!((error.status().as_u16(), error.reason()), (403, "storageQuotaExceeded"));
+        }
+        assert_eq!(ApiError::from(io::Error::from(io::ErrorKind::NotFound)).status().as_u16(), 500);
     }
 }
