@@ -83,6 +83,15 @@ impl Blobs {
         }
     }
 
+    /// Gives back what an interrupted blob has beyond its first `length` bytes.
+    pub(crate) fn shorten(&self, blob: &str, length: u64) -> io::Result<()> {
+        match OpenOptions::new().write(true).open(self.path(blob)) {
+            Ok(file) if file.metadata()?.len() > length => file.set_len(length),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Unlinks a blob, if it exists. Whoever has it open can go on reading.
     pub(crate) fn remove(&self, blob: &str) -> io::Result<()> {
         match fs::remove_file(self.path(blob)) {
@@ -309,5 +318,16 @@ mod tests {
         blobs.remove("00").expect("removes");
         blobs.remove("00").expect("does nothing");
         assert_eq!(read_piece(&file, 10).expect("reads"), b"abc");
+    }
+
+    #[test]
+    fn shortening_makes_nothing_longer() {
+        let (_folder, blobs) = blobs();
+        blobs.shorten("00", 1).expect("does nothing");
+        blobs.create("00").expect("creates").append(&bytes(3 * UNIT)).expect("writes");
+        for (length, left) in [(UNIT, UNIT), (2 * UNIT, UNIT), (0, 0)] {
+            blobs.shorten("00", length as u64).expect("shortens");
+            assert_eq!(blobs.stored("00").expect("is there"), left as u64);
+        }
     }
 }
