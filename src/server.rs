@@ -71,7 +71,7 @@ mod upload;
 use std::fs::{DirBuilder, OpenOptions, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -217,7 +217,10 @@ pub enum ServerError {
         reason: String,
     },
     /// The token cannot be sent in a header.
-    #[error("the token is not usable: it must be printable ASCII without spaces. Choose another with --token")]
+    #[error(
+        "the token is not usable: it must be printable ASCII without spaces, and not empty. It comes from --token, \
+         --token-file or DRIVEMOUNT_SERVE_TOKEN; without any, one is made"
+    )]
     Token,
 }
 
@@ -331,7 +334,12 @@ fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Ope
         TryLockError::WouldBlock => ServerError::InUse(data.to_owned()),
         TryLockError::Error(source) => unusable(&lock_path)(source),
     })?;
-    let store = Store::open(&data.join("drive.db"), lock).map_err(|error| refused(data, error))?;
+    let database = data.join("drive.db");
+    // Made here, empty, so that this user alone can read it: SQLite goes by the mask of the process, and gives the files
+    // beside it the mode of this one.
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&database);
+    made.map_err(unusable(&database))?;
+    let store = Store::open(&database, lock).map_err(|error| refused(data, error))?;
     let folder = data.join("blobs");
     let blobs = Blobs::open(folder.clone()).map_err(unusable(&folder))?;
     let file = data.join("token");

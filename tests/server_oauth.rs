@@ -177,6 +177,7 @@ async fn a_person_can_deny_or_allow_a_part() {
     let drive = Drive::start_with_sign_in(HOUR).await;
     let page = consent_page(&drive, &[], &["drive.readonly", "drive.appdata"]).await;
     assert!(page.contains("See and download all your files") && page.contains("drive.appdata"), "{page}");
+    assert!(page.contains("<b>An app on this computer</b> wants to use this drive."), "{page}");
     let params = answered(&drive, &page, &[("decision", "deny")]).await;
     assert_eq!((param(&params, "error"), param(&params, "code")), ("access_denied", ""));
     let again = form(&drive, "/o/oauth2/consent", &[("ticket", ticket(&page)), ("decision", "allow")]).await;
@@ -207,7 +208,10 @@ async fn a_token_is_good_for_what_was_granted_and_no_longer_than_that() {
     let media = format!("{path}?alt=media");
     let reader = tokens(&drive, &["drive.readonly"]).await;
     let looker = tokens(&drive, &["drive.metadata.readonly"]).await;
+    let clerk = tokens(&drive, &["drive.metadata"]).await;
     let (reader, looker) = (text(&reader, "access_token"), text(&looker, "access_token"));
+    let clerk = text(&clerk, "access_token");
+    let [bare, session] = ["media", "resumable"].map(|kind| format!("/upload{path}?uploadType={kind}"));
     for (method, path, token, allowed) in [
         (Method::GET, &*path, reader, true),
         (Method::GET, &media, reader, true),
@@ -216,12 +220,19 @@ async fn a_token_is_good_for_what_was_granted_and_no_longer_than_that() {
         (Method::GET, "/drive/v3/files", looker, true),
         (Method::GET, &path, looker, true),
         (Method::GET, &media, looker, false),
+        (Method::PATCH, &path, clerk, true),
+        (Method::PATCH, &bare, clerk, false),
+        (Method::PATCH, &session, clerk, false),
+        (Method::DELETE, &path, clerk, false),
     ] {
         let answer = status(&drive, method.clone(), path, token).await;
         if allowed {
             assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
         } else {
             answer.refused(403, "insufficientPermissions");
+            let error = &answer.json()["error"];
+            assert_eq!(error["status"], "PERMISSION_DENIED");
+            assert_eq!(error["details"][0]["reason"], "ACCESS_TOKEN_SCOPE_INSUFFICIENT");
             assert!(answer.header("www-authenticate").expect("a challenge").contains("insufficient_scope"));
         }
     }

@@ -119,7 +119,7 @@ fn what_cannot_be_served_is_refused_with_a_remedy() {
     let (code, message) = refused(serve(&data, &["--listen", "0.0.0.0:0"]));
     assert!(code == Some(2) && message.contains("--allow-remote"), "{code:?} {message}");
     let (code, message) = refused(serve(&data, &["--token", "two words"]));
-    assert!(code == Some(2) && message.contains("token"), "{code:?} {message}");
+    assert!(code == Some(2) && message.contains("--token-file"), "{code:?} {message}");
     let (code, message) = refused(serve(&data, &["--token-file", "/nowhere/token"]));
     assert!(code == Some(2) && message.contains("/nowhere/token"), "{code:?} {message}");
 

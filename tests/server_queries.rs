@@ -113,6 +113,10 @@ async fn what_is_no_query_is_refused_as_google_words_it() {
     let ordered = drive.get("/drive/v3/files?orderBy=name").query("q", "fullText contains 'x'");
     assert_eq!(ordered.send().await.error().0, 400);
     drive.get("/drive/v3/files?orderBy=size").send().await.refused(400, "invalid");
+    let sized = drive.get("/drive/v3/files?pageSize=many").send().await;
+    sized.refused(400, "invalidParameter");
+    let message = "Invalid value 'many'. Values must be within the range: [1, 1000]";
+    assert_eq!(sized.json()["error"]["message"], message);
 }
 
 #[tokio::test]
@@ -136,6 +140,16 @@ async fn a_listing_comes_in_the_order_asked_for() {
     for key in ["modifiedByMeTime", "quotaBytesUsed", "recency", "sharedWithMeTime", "viewedByMeTime desc"] {
         assert_eq!(ordered(key).await.len(), 9, "{key}");
     }
+}
+
+#[tokio::test]
+async fn a_key_that_is_given_again_changes_no_order() {
+    let drive = Drive::start().await;
+    for name in ["b", "a", "c"] {
+        drive.create(json!({ "name": name })).await;
+    }
+    let order = format!("orderBy=name{}", ",name desc".repeat(1000));
+    assert_eq!(pages(&drive, &format!("pageSize=1&{order}"), async |_| {}).await.concat(), ["a", "b", "c"]);
 }
 
 /// All pages of a listing, with what happens between two of them.

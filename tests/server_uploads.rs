@@ -3,6 +3,8 @@
 #[path = "support/server.rs"]
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
+
 use drivemount::server::Limits;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -342,6 +344,16 @@ async fn a_session_goes_on_after_a_restart_of_the_server() {
     drive.restart().await;
     let session = session.replace(&before, &drive.url);
     assert_eq!(query(&drive, &session, "*").await.body, done.body);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_for_this_user_alone() {
+    let drive = Drive::start().await;
+    drive.upload(&json!({ "name": "a" }), b"private").await;
+    for name in ["blobs", "drive.db", "drive.db-wal"] {
+        let mode = std::fs::metadata(drive.data().join(name)).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@
 //! exists, and belongs to a revision only when the file is complete (the tables say which owns what); so no crash leaves
 //! a file that nobody knows, or a revision without its bytes. Content is hashed as it is written.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use md5::Md5;
@@ -43,6 +43,8 @@ pub(crate) struct Content {
 impl Blobs {
     /// Opens the folder, creating it with its subfolders if need be.
     pub(crate) fn open(root: PathBuf) -> io::Result<Self> {
+        // The folder around it may be one that everybody can look into; the contents are for this user alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
         for index in 0..=u8::MAX {
             fs::create_dir_all(root.join(hex(&[index])))?;
         }
@@ -78,6 +80,15 @@ impl Blobs {
             Ok(metadata) => Ok(whole_units(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Gives back what an interrupted blob has beyond its first `length` bytes.
+    pub(crate) fn shorten(&self, blob: &str, length: u64) -> io::Result<()> {
+        match OpenOptions::new().write(true).open(self.path(blob)) {
+            Ok(file) if file.metadata()?.len() > length => file.set_len(length),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -307,5 +318,16 @@ mod tests {
         blobs.remove("00").expect("removes");
         blobs.remove("00").expect("does nothing");
         assert_eq!(read_piece(&file, 10).expect("reads"), b"abc");
+    }
+
+    #[test]
+    fn shortening_makes_nothing_longer() {
+        let (_folder, blobs) = blobs();
+        blobs.shorten("00", 1).expect("does nothing");
+        blobs.create("00").expect("creates").append(&bytes(3 * UNIT)).expect("writes");
+        for (length, left) in [(UNIT, UNIT), (2 * UNIT, UNIT), (0, 0)] {
+            blobs.shorten("00", length as u64).expect("shortens");
+            assert_eq!(blobs.stored("00").expect("is there"), left as u64);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Every error has a constructor here, with the wording of the real service where it is known, so that the table of what
 //! this server can refuse is one file. Nothing internal reaches the client: a failure of the disk or of the database is
-//! logged with its cause and answered with a bare `Internal Error`.
+//! logged with its cause and answered with a bare `Internal Error`, or, if there is no room left, like a full drive.
 
 mod permissions;
 mod shared_drives;
@@ -12,6 +12,7 @@ use std::io;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use rusqlite::ErrorCode;
 use serde_json::json;
 
 /// What a call on the drive comes to.
@@ -244,6 +245,12 @@ impl ApiError {
         Self::forbidden("storageQuotaExceeded", message).usage_limit()
     }
 
+    /// The disk has no room where the drive may have some. To a client that is the same: what it sends is not kept, and will
+    /// not be however often it tries.
+    fn disk_full(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { cause: Some(cause.into()), ..Self::storage_quota_exceeded() }
+    }
+
     pub(crate) fn too_many_children() -> Self {
         let message = "The limit for the number of children (files and folders) in a folder has been exceeded.";
         Self::forbidden("numChildrenInNonRootLimitExceeded", message)
@@ -315,13 +322,20 @@ impl ApiError {
 
 impl From<rusqlite::Error> for ApiError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::internal(error)
+        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            Self::disk_full(error)
+        } else {
+            Self::internal(error)
+        }
     }
 }
 
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
-        Self::internal(error)
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::disk_full(error),
+            _ => Self::internal(error),
+        }
     }
 }
 
@@ -341,8 +355,18 @@ impl IntoResponse for ApiError {
             detail["locationType"] = kind.into();
             detail["location"] = location.into();
         }
-        let envelope =
+        let mut envelope =
             json!({ "error": { "code": self.status.as_u16(), "message": self.message, "errors": [detail] } });
+        if self.reason == INSUFFICIENT_SCOPES {
+            // Found out by a newer part of the real service, which says more.
+            envelope["error"]["status"] = "PERMISSION_DENIED".into();
+            envelope["error"]["details"] = json!([{
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+                "domain": "googleapis.com",
+                "metadata": { "service": "drive.googleapis.com" },
+            }]);
+        }
         let mut response = (self.status, format!("{envelope:#}")).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
@@ -355,5 +379,19 @@ impl IntoResponse for ApiError {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_full_drive() {
+        let database = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+        for error in [ApiError::from(io::Error::from(io::ErrorKind::StorageFull)), ApiError::from(database)] {
+            assert_eq!((error.status().as_u16(), error.reason()), (403, "storageQuotaExceeded"));
+        }
+        assert_eq!(ApiError::from(io::Error::from(io::ErrorKind::NotFound)).status().as_u16(), 500);
     }
 }

@@ -29,7 +29,15 @@ pub(crate) struct Position {
 impl Order {
     /// Parses a comma-separated list of keys, each maybe followed by `desc`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        text.split(',').map(key).collect::<Option<Vec<_>>>().map(Self).ok_or(ApiError::invalid_value("orderBy"))
+        let mut keys: Vec<Key> = Vec::new();
+        for text in text.split(',') {
+            let key = key(text).ok_or(ApiError::invalid_value("orderBy"))?;
+            // What is sorted by a key is not sorted anew by the same; and so no list is too long for the database.
+            if keys.iter().all(|before| before.sql != key.sql) {
+                keys.push(key);
+            }
+        }
+        Ok(Self(keys))
     }
 
     pub(crate) fn len(&self) -> usize {

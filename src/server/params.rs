@@ -52,24 +52,26 @@ impl Params {
     /// A number that must be within `range`; `default` when absent.
     pub(crate) fn number(&self, name: &'static str, default: i64, range: &RangeInclusive<i64>) -> Result<i64> {
         let Some(value) = self.filled(name) else { return Ok(default) };
-        value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-            let (low, high) = range.clone().into_inner();
-            let message = format!("Invalid value '{value}'. Values must be within the range: [{low}, {high}]");
-            ApiError::invalid_parameter(name, message)
-        })
+        value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| out_of_range(name, value, range))
     }
 
     /// Entries per page: 1 to 1000, what lies outside is moved to the nearer end.
     pub(crate) fn page_size(&self, default: usize) -> Result<usize> {
-        let default = i64::try_from(default).unwrap_or(i64::MAX);
-        let size = self.number("pageSize", default, &(i64::MIN..=i64::MAX))?.clamp(1, 1000);
-        Ok(usize::try_from(size).unwrap_or(1000))
+        let Some(value) = self.filled("pageSize") else { return Ok(default) };
+        let size: i64 = value.parse().map_err(|_| out_of_range("pageSize", value, &(1..=1000)))?;
+        Ok(usize::try_from(size.clamp(1, 1000)).unwrap_or(1000))
     }
 
     /// Whether JSON is sent for people (the default) or compact.
     pub(crate) fn pretty(&self) -> bool {
         self.get("prettyPrint") != Some("false")
     }
+}
+
+fn out_of_range(name: &'static str, value: &str, range: &RangeInclusive<i64>) -> ApiError {
+    let (low, high) = (range.start(), range.end());
+    let message = format!("Invalid value '{value}'. Values must be within the range: [{low}, {high}]");
+    ApiError::invalid_parameter(name, message)
 }
 
 #[cfg(test)]

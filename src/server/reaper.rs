@@ -68,7 +68,15 @@ async fn run(store: Arc<Store>, blobs: Blobs, mut orders: UnboundedReceiver<Orde
 
 async fn reap(store: &Store, blobs: &Blobs, abandoned: Vec<String>) -> Result<()> {
     if !abandoned.is_empty() {
-        store.write(move |edit| abandoned.iter().try_for_each(|blob| contents::abandon(edit, blob))).await?;
+        let blobs = blobs.clone();
+        let let_go = store.write(move |edit| {
+            abandoned.iter().try_for_each(|blob| contents::abandon(edit, blob))?;
+            // Before the commit: if these bytes are what fills the disk, it has no room for a commit while they are there.
+            // Should it fail all the same, they are still nobody's.
+            contents::doomed(edit.db, BATCH)?.iter().try_for_each(|blob| blobs.remove(blob))?;
+            Ok(())
+        });
+        let_go.await?;
     }
     loop {
         let doomed = store.read(|db| contents::doomed(db, BATCH)).await?;

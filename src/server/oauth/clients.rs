@@ -44,9 +44,9 @@ impl Kind {
     /// What a person is told who asks.
     pub(super) fn name(self) -> &'static str {
         match self {
-            Self::Desktop => "App on this computer",
-            Self::Limited => "App on another device",
-            Self::Service => "Service account",
+            Self::Desktop => "An app on this computer",
+            Self::Limited => "An app on another device",
+            Self::Service => "A service account",
         }
     }
 }

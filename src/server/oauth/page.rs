@@ -38,8 +38,10 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\n\
-         <style>body {{ font: 16px/1.5 sans-serif; max-width: 34em; margin: 3em auto; padding: 0 1em }} \
-         label {{ display: block; margin: .5em 0 }} button {{ font: inherit; padding: .3em 1.2em }}</style></head>\n\
+         <style>:root {{ color-scheme: light dark }} \
+         body {{ font: 16px/1.5 sans-serif; max-width: 34em; margin: 3em auto; padding: 0 1em; overflow-wrap: anywhere }} \
+         label {{ display: block; margin: .5em 0 }} button, input {{ font: inherit }} button {{ padding: .3em 1.2em }}\
+         </style></head>\n\
          <body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
     );
     let mut response = (status, html).into_response();
@@ -81,7 +83,8 @@ pub(super) fn consent(client: &str, name: &str, scopes: &Scopes, ticket: &str) -
         ]);
     }
     let body = format!(
-        "<p>The app <b>{}</b> wants to use this drive.<br><small>{}</small></p>\n\
+        "<p><b>{}</b> wants to use this drive.<br><small>{}</small></p>\n\
+         <p>If you did not just start it yourself, deny.</p>\n\
          <form method=\"post\" action=\"/o/oauth2/consent\">\n<p>It wants to:</p>\n{boxes}\
          <input type=\"hidden\" name=\"ticket\" value=\"{}\">\n\
          <p><button name=\"decision\" value=\"allow\">Allow</button> \

@@ -62,9 +62,9 @@ pub(crate) fn accepted(method: &Method, route: &str, is_media: bool) -> &'static
     };
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
     match (method, resource) {
-        // A session goes on with what it began with.
-        ("POST" | "PUT" | "DELETE", "files") if is_upload => MAKE,
-        ("PATCH" | "PUT" | "POST" | "DELETE", "files/{id}") if is_upload => UPDATE,
+        // A session goes on with what it began with. Who may change what is said of a file may not change the file: new
+        // content takes what making it takes.
+        ("POST" | "PUT" | "DELETE", "files") | ("PATCH" | "PUT" | "POST" | "DELETE", "files/{id}") if is_upload => MAKE,
         _ if is_upload => ALL,
         ("GET", "files/{id}" | "files/{id}/revisions/{revision}") if is_media => CONTENT,
         (
@@ -189,5 +189,7 @@ mod tests {
         assert_eq!(accepted(&Method::GET, "/drive/v3/files/{id}", true), CONTENT);
         assert_eq!(accepted(&Method::GET, "/drive/v3/files/{id}", false), LOOK);
         assert_eq!(accepted(&Method::PUT, "/upload/drive/v3/files", false), MAKE);
+        assert_eq!(accepted(&Method::PATCH, "/upload/drive/v3/files/{id}", false), MAKE);
+        assert_eq!(accepted(&Method::PATCH, "/drive/v3/files/{id}", false), UPDATE);
     }
 }

@@ -130,7 +130,7 @@ pub(super) async fn send(
         None => None,
         Some(value) => {
             let range = value.to_str().ok().and_then(ContentRange::parse);
-            Some(range.ok_or_else(|| ApiError::bad_request("Invalid Content-Range."))?)
+            Some(range.ok_or_else(|| ApiError::bad_request("Failed to parse Content-Range header."))?)
         }
     };
     let length = match header_text(headers, header::CONTENT_LENGTH) {
@@ -340,11 +340,19 @@ impl Open<'_> {
         is_last: bool,
         stop: &CancellationToken,
     ) -> Result<Answer> {
-        // If a write fails, what it left behind is found out from the file, as after a restart.
+        // If a write fails, how far the blob is is found out from the file, as after a restart.
         let (blobs, blob, before) = (self.drive.blobs.clone(), self.blob.clone(), progress.take());
         let sink = spawn_blocking(move || blobs.resume(&blob, before)).await??;
         let stored = sink.progress().length();
-        let (mut sink, end) = receive(sink, body.into_data_stream(), limit, stop).await?;
+        let (mut sink, end) = match receive(sink, body.into_data_stream(), limit, stop).await {
+            Ok(received) => received,
+            Err(error) => {
+                // Mostly: the disk is full, and without room on it not even the session can be given up.
+                let (blobs, blob) = (self.drive.blobs.clone(), self.blob.clone());
+                spawn_blocking(move || blobs.shorten(&blob, stored)).await??;
+                return Err(error.into());
+            }
+        };
         let arrived = sink.progress().length() - stored;
         let is_whole = end == End::Complete && length.is_none_or(|length| length == arrived);
         if !is_whole {
