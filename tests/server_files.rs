@@ -36,7 +36,7 @@ async fn unknown_paths_and_methods_get_an_envelope_too() {
     drive.get("/").send().await.refused(404, "notFound");
     drive.get("/drive/v3/files/%FF").send().await.refused(404, "notFound");
     assert_eq!(drive.put("/drive/v3/files/root").send().await.error().0, 405);
-    assert_eq!(drive.get("/drive/v3/files/trash").send().await.error().0, 405);
+    assert_eq!(drive.delete("/drive/v3/about").send().await.error().0, 405);
 }
 
 #[tokio::test]
@@ -579,4 +579,28 @@ async fn deprecated_and_unknown_parameters_are_ignored_and_booleans_checked() {
     drive.get("/drive/v3/files?spaces=nothing").send().await.refused(400, "invalid");
     drive.create(json!({ "name": "a" })).await;
     assert_eq!(names(&drive.get("/drive/v3/files?spaces=appDataFolder").send().await.ok()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_locked_says_so_and_a_copy_of_it_is_not() {
+    let drive = Drive::start().await;
+    let file = id(&drive.upload(&json!({ "name": "a" }), b"content").await);
+    let path = format!("/drive/v3/files/{file}?fields=*");
+    let lock = json!({ "contentRestrictions": [{ "readOnly": true, "reason": "done" }] });
+    let locked = drive.patch(&path).json(&lock).send().await.ok();
+    for capability in ["canEdit", "canModifyContent", "canRename"] {
+        assert_eq!(locked["capabilities"][capability], false, "{capability}");
+    }
+    drive.patch(&path).json(&json!({ "name": "b" })).send().await.refused(403, "insufficientFilePermissions");
+    let copy = drive.post(&format!("/drive/v3/files/{file}/copy?fields=*")).json(&json!({})).send().await.ok();
+    assert_eq!((&copy["contentRestrictions"], &copy["capabilities"]["canEdit"]), (&Value::Null, &json!(true)));
+}
+
+#[tokio::test]
+async fn literal_paths_are_ids_to_other_verbs() {
+    let drive = Drive::start().await;
+    for path in ["/drive/v3/files/trash", "/drive/v3/files/generateIds"] {
+        drive.patch(path).json(&json!({})).send().await.refused(404, "notFound");
+    }
+    drive.get("/drive/v3/files/trash").send().await.refused(404, "notFound");
 }

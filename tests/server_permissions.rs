@@ -69,7 +69,8 @@ async fn what_is_not_shared_is_not_there_for_others() {
     guest.delete(&file(&secret)).send().await.refused(404, "notFound");
     guest.patch(&file(&secret)).json(&json!({ "name": "x" })).send().await.refused(404, "notFound");
     guest.post(&format!("{}/copy", file(&secret))).json(&json!({})).send().await.refused(404, "notFound");
-    let shortcut = json!({ "mimeType": "application/vnd.google-apps.shortcut", "shortcutDetails": { "targetId": secret } });
+    let shortcut =
+        json!({ "mimeType": "application/vnd.google-apps.shortcut", "shortcutDetails": { "targetId": secret } });
     guest.post("/drive/v3/files").json(&shortcut).send().await.refused(404, "notFound");
     // Each has a drive of their own.
     let root = guest.get("/drive/v3/files/root?fields=*").send().await.ok();
@@ -150,7 +151,10 @@ async fn who_may_read_a_folder_sees_all_that_is_in_it_and_changes_nothing() {
     guest.get(&format!("{}?alt=media", file(&data))).send().await.refused(403, "cannotDownloadFile");
     guest.post(&format!("{}/copy", file(&data))).json(&json!({})).send().await.refused(403, "cannotCopyFile");
     let seen = guest.get(&format!("{}?fields=*", file(&data))).send().await.ok();
-    assert_eq!((&seen["capabilities"]["canDownload"], &seen["capabilities"]["canCopy"]), (&json!(false), &json!(false)));
+    assert_eq!(
+        (&seen["capabilities"]["canDownload"], &seen["capabilities"]["canCopy"]),
+        (&json!(false), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -167,7 +171,10 @@ async fn who_may_write_changes_what_is_there_and_owns_what_it_adds() {
     assert_eq!(written["owners"][0]["emailAddress"], OWNER, "it is still whose it was");
     assert_eq!(drive.content(&data).await, b"newer");
     let seen = drive.file(&data).await;
-    assert_eq!((&seen["modifiedByMe"], &seen["lastModifyingUser"]["emailAddress"]), (&json!(false), &json!(guest.email)));
+    assert_eq!(
+        (&seen["modifiedByMe"], &seen["lastModifyingUser"]["emailAddress"]),
+        (&json!(false), &json!(guest.email))
+    );
     assert_eq!(drive.get("/drive/v3/about?fields=storageQuota").send().await.ok()["storageQuota"]["usage"], "5");
     guest.patch(&file(&data)).json(&json!({ "name": "renamed" })).send().await.ok();
     guest.get(&format!("{}/revisions", file(&data))).send().await.ok();
@@ -238,7 +245,12 @@ async fn a_permission_is_given_changed_shown_and_taken_away() {
     assert_eq!(drive.file(&inner).await["shared"], true, "what is in a shared folder is shared");
     // What is inherited is changed where it comes from.
     let inherited = format!("{}/{given}", on(&inner));
-    drive.patch(&inherited).json(&json!({ "role": "reader" })).send().await.refused(403, "cannotModifyInheritedPermission");
+    drive
+        .patch(&inherited)
+        .json(&json!({ "role": "reader" }))
+        .send()
+        .await
+        .refused(403, "cannotModifyInheritedPermission");
     drive.delete(&inherited).send().await.refused(403, "cannotModifyInheritedPermission");
     // Who may write may share, unless the owner says otherwise.
     let grant = json!({ "type": "user", "role": "reader", "emailAddress": "third@example.com" });

@@ -393,3 +393,21 @@ async fn many_uploads_at_once_all_arrive() {
     futures_util::future::join_all((0..100).map(upload)).await;
     assert_eq!(drive.names("").await.len(), 100);
 }
+
+#[tokio::test]
+async fn the_first_total_that_is_named_binds() {
+    let mut drive = Drive::start().await;
+    let session = drive.session(&json!({ "name": "a" }), None).await;
+    let content = bytes(2 * UNIT + 5);
+    let piece = drive.put(&session).header("content-range", &format!("bytes 0-{}/{}", UNIT - 1, content.len()));
+    assert_eq!(piece.body(content[..UNIT].to_vec()).send().await.status, 308);
+    drive.restart().await;
+    let session = format!("{}{}", drive.url, &session[session.find("/upload").expect("a path")..]);
+    for range in [format!("bytes */{UNIT}"), format!("bytes {UNIT}-{}/{}", UNIT + 9, UNIT + 10)] {
+        let body = if range.contains('*') { Vec::new() } else { vec![0; 10] };
+        drive.put(&session).header("content-range", &range).body(body).send().await.refused(400, "badRequest");
+    }
+    let rest = format!("bytes {UNIT}-{}/{}", content.len() - 1, content.len());
+    let done = drive.put(&session).header("content-range", &rest).body(content[UNIT..].to_vec()).send().await.ok();
+    assert_eq!(drive.content(&id(&done)).await, content);
+}

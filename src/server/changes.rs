@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::access::Access;
 use super::call::{Call, Json};
-use super::corpora::{Corpus, Spaces, drive_id};
+use super::corpora::{LogName, Spaces, drive_id};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::render::{self, Object, View, select};
@@ -41,7 +41,7 @@ pub(crate) async fn start_page_token(State(drive): State<Arc<Drive>>, call: Call
 /// `GET …/changes`
 pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Orders) -> Result<Json> {
     let params = call.params();
-    let corpus = Corpus::of_changes(params)?;
+    let name = LogName::of(params)?;
     let mask = call.mask(&schema::CHANGE_LIST)?;
     let size = params.page_size(DEFAULT_PAGE)?;
     let removals = Removals {
@@ -53,7 +53,7 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
     let spaces = Spaces::of(params, call.caller())?;
     drive
         .look(call.clone(), move |access| {
-            let log = corpus.log(access)?;
+            let log = name.log(access)?;
             let end = last_change(access.db)? + 1;
             if from > end {
                 return Err(ApiError::invalid_value("pageToken"));
@@ -71,9 +71,8 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
             let view = View { access, origin: call.origin() };
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#changeList");
-            answer.try_nest("changes", |mask| {
-                entries.iter().map(|entry| render::change(entry, view, mask)).collect()
-            })?;
+            answer
+                .try_nest("changes", |mask| entries.iter().map(|entry| render::change(entry, view, mask)).collect())?;
             match next {
                 Some(next) => answer.put("nextPageToken", || next.to_string()),
                 None => answer.put("newStartPageToken", || end.to_string()),

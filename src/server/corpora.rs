@@ -9,7 +9,7 @@ use super::params::Params;
 use super::store::changes::Log;
 use super::store::list::Scope;
 
-/// Where to look.
+/// Where a listing looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Corpus {
     MyDrive,
@@ -19,7 +19,8 @@ pub(crate) enum Corpus {
 }
 
 impl Corpus {
-    /// Of a listing of files. Everything here was accessed by the one user, so `user` with the items of all drives is all.
+    /// Of a listing of files. Every member has accessed all that is in a shared drive, so `user` with the items of all drives
+    /// is all.
     pub(crate) fn of_files(params: &Params) -> Result<Self> {
         let corpora = params.filled("corpora").unwrap_or("user");
         if !matches!(corpora, "user" | "domain" | "drive" | "allDrives") {
@@ -35,17 +36,6 @@ impl Corpus {
         }
     }
 
-    /// Of a log of changes.
-    pub(crate) fn of_changes(params: &Params) -> Result<Self> {
-        let drive = drive_id(params);
-        let included = is_included(params, drive.is_some())?;
-        Ok(match drive {
-            Some(id) => Self::Drive(id.to_owned()),
-            None if included && !params.flag("restrictToMyDrive", false)? => Self::Everywhere,
-            None => Self::MyDrive,
-        })
-    }
-
     /// The part of the items that it is. Fails if there is no such drive.
     pub(crate) fn scope(&self, access: &Access<'_>) -> Result<Scope> {
         Ok(match self {
@@ -54,12 +44,35 @@ impl Corpus {
             Self::Drive(id) => Scope::Drive(access.drive(id)?.0.no),
         })
     }
+}
 
-    /// The log that it has. Fails if there is no such drive.
+/// Which log of changes is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LogName {
+    Own,
+    User {
+        shared_drives: bool,
+    },
+    /// That of the shared drive with this id.
+    Drive(String),
+}
+
+impl LogName {
+    pub(crate) fn of(params: &Params) -> Result<Self> {
+        let drive = drive_id(params);
+        let shared_drives = is_included(params, drive.is_some())?;
+        Ok(match drive {
+            Some(id) => Self::Drive(id.to_owned()),
+            None if params.flag("restrictToMyDrive", false)? => Self::Own,
+            None => Self::User { shared_drives },
+        })
+    }
+
+    /// The log of this name. Fails if there is no such drive.
     pub(crate) fn log(&self, access: &Access<'_>) -> Result<Log> {
         Ok(match self {
-            Self::MyDrive => Log::MyDrive,
-            Self::Everywhere => Log::Everything,
+            Self::Own => Log::Own,
+            Self::User { shared_drives } => Log::User { shared_drives: *shared_drives },
             Self::Drive(id) => Log::Drive(Box::new(access.drive(id)?.0)),
         })
     }
@@ -83,10 +96,8 @@ impl Spaces {
         if named.iter().any(|space| !matches!(*space, "drive" | "appDataFolder" | "photos")) {
             return Err(ApiError::invalid_value("spaces"));
         }
-        let spaces = Self {
-            drive: named.is_empty() || named.contains(&"drive"),
-            app_data: named.contains(&"appDataFolder"),
-        };
+        let spaces =
+            Self { drive: named.is_empty() || named.contains(&"drive"), app_data: named.contains(&"appDataFolder") };
         let is_granted =
             (!spaces.drive || caller.files != Files::None) && (!spaces.app_data || caller.app_folder.is_some());
         if is_granted { Ok(spaces) } else { Err(ApiError::spaces_not_granted()) }
@@ -162,12 +173,12 @@ mod tests {
 
     #[test]
     fn a_log_is_named_by_the_drive_alone() {
-        let of = |query: &str| Corpus::of_changes(&Params::parse(query)).ok();
+        let of = |query: &str| LogName::of(&Params::parse(query)).ok();
         let all = "includeItemsFromAllDrives=true&supportsAllDrives=true";
-        assert_eq!(of(""), Some(Corpus::MyDrive));
-        assert_eq!(of(all), Some(Corpus::Everywhere));
-        assert_eq!(of(&format!("{all}&restrictToMyDrive=true")), Some(Corpus::MyDrive));
-        assert_eq!(of(&format!("{all}&driveId=D")), Some(Corpus::Drive("D".into())));
+        assert_eq!(of(""), Some(LogName::User { shared_drives: false }));
+        assert_eq!(of(all), Some(LogName::User { shared_drives: true }));
+        assert_eq!(of(&format!("{all}&restrictToMyDrive=true")), Some(LogName::Own));
+        assert_eq!(of(&format!("{all}&driveId=D")), Some(LogName::Drive("D".into())));
         assert_eq!(of("driveId=D&supportsAllDrives=true"), None);
     }
 }

@@ -168,7 +168,8 @@ impl ApiError {
     }
 
     pub(crate) fn no_storage() -> Self {
-        let message = "Service Accounts do not have storage quota. Leverage shared drives, or use OAuth delegation instead.";
+        let message =
+            "Service Accounts do not have storage quota. Leverage shared drives, or use OAuth delegation instead.";
         Self::forbidden("storageQuotaExceeded", message).usage_limit()
     }
 

@@ -64,6 +64,11 @@ impl Item {
         Kind::of(&self.mime_type)
     }
 
+    /// Whether its content and its name are not to be changed.
+    pub(crate) fn is_locked(&self) -> bool {
+        is_locked(&self.details)
+    }
+
     pub(crate) fn place(&self) -> Place<'_> {
         Place {
             no: self.no,
@@ -73,6 +78,17 @@ impl Item {
             app_data: self.app_data.as_deref(),
         }
     }
+}
+
+/// Whether these fields of an item say that its content and its name are not to be changed.
+pub(crate) fn is_locked(details: &Map<String, Value>) -> bool {
+    is_read_only(details.get("contentRestrictions"))
+}
+
+/// Whether one of some content restrictions makes read-only.
+pub(crate) fn is_read_only(restrictions: Option<&Value>) -> bool {
+    let mut restrictions = restrictions.and_then(Value::as_array).into_iter().flatten();
+    restrictions.any(|restriction| restriction["readOnly"] == true)
 }
 
 /// Where a shortcut leads.

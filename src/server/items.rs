@@ -141,13 +141,7 @@ impl Rules<'_> {
     }
 
     /// Gives an item new content. Fails if that takes more storage than its owner has.
-    fn set_content(
-        &self,
-        item: i64,
-        owner: Option<i64>,
-        content: &Content,
-        about: contents::About<'_>,
-    ) -> Result<()> {
+    fn set_content(&self, item: i64, owner: Option<i64>, content: &Content, about: contents::About<'_>) -> Result<()> {
         if about.keep_forever {
             self.check_kept(item)?;
         }

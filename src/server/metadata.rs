@@ -148,7 +148,7 @@ impl Metadata {
             names_read_only_field: READ_ONLY_ON_UPDATE.iter().any(|name| body.value(name).is_some()),
             id: body.text("id")?,
             name: body.patch("name", text)?,
-            mime_type: body.text("mimeType")?,
+            mime_type: body.optional("mimeType", media_type)?.filter(|name| !name.is_empty()),
             parents: body
                 .optional("parents", |value| value.as_array()?.iter().map(text).collect::<Option<Vec<String>>>())?,
             created: body.optional("createdTime", time)?,
@@ -176,6 +176,11 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
+/// A media type: nothing that could not stand in a header. An empty one says nothing.
+fn media_type(value: &Value) -> Option<String> {
+    value.as_str().filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')).map(str::to_owned)
+}
+
 /// At most one restriction: whether the content is locked, and why.
 fn is_content_restrictions(value: &Value) -> bool {
     let fits = |restriction: &Value| {
@@ -185,8 +190,24 @@ fn is_content_restrictions(value: &Value) -> bool {
 }
 
 fn time(value: &Value) -> Option<Timestamp> {
+    let text = value.as_str().filter(|text| is_rfc3339(text))?;
     // The drive keeps milliseconds.
-    Timestamp::parse_rfc3339(value.as_str()?).map(|time| Timestamp::from_millis(time.millis()))
+    Timestamp::parse_rfc3339(text).map(|time| Timestamp::from_millis(time.millis()))
+}
+
+/// Whether a time is written as RFC 3339 has it, and not as one of its relatives: `2026-01-02T03:04:05.678Z`, or with an
+/// offset such as `+01:00`.
+fn is_rfc3339(text: &str) -> bool {
+    let fits = |text: &str, pattern: &str| {
+        let digit_or = |(byte, wanted): (u8, u8)| if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted };
+        text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(digit_or)
+    };
+    let text = text.to_ascii_uppercase();
+    let Some((time, rest)) = text.split_at_checked("0000-00-00T00:00:00".len()) else { return false };
+    let zone =
+        rest.strip_prefix('.').map_or(rest, |fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let is_offset = fits(zone, "+00:00") || fits(zone, "-00:00");
+    fits(time, "0000-00-00T00:00:00") && (zone == "Z" || is_offset && zone[1..] <= *"23:59") && !rest.starts_with(".Z")
 }
 
 /// An object of a body.
@@ -274,6 +295,13 @@ mod tests {
             r#"{"trashed": "true"}"#,
             r#"{"parents": "root"}"#,
             r#"{"modifiedTime": "yesterday"}"#,
+            r#"{"modifiedTime": "20260102T030405Z"}"#,
+            r#"{"modifiedTime": "2026-01-02 03:04:05Z"}"#,
+            r#"{"modifiedTime": "2026-01-02T03:04:05"}"#,
+            r#"{"modifiedTime": "2026-01-02T03:04:05.Z"}"#,
+            r#"{"modifiedTime": "2026-01-02T03:04:05+25:00"}"#,
+            r#"{"mimeType": "text/plain
+"}"#,
             r#"{"properties": {"a": 1}}"#,
             r#"{"description": []}"#,
             r#"{"contentRestrictions": [{"readOnly": "yes"}]}"#,

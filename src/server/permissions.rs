@@ -60,7 +60,9 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, Named(id): Named<Strin
             // By id alone, so that those who come or go between two pages neither shift nor repeat others.
             held.sort_by(|one, other| one.permission.id.cmp(&other.permission.id));
             let key = |held: &Held| rusqlite::types::Value::Text(held.permission.id.clone());
-            held.retain(|held| after.as_ref().is_none_or(|after| after.keys.first().is_none_or(|last| is_after(held, last))));
+            held.retain(|held| {
+                after.as_ref().is_none_or(|after| after.keys.first().is_none_or(|last| is_after(held, last)))
+            });
             let is_last = held.len() <= size;
             held.truncate(size);
             let next = held.last().filter(|_| !is_last).map(|last| Position { keys: vec![key(last)], no: 0 });
@@ -105,7 +107,10 @@ pub(crate) async fn create(
     let address = match holder {
         Holder::User | Holder::Group => {
             let address = body.email.filter(|address| address.contains('@'));
-            Some(address.ok_or_else(|| ApiError::invalid("permission.emailAddress", "A valid mail address is needed."))?)
+            Some(
+                address
+                    .ok_or_else(|| ApiError::invalid("permission.emailAddress", "A valid mail address is needed."))?,
+            )
         }
         Holder::Domain => Some(body.domain.ok_or_else(|| ApiError::required("permission.domain"))?),
         Holder::Anyone => None,

@@ -122,9 +122,7 @@ async fn shown(drive: &Arc<Drive>, call: Call, id: String, revision: String) -> 
         .look(call.clone(), move |access| {
             let view = View { access, origin: call.origin() };
             let value = match find(access, &id)? {
-                (item, false) => {
-                    render::revision(&contents::get(access.db, item.no, &revision)?, &item, access, &mask)
-                }
+                (item, false) => render::revision(&contents::get(access.db, item.no, &revision)?, &item, access, &mask),
                 (item, true) if revision == DOCUMENT_REVISION => render::document_revision(&item, view, &mask),
                 (_, true) => return Err(ApiError::revision_not_found(&revision)),
             };

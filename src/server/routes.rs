@@ -24,8 +24,12 @@ pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
         .route("/drive/v3/drives/{id}/hide", post(drives::hide))
         .route("/drive/v3/drives/{id}/unhide", post(drives::unhide))
         .route("/drive/v3/files", get(files::list).post(files::create))
-        .route("/drive/v3/files/generateIds", get(files::generate_ids))
-        .route("/drive/v3/files/trash", delete(files::empty_trash))
+        // With other verbs these are ids like any others, and nobody's.
+        .route(
+            "/drive/v3/files/generateIds",
+            get(files::generate_ids).fallback(async || ApiError::file_not_found("generateIds")),
+        )
+        .route("/drive/v3/files/trash", delete(files::empty_trash).fallback(async || ApiError::file_not_found("trash")))
         .route("/drive/v3/files/{id}", get(files::get).patch(files::update).delete(files::delete))
         .route("/drive/v3/files/{id}/copy", post(files::copy))
         .route("/drive/v3/files/{id}/export", get(download::export))

@@ -69,10 +69,7 @@ pub(crate) static PERMISSION: LazyLock<Resource> = LazyLock::new(|| Resource::ne
 
 /// `permissions.list`.
 pub(crate) static PERMISSION_LIST: LazyLock<Resource> = LazyLock::new(|| {
-    Resource::new(
-        "kind,nextPageToken,permissions(@Permission)",
-        "kind,nextPageToken,permissions(kind,id,type,role)",
-    )
+    Resource::new("kind,nextPageToken,permissions(@Permission)", "kind,nextPageToken,permissions(kind,id,type,role)")
 });
 
 /// `drives.get` and all that answers with one shared drive.

@@ -19,10 +19,10 @@ impl Access<'_> {
     /// Everybody's permissions on an item: its owner's, then those given, by id.
     pub(crate) fn permissions(&self, place: Place<'_>) -> Result<Vec<Held>> {
         let mut held: Vec<Held> = Vec::new();
-        held.extend(self.ownership(place.no, place.owner, Role::Owner).map(|permission| Held {
-            permission,
-            inherited_from: None,
-        }));
+        held.extend(
+            self.ownership(place.no, place.owner, Role::Owner)
+                .map(|permission| Held { permission, inherited_from: None }),
+        );
         let mut next = Some((place.no, place.parent, place.owner));
         while let Some((no, parent, owner)) = next {
             let inherited_from = if no == place.no { None } else { Some(rows::id(self.db, no)?) };

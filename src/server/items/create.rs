@@ -97,8 +97,12 @@ impl Rules<'_> {
             sha256: head.sha256,
             start: Vec::new(),
         });
+        let mut details = source.details.clone();
+        // A copy is its owner's to change.
+        details.remove("contentRestrictions");
         let row = ItemRow {
             id,
+            details,
             parent: Some(parent.no),
             name: match &metadata.name {
                 Patch::Set(name) => name.clone(),

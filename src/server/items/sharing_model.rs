@@ -77,7 +77,9 @@ impl Model {
         if self.0.get(&item)?.owner == user {
             return Some(Role::Owner);
         }
-        self.path(item).filter_map(|entry| if entry.owner == user { Some(Role::Writer) } else { entry.given[user] }).max()
+        self.path(item)
+            .filter_map(|entry| if entry.owner == user { Some(Role::Writer) } else { entry.given[user] })
+            .max()
     }
 
     fn is_above(&self, folder: usize, item: usize) -> bool {
@@ -115,7 +117,11 @@ impl Model {
                 let is_seen = self.role(user, item).is_some();
                 let may = is_seen && (with == user || self.role(user, item) >= Some(Role::Writer)) && item >= USERS;
                 let given = self.0.get(&item).and_then(|entry| entry.given[with]);
-                let above = self.0.get(&item).and_then(|entry| self.role(with, entry.parent?)).map(|role| role.min(Role::Writer));
+                let above = self
+                    .0
+                    .get(&item)
+                    .and_then(|entry| self.role(with, entry.parent?))
+                    .map(|role| role.min(Role::Writer));
                 let may = may && given.is_some() && given >= above && self.0[&item].owner != with;
                 if may {
                     self.0.get_mut(&item).expect("is there").given[with] = None;
@@ -124,7 +130,9 @@ impl Model {
             }
             Step::Move { item, to } => {
                 let is_there = item >= USERS && self.role(user, item) == Some(Role::Owner);
-                let Some(parent) = self.0.get(&item).and_then(|entry| entry.parent).filter(|_| is_there) else { return false };
+                let Some(parent) = self.0.get(&item).and_then(|entry| entry.parent).filter(|_| is_there) else {
+                    return false;
+                };
                 // The folder that it leaves must be named, and so be seen.
                 if self.role(user, parent).is_none() || self.role(user, to) < Some(Role::Writer) {
                     return false;

@@ -1,8 +1,7 @@
 //! Changes of an item: metadata, content, place, trash, all in one step.
 
-use serde_json::Value;
-
 use super::super::error::{ApiError, Result};
+use super::super::item::{is_locked, is_read_only};
 use super::super::media_type::{self, Kind};
 use super::super::metadata::{Metadata, Patch};
 use super::super::permission::Role;
@@ -45,7 +44,7 @@ impl Rules<'_> {
         if is_root && (renamed || metadata.trashed.is_some()) {
             return Err(ApiError::insufficient_file_permissions());
         }
-        if (renamed || upload.is_some()) && is_locked(&row) && !unlocks(metadata) {
+        if (renamed || upload.is_some()) && is_locked(&row.details) && !unlocks(metadata) {
             return Err(ApiError::insufficient_file_permissions());
         }
         let before = row.clone();
@@ -205,20 +204,10 @@ fn second_parent(row: &ItemRow, folder: &ItemRow) -> ApiError {
     if is_shared { ApiError::one_parent_exactly() } else { ApiError::cannot_add_parent() }
 }
 
-/// Whether the content restrictions of an item forbid new content and new names.
-fn is_locked(row: &ItemRow) -> bool {
-    is_read_only(row.details.get("contentRestrictions"))
-}
-
 /// Whether an update lifts them in the same step.
 fn unlocks(metadata: &Metadata) -> bool {
     let restrictions = metadata.details.iter().find(|(name, _)| *name == "contentRestrictions");
     restrictions.is_some_and(|(_, value)| !is_read_only(Some(value)))
-}
-
-fn is_read_only(restrictions: Option<&Value>) -> bool {
-    let mut restrictions = restrictions.and_then(Value::as_array).into_iter().flatten();
-    restrictions.any(|restriction| restriction["readOnly"] == true)
 }
 
 /// The type of a file with its new content: what the client says, else what the content was declared as, else as before.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::base64;
 use super::super::store::Identity;
+use super::base64;
 use super::clients::{Clients, Kind};
 use super::error::TokenError;
 use super::grants::Granted;

@@ -43,7 +43,8 @@ pub(super) async fn issue(
         ASSERTION => {
             let assertion = form.filled("assertion").ok_or_else(|| TokenError::missing("assertion"))?;
             let audience = format!("{}/token", drive.oauth.url);
-            let granted = jwt::granted(&drive.oauth.clients, assertion, &audience, drive.store.identity(), clock::now())?;
+            let granted =
+                jwt::granted(&drive.oauth.clients, assertion, &audience, drive.store.identity(), clock::now())?;
             // No refresh token: it signs again.
             access_for(&drive, granted, false).await
         }

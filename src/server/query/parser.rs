@@ -2,8 +2,8 @@
 
 use crate::clock::Timestamp;
 
-use super::lexer::{Token, tokens};
 use super::super::permission::{Holder, Role};
+use super::lexer::{Token, tokens};
 use super::{Comparison, Expr, PropertyScope, QueryError, Term, TimeField, Visibility};
 
 /// Nesting of parentheses and negations; bounds the recursion here and the depth of the database's expression.

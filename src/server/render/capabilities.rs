@@ -17,6 +17,8 @@ pub(super) fn capabilities(item: &Item, role: Role) -> Value {
     let flag = |name: &str, default: bool| item.details.get(name).and_then(Value::as_bool).unwrap_or(default);
 
     let edits = role >= Role::Writer;
+    let is_locked = item.is_locked();
+    let has_content = is_file || kind == Kind::Document;
     let tidies = role >= if in_drive { Role::FileOrganizer } else { Role::Owner };
     let disposes = role >= if in_drive { Role::Organizer } else { Role::Owner };
     let takes = edits || !flag("copyRequiresWriterPermission", false);
@@ -31,20 +33,20 @@ pub(super) fn capabilities(item: &Item, role: Role) -> Value {
         "canComment": !is_folder && role >= Role::Commenter,
         "canCopy": !is_folder && takes,
         "canDelete": !is_root && disposes,
-        "canDownload": is_file && takes,
-        "canEdit": edits,
+        "canDownload": has_content && takes,
+        "canEdit": edits && !is_locked,
         "canListChildren": is_folder,
-        "canModifyContent": edits,
-        "canModifyContentRestriction": is_file && edits,
+        "canModifyContent": edits && !is_locked,
+        "canModifyContentRestriction": has_content && edits,
         "canMoveChildrenOutOfDrive": is_folder && disposes,
         "canMoveChildrenWithinDrive": is_folder && tidies,
         "canMoveItemIntoTeamDrive": moves && disposes,
         "canMoveItemOutOfDrive": moves && disposes,
         "canMoveItemWithinDrive": !is_root && tidies,
-        "canReadRevisions": is_file && edits,
+        "canReadRevisions": has_content && edits,
         "canRemoveChildren": is_folder && tidies,
         "canRemoveMyDriveParent": moves && tidies,
-        "canRename": !is_root && edits,
+        "canRename": !is_root && edits && !is_locked,
         "canShare": moves && shares,
         "canTrash": moves && tidies,
         "canUntrash": moves && tidies,

@@ -17,10 +17,12 @@ use super::{Edit, Identity, drives};
 /// Which log.
 #[derive(Debug, Clone)]
 pub(crate) enum Log {
-    /// The caller's, of My Drive and what was shared from others'.
-    MyDrive,
-    /// The caller's, shared drives included.
-    Everything,
+    /// The caller's, of what is in their own drive.
+    Own,
+    /// The caller's, of what is in people's drives. Shared drives come into it as a whole, if at all.
+    ///
+    /// The real one also has some of what is in shared drives. Which is not told, so nobody may count on any of it.
+    User { shared_drives: bool },
     /// That of this shared drive.
     Drive(Box<SharedDrive>),
 }
@@ -81,8 +83,8 @@ pub(crate) fn page(reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<
     let mut changes = present(reading, from, limit)?;
     for drive in drives::changed(access.db, from)? {
         let is_told = match log {
-            Log::MyDrive => false,
-            Log::Everything => access.drive_role(drive.no)?.is_some(),
+            Log::Own | Log::User { shared_drives: false } => false,
+            Log::User { shared_drives: true } => access.drive_role(drive.no)?.is_some(),
             Log::Drive(read) => read.no == drive.no,
         };
         if is_told {
@@ -107,9 +109,7 @@ pub(crate) fn page(reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<
 /// The statement that reads the items of a log.
 fn statement(log: &Log, spaces: Spaces) -> String {
     let place = match log {
-        Log::MyDrive => "items.drive IS NULL",
-        // A new drive is told of once, as a drive and not by its top folder.
-        Log::Everything => "(items.drive IS NULL OR items.parent IS NOT NULL)",
+        Log::Own | Log::User { .. } => "items.drive IS NULL",
         Log::Drive(_) => "items.drive = ?3",
     };
     let spaces = spaces.condition();
@@ -129,7 +129,9 @@ fn present(reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<Change>>
         && let Some(row) = rows.next()?
     {
         let item = item(row)?;
-        if access.has(item.place())? {
+        let is_told =
+            access.has(item.place())? && (!matches!(log, Log::Own) || item.owner == Some(access.caller.user.no));
+        if is_told {
             present.push(Change::Present(Box::new(item)));
         }
     }
@@ -140,46 +142,34 @@ fn removed(access: &Access<'_>, log: &Log, from: i64, limit: usize) -> Result<Ve
     let user = access.caller.user.no;
     let mut params: Vec<&dyn ToSql> = vec![&from];
     let place = match log {
-        Log::MyDrive => {
+        Log::Own | Log::User { shared_drives: false } => {
             params.push(&user);
             "user = ?2 AND is_drive = 0"
         }
-        // Who sees all drives sees only the last that happened to an item, wherever.
-        Log::Everything => {
+        Log::User { shared_drives: true } => {
             params.push(&user);
-            "(user = ?2 OR drive IS NOT NULL)
-             AND NOT EXISTS (SELECT 1 FROM removed AS later WHERE later.id = removed.id
-                             AND later.version > removed.version AND (later.user = ?2 OR later.drive IS NOT NULL))"
+            "user = ?2"
         }
         Log::Drive(drive) => {
             params.push(&drive.id);
             "drive = ?2"
         }
     };
-    let sql =
-        format!("SELECT version, id, time, is_drive, drive FROM removed WHERE version >= ?1 AND {place} ORDER BY version");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    params.push(&limit);
+    let sql = format!(
+        "SELECT version, id, time, is_drive FROM removed WHERE version >= ?1 AND {place} ORDER BY version LIMIT ?3"
+    );
     let mut statement = access.db.prepare_cached(&sql)?;
-    let mut rows = statement.query(&*params)?;
-    let mut removed = Vec::new();
-    while removed.len() < limit
-        && let Some(row) = rows.next()?
-    {
+    let removed = statement.query_map(&*params, |row| {
         let (version, id, time) = (row.get(0)?, row.get(1)?, Timestamp::from_millis(row.get(2)?));
-        if row.get(3)? {
-            removed.push(Change::DriveRemoved { version, id, time });
-            continue;
-        }
-        let is_told = match (log, row.get::<_, Option<String>>(4)?) {
-            // It is only somewhere else.
-            (Log::Everything, _) if rows::seen(access, &id)?.is_some() => false,
-            (Log::Everything, Some(drive)) => rows::seen(access, &drive)?.is_some(),
-            _ => true,
-        };
-        if is_told {
-            removed.push(Change::Removed { version, id, time, file: None });
-        }
-    }
-    Ok(removed)
+        Ok(if row.get(3)? {
+            Change::DriveRemoved { version, id, time }
+        } else {
+            Change::Removed { version, id, time, file: None }
+        })
+    })?;
+    Ok(removed.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The log that an item is in: that of each user who has it, or that of a shared drive.
@@ -271,11 +261,12 @@ mod tests {
             changed: Timestamp::from_millis(0),
         };
         for (log, range) in [
-            (Log::MyDrive, "(version>?)"),
-            (Log::Everything, "(version>?)"),
+            (Log::Own, "(version>?)"),
+            (Log::User { shared_drives: true }, "(version>?)"),
             (Log::Drive(Box::new(drive)), "items_by_change (drive=? AND version>?)"),
         ] {
-            let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {}", statement(&log, Spaces::DRIVE))).expect("prepares");
+            let mut statement =
+                db.prepare(&format!("EXPLAIN QUERY PLAN {}", statement(&log, Spaces::DRIVE))).expect("prepares");
             let mut rows = statement.raw_query();
             let mut plan = String::new();
             while let Some(row) = rows.next().expect("runs") {

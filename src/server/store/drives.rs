@@ -67,13 +67,7 @@ pub(crate) fn is_in_use(db: &Connection, no: i64) -> Result<bool> {
 }
 
 /// Adds an empty one; the number of its top folder.
-pub(crate) fn insert(
-    edit: &Edit<'_>,
-    id: &str,
-    name: &str,
-    request: &str,
-    details: Map<String, Value>,
-) -> Result<i64> {
+pub(crate) fn insert(edit: &Edit<'_>, id: &str, name: &str, request: &str, details: Map<String, Value>) -> Result<i64> {
     let top = ItemRow::folder(id, TOP_NAME, edit.now);
     let no = rows::insert(edit, &top)?;
     // Its number is known only now.

@@ -1,7 +1,7 @@
 //! Listings, page by page.
 
-use rusqlite::types::Value;
 use rusqlite::params_from_iter;
+use rusqlite::types::Value;
 
 use super::super::access::Access;
 use super::super::corpora::Spaces;

@@ -259,7 +259,8 @@ pub(crate) fn is_trashed(db: &Connection, no: i64) -> Result<bool> {
 
 /// Adds an item as the next change; its number (`row.no` is not looked at).
 pub(crate) fn insert(edit: &Edit<'_>, row: &ItemRow) -> Result<i64> {
-    let sql = "INSERT INTO items (id, created, app, app_data, parent, name, folded, mime_type, modified, viewed, starred,
+    let sql =
+        "INSERT INTO items (id, created, app, app_data, parent, name, folded, mime_type, modified, viewed, starred,
                                   trashed, explicitly_trashed, details, indexable_text, shortcut_target,
                                   shortcut_mime_type, drive, trashed_time, owner, modifier, version, changed)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";

@@ -169,7 +169,7 @@ CREATE TABLE sessions (
     id      TEXT PRIMARY KEY,
     created INTEGER NOT NULL,
     request TEXT NOT NULL,        -- JSON: what was asked for at the start
-    length  INTEGER,              -- as announced at the start
+    length  INTEGER,              -- as announced, at the start or by a piece
     blob    TEXT,
     answer  TEXT
 ) WITHOUT ROWID;

@@ -14,7 +14,7 @@ const LIFETIME_MILLIS: i64 = 7 * 24 * 60 * 60 * 1000;
 pub(crate) struct Session {
     /// What was asked for at the start, as JSON.
     pub request: String,
-    /// Length of the content, if it was announced at the start.
+    /// Length of the content, if it was announced at the start or by a piece.
     pub length: Option<u64>,
     pub state: State,
 }
@@ -54,6 +54,13 @@ pub(crate) fn find(db: &Connection, id: &str, now_millis: i64) -> Result<Option<
         Ok(Session { request: row.get(0)?, length: length.map(unsigned), state })
     });
     Ok(session.optional()?)
+}
+
+/// The client has said how long the content will be.
+pub(crate) fn announce(edit: &Edit<'_>, id: &str, length: u64) -> Result<()> {
+    let sql = "UPDATE sessions SET length = ? WHERE id = ? AND length IS NULL";
+    edit.db.prepare_cached(sql)?.execute(params![signed(length), id])?;
+    Ok(())
 }
 
 /// Closes an open session with the answer that all later questions get; `None` cancels it. Fails if it is not open (any

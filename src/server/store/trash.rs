@@ -50,9 +50,8 @@ pub(crate) fn explicitly_trashed(db: &Connection, trash: Trash) -> Result<Vec<St
         Trash::Drive(drive) => ("drive", drive),
     };
     // The plus keeps the index of trashed items in use.
-    let sql = format!(
-        "SELECT id FROM items WHERE trashed = 1 AND explicitly_trashed = 1 AND +{column} = ? ORDER BY version"
-    );
+    let sql =
+        format!("SELECT id FROM items WHERE trashed = 1 AND explicitly_trashed = 1 AND +{column} = ? ORDER BY version");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([number], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)

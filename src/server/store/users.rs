@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::super::error::Result;
 use super::super::ids;
-use super::rows::{self, ItemRow, unsigned};
 use super::Edit;
+use super::rows::{self, ItemRow, unsigned};
 
 /// The person whose drive this is.
 pub(crate) const OWNER: i64 = 1;
@@ -67,7 +67,8 @@ pub(super) fn add_service_account(edit: &Edit<'_>, email: &str) -> Result<()> {
 fn add(edit: &Edit<'_>, no: i64, email: &str, name: &str, has_storage: bool) -> Result<()> {
     let top = ItemRow { owner: Some(no), ..ItemRow::folder(&ids::root(), "My Drive", edit.now) };
     let root = rows::insert(edit, &top)?;
-    let sql = "INSERT INTO users (no, email, name, permission_id, root, has_storage, used) VALUES (?, ?, ?, ?, ?, ?, 0)";
+    let sql =
+        "INSERT INTO users (no, email, name, permission_id, root, has_storage, used) VALUES (?, ?, ?, ?, ?, ?, 0)";
     let values = params![no, email, name, ids::permission_of(email), root, has_storage];
     edit.db.prepare_cached(sql)?.execute(values)?;
     Ok(())

@@ -258,7 +258,7 @@ struct Open<'a> {
     call: &'a Call,
     blob: String,
     request: String,
-    /// Length of the content, if announced at the start.
+    /// Length of the content, if announced at the start or by a piece.
     length: Option<u64>,
 }
 
@@ -299,6 +299,11 @@ impl Open<'_> {
                 if first != stored {
                     return Ok(Answer::Stored(stored));
                 }
+                if let (None, Some(total), false) = (self.length, total, is_last) {
+                    // What a piece says binds those after it, whichever server takes them.
+                    let id = self.id.to_owned();
+                    self.drive.change(self.call, move |rules| sessions::announce(rules.edit, &id, total)).await?;
+                }
                 self.append(progress, message.body, piece, Some(piece), is_last, stop).await
             }
             // All of it in one piece, which is not what comes next.
@@ -317,9 +322,7 @@ impl Open<'_> {
     fn check_total(&self, total: Option<u64>, stored: u64) -> Result<()> {
         let Some(total) = total else { return Ok(()) };
         if self.length.is_some_and(|length| length != total) {
-            return Err(ApiError::bad_request(
-                "The length of the content is not the X-Upload-Content-Length announced.",
-            ));
+            return Err(ApiError::bad_request("The length of the content is not the one that was announced."));
         }
         if total < stored {
             return Err(ApiError::bad_request("More bytes are stored than the content is said to have."));
