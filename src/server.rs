@@ -10,7 +10,7 @@
 //!     trouble  meter  admin  methods               what goes wrong on request, what was asked, and who sets that
 //!     batch                                        many calls in one request
 //!   files  revisions  about  changes  drives       the calls
-//!     upload  download  export
+//!     upload  download  export  operations
 //!   items                                          the rules: what may be done, and what it brings about
 //!   params  corpora  fields  query  order  page             the languages of the API: what is asked,
 //!     metadata  render  schema  error              what is written, what is answered
@@ -51,6 +51,7 @@ mod metadata;
 mod meter;
 mod methods;
 mod oauth;
+mod operations;
 mod order;
 mod page;
 mod params;
@@ -147,6 +148,8 @@ pub struct Limits {
     pub name_bytes: usize,
     /// Bytes of one content: 5,497,558,138,880.
     pub upload_bytes: u64,
+    /// Bytes of an export, unless it is asked for by its link: 10 MiB.
+    pub export_bytes: u64,
 }
 
 impl Default for Limits {
@@ -158,6 +161,7 @@ impl Default for Limits {
             depth: 100,
             name_bytes: 32 * 1024,
             upload_bytes: 5_497_558_138_880,
+            export_bytes: 10 << 20,
         }
     }
 }

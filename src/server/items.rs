@@ -6,6 +6,7 @@
 
 mod create;
 mod drives;
+mod import;
 #[cfg(test)]
 mod model;
 mod remove;

@@ -52,7 +52,7 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, Named(id): Named<Strin
             let (item, is_document) = find(db, &id)?;
             // One more than asked for tells whether this page is the last.
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-            let mut revisions = contents::page(db, item.no, after, limit)?;
+            let mut revisions = if is_document { Vec::new() } else { contents::page(db, item.no, after, limit)? };
             let is_last = revisions.len() <= size;
             revisions.truncate(size);
             let next = revisions.last().filter(|_| !is_last).map(|(no, _)| Position { keys: Vec::new(), no: *no });

@@ -11,7 +11,7 @@ use axum::routing::{delete, get, patch, post};
 use super::admin::{self, Admin};
 use super::drive::Drive;
 use super::error::ApiError;
-use super::{about, auth, batch, changes, download, drives, files, oauth, revisions, upload};
+use super::{about, auth, batch, changes, drives, export, files, oauth, operations, revisions, upload};
 
 /// The API of a drive, and what `admin` is there for.
 pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
@@ -28,12 +28,15 @@ pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
         .route("/drive/v3/files/trash", delete(files::empty_trash))
         .route("/drive/v3/files/{id}", get(files::get).patch(files::update).delete(files::delete))
         .route("/drive/v3/files/{id}/copy", post(files::copy))
-        .route("/drive/v3/files/{id}/export", get(download::export))
+        .route("/drive/v3/files/{id}/download", post(operations::begin))
+        .route("/drive/v3/files/{id}/export", get(export::limited))
         .route("/drive/v3/files/{id}/revisions", get(revisions::list))
         .route(
             "/drive/v3/files/{id}/revisions/{revision}",
             get(revisions::get).patch(revisions::update).delete(revisions::delete),
         )
+        .route("/drive/v3/operations/{name}", get(operations::get))
+        .route(export::LINKED, get(export::linked))
         .route("/upload/drive/v3/files", post(upload::create).put(upload::send).delete(upload::cancel))
         .route(
             "/upload/drive/v3/files/{id}",
