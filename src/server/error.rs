@@ -143,6 +143,11 @@ impl ApiError {
         Self::forbidden("fileNotExportable", "Export only supports Docs Editors files.")
     }
 
+    pub(crate) fn flagged_as_abusive() -> Self {
+        let message = "This file has been identified as malware or spam and cannot be downloaded.";
+        Self::forbidden("cannotDownloadAbusiveFile", message)
+    }
+
     pub(crate) fn export_too_large() -> Self {
         Self::forbidden("exportSizeLimitExceeded", "This file is too large to be exported.")
     }

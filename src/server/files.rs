@@ -24,6 +24,7 @@ use super::query::sql::{Asker, condition};
 use super::render::{self, EMAIL, Object, View, select};
 use super::schema;
 use super::store::{list, minted, rows};
+use super::trouble::Orders;
 
 /// Entries of a page when the client does not say.
 const DEFAULT_PAGE: usize = 100;
@@ -33,9 +34,11 @@ pub(crate) async fn get(
     State(drive): State<Arc<Drive>>,
     Named(id): Named<String>,
     call: Call,
+    orders: Orders,
     headers: HeaderMap,
 ) -> Result<Response> {
     if call.params().get("alt") == Some("media") {
+        orders.check_flagged(call.params())?;
         return download::file(&drive, &call, &id, &headers).await;
     }
     let mask = call.mask(&schema::FILE)?;
@@ -53,17 +56,17 @@ pub(crate) async fn get(
 }
 
 /// `GET …/files`
-pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Orders) -> Result<Json> {
     let params = call.params();
     let mask = call.mask(&schema::FILE_LIST)?;
-    let size = params.page_size(DEFAULT_PAGE)?;
+    let size = orders.page.unwrap_or(usize::MAX).min(params.page_size(DEFAULT_PAGE)?);
     let order = params.filled("orderBy").map(Order::parse).transpose()?;
     let expr = params.filled("q").map(query::parse).transpose()?;
     if order.is_some() && expr.as_ref().is_some_and(query::Expr::has_full_text) {
         let message = "Sorting is not supported for queries with fullText terms.";
         return Err(ApiError::invalid("orderBy", message));
     }
-    let is_empty = !spaces(params)?;
+    let is_empty = !spaces(params)? || orders.or_empty && expr.as_ref().is_some_and(query::Expr::has_several_parents);
     let corpus = Corpus::of_files(params)?;
     let order = order.unwrap_or_default();
     let identity = drive.store.identity().clone();
@@ -71,7 +74,8 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
         json!([&["q", "orderBy", "spaces"].map(|name| params.filled(name))[..], &[Some(&*format!("{corpus:?}"))]])
             .to_string();
     let position = match params.filled("pageToken") {
-        Some(token) => Some(page::position(&identity.secret, &question, token)?),
+        Some(_) if orders.expire_page_token => return Err(ApiError::invalid_value("pageToken")),
+        Some(token) => Some(page::position(&identity.secret, &question, token)?).filter(|place| !place.is_start()),
         None => None,
     };
     drive
@@ -80,11 +84,12 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
             let asker = Asker { app: call.app(), email: EMAIL, root: &identity.root };
             let condition = expr.map(|expr| condition(&expr, asker));
             let scope = corpus.scope(db)?;
-            let page = if is_empty {
+            let mut page = if is_empty {
                 list::Page { items: Vec::new(), next: None }
             } else {
                 list::page(db, call.app(), scope, condition.as_ref(), &order, position.as_ref(), size)?
             };
+            page.items.retain(|item| orders.lists(item.created));
             let view = View { identity: &identity, origin: call.origin() };
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#fileList");

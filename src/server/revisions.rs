@@ -20,6 +20,7 @@ use super::order::Position;
 use super::render::{self, DOCUMENT_REVISION, Object, View};
 use super::store::rows::ItemRow;
 use super::store::{contents, rows};
+use super::trouble::Orders;
 use super::{download, page, schema};
 
 /// Entries of a page when the client does not say.
@@ -76,10 +77,12 @@ pub(crate) async fn get(
     State(drive): State<Arc<Drive>>,
     Named((id, revision)): Named<(String, String)>,
     call: Call,
+    orders: Orders,
     headers: HeaderMap,
 ) -> Result<Response> {
     let id = drive.store.identity().resolve(&id).to_owned();
     if call.params().get("alt") == Some("media") {
+        orders.check_flagged(call.params())?;
         let look_up = move |db: &Connection| match find(db, &id)? {
             (item, false) => contents::get(db, item.no, &revision),
             (_, true) => Err(ApiError::not_downloadable()),

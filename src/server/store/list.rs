@@ -44,8 +44,11 @@ pub(crate) fn page(
     let mut keys = Vec::new();
     while let Some(row) = rows.next()? {
         if items.len() == size {
-            let next = items.last().map(|last| Position { keys, no: last.no });
-            return Ok(Page { items, next });
+            let next = match items.last() {
+                Some(last) => Position { keys, no: last.no },
+                None => position.cloned().unwrap_or(Position::START),
+            };
+            return Ok(Page { items, next: Some(next) });
         }
         items.push(item(row)?);
         if items.len() == size {
