@@ -166,7 +166,7 @@ async fn listings_lag_while_their_items_can_be_had() {
 
 #[tokio::test]
 async fn pages_may_be_short_or_empty_and_lead_to_all_there_is() {
-    let rules = ["files.list+changes.list:short-page,size=1-2", "files.list+changes.list:empty-page,share=0.3"];
+    let rules = ["files.list+changes.list:short-page,size=1-2", "files.list+changes.list:empty-page,share=0.5"];
     for (order, fields) in [("", "nextPageToken,files(name)"), ("name desc", "*")] {
         let drive = Drive::start_with_trouble(3, &rules).await;
         let start = drive.start_page_token().await;
