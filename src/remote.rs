@@ -14,6 +14,7 @@
 //! [`drive`] is Google Drive v3 (and whatever speaks it). Other stores can sit beside it.
 
 pub mod drive;
+mod pages;
 
 use std::fmt;
 use std::ops::Range;
@@ -25,6 +26,8 @@ use futures_util::stream::BoxStream;
 
 use crate::clock::Timestamp;
 use crate::error::Kind;
+
+pub use pages::Pages;
 
 /// Identity of an item on the drive. Opaque.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,6 +195,8 @@ impl Write {
 pub enum Progress {
     /// The drive holds this many bytes from the start; the next byte to send is at this offset.
     Stored(u64),
+    /// The same, and from now on the upload is at this address; the one before may not know it any more.
+    Moved(u64, UploadSession),
     /// All bytes arrived and are the file's content now.
     Done(Box<Item>),
 }
@@ -274,7 +279,7 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     fn get<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>>;
 
     /// One page of the children of a folder, the trashed left out, in no order. An empty listing does not prove that the
-    /// folder exists. [`Kind::Invalid`] if the page token has gone stale: begin again.
+    /// folder exists. [`Kind::Invalid`] if the page token has gone stale: begin again, as [`Pages`] does.
     fn list<'a>(&'a self, folder: &'a FileId, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>>;
 
     /// The end of the feed of changes as it is now. Take it before the first listing and nothing is missed.

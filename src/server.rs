@@ -10,7 +10,8 @@
 //!     trouble  meter  admin  methods               what goes wrong on request, what was asked, and who sets that
 //!     batch                                        many calls in one request
 //!   files  permissions  revisions                  the calls
-//!     about  changes  drives  upload  download  export
+//!     about  changes  drives
+//!     upload  download  export  operations
 //!   items                                          the rules: what may be done, and what it brings about
 //!   access  permission                             who sees what, and may do what with it
 //!   params  corpora  fields  query  order  page             the languages of the API: what is asked,
@@ -53,6 +54,7 @@ mod metadata;
 mod meter;
 mod methods;
 mod oauth;
+mod operations;
 mod order;
 mod page;
 mod params;
@@ -151,6 +153,8 @@ pub struct Limits {
     pub name_bytes: usize,
     /// Bytes of one content: 5,497,558,138,880.
     pub upload_bytes: u64,
+    /// Bytes of an export, unless it is asked for by its link: 10 MiB.
+    pub export_bytes: u64,
 }
 
 impl Default for Limits {
@@ -162,6 +166,7 @@ impl Default for Limits {
             depth: 100,
             name_bytes: 32 * 1024,
             upload_bytes: 5_497_558_138_880,
+            export_bytes: 10 << 20,
         }
     }
 }

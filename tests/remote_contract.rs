@@ -4,6 +4,8 @@
 #[path = "support/scripted_drive.rs"]
 mod scripted_drive;
 
+#[path = "remote_contract/bounds.rs"]
+mod bounds;
 #[path = "remote_contract/downloads.rs"]
 mod downloads;
 #[path = "remote_contract/failures.rs"]

@@ -334,6 +334,8 @@ async fn folders_shortcuts_and_documents_have_no_bytes() {
         }
         let media = drive.get(&format!("/drive/v3/files/{}?alt=media", id(item))).send().await;
         media.refused(403, "fileNotDownloadable");
+    }
+    for item in [&folder, &shortcut] {
         let upload = drive.patch(&format!("/upload/drive/v3/files/{}?uploadType=media", id(item))).body("x");
         upload.send().await.refused(403, "fileNeverWritable");
     }

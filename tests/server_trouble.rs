@@ -153,6 +153,134 @@ async fn the_feed_of_changes_lags_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn listings_lag_while_their_items_can_be_had() {
+    let drive = Drive::start_with_trouble(0, &["files.list:list-lag,time=1h"]).await;
+    let old = json!({ "name": "old", "createdTime": "2026-01-02T03:04:05.678Z" });
+    drive.create(old).await;
+    let new = id(&drive.create(json!({ "name": "new" })).await);
+    assert_eq!(drive.names("name contains ''").await, ["old"]);
+    assert_eq!(drive.file(&new).await["name"], "new");
+    drive.delete("/admin/trouble").send().await;
+    assert_eq!(drive.names("name contains ''").await, ["old", "new"]);
+}
+
+#[tokio::test]
+async fn pages_may_be_short_or_empty_and_lead_to_all_there_is() {
+    let rules = ["files.list+changes.list:short-page,size=1-2", "files.list+changes.list:empty-page,share=0.5"];
+    for (order, fields) in [("", "nextPageToken,files(name)"), ("name desc", "*")] {
+        let drive = Drive::start_with_trouble(3, &rules).await;
+        let start = drive.start_page_token().await;
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            drive.create(json!({ "name": name })).await;
+        }
+        let (mut found, mut sizes, mut token) = (Vec::new(), Vec::new(), String::new());
+        loop {
+            let list = drive.get("/drive/v3/files").query("orderBy", order).query("fields", fields);
+            let page = list.query("pageToken", &token).send().await.ok();
+            let names = names(&page);
+            sizes.push(names.len());
+            found.extend(names);
+            match page["nextPageToken"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => break,
+            }
+        }
+        found.sort();
+        assert_eq!(found, ["a", "b", "c", "d", "e", "f"]);
+        assert!(sizes.contains(&0) && sizes.iter().all(|size| *size <= 2), "{sizes:?}");
+        let (mut changes, mut token) = (0, start);
+        loop {
+            let page = drive.changes(&token).await;
+            changes += page["changes"].as_array().expect("changes").len();
+            match page["nextPageToken"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => break,
+            }
+        }
+        assert_eq!(changes, 6);
+    }
+}
+
+#[tokio::test]
+async fn a_page_token_is_refused_and_another_listing_is_not() {
+    let rules = ["files.list:short-page", "files.list:expire-page-token,nth=2"];
+    let drive = Drive::start_with_trouble(0, &rules).await;
+    drive.create(json!({ "name": "a" })).await;
+    drive.create(json!({ "name": "b" })).await;
+    let first = drive.get("/drive/v3/files").send().await.ok();
+    let token = first["nextPageToken"].as_str().expect("a token");
+    let next = async || drive.get("/drive/v3/files").query("pageToken", token).send().await;
+    let refused = next().await;
+    refused.refused(400, "invalid");
+    assert_eq!(refused.fault_location(), "pageToken");
+    assert_eq!(next().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_listing_of_several_folders_finds_nothing() {
+    let drive = Drive::start_with_trouble(0, &["files.list:or-empty"]).await;
+    let (one, two) = (drive.folder("one", "root").await, drive.folder("two", "root").await);
+    drive.create(json!({ "name": "a", "parents": [one] })).await;
+    drive.create(json!({ "name": "b", "parents": [two] })).await;
+    let both = format!("('{one}' in parents or '{two}' in parents) and trashed = false");
+    assert!(drive.names(&both).await.is_empty());
+    assert_eq!(drive.names(&format!("'{one}' in parents and (name = 'a' or name = 'b')")).await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_part_of_what_was_sent_is_stored() {
+    let drive = Drive::start_with_trouble(0, &["uploads.send:store-less,part=60,times=1"]).await;
+    let content = bytes(4 * UNIT + 7);
+    let session = drive.session(&json!({ "name": "a" }), Some(content.len())).await;
+    let answer = drive.put(&session).body(content.clone()).send().await;
+    assert_eq!((answer.status, answer.header("range")), (308, Some("bytes=0-524287")));
+    let range = format!("bytes 524288-{}/{}", content.len() - 1, content.len());
+    let rest = drive.put(&session).header("content-range", &range).body(content[2 * UNIT..].to_vec());
+    let file = rest.send().await.ok();
+    assert_eq!(drive.content(&id(&file)).await, content);
+}
+
+#[tokio::test]
+async fn a_session_moves_to_another_address() {
+    let drive = Drive::start_with_trouble(0, &["uploads.send:move-session"]).await;
+    let content = bytes(2 * UNIT);
+    let session = drive.session(&json!({ "name": "a" }), Some(content.len())).await;
+    let send = |session: &str, first: usize| {
+        let range = format!("bytes {first}-{}/{}", first + UNIT - 1, content.len());
+        drive.put(session).header("content-range", &range).body(content[first..first + UNIT].to_vec()).send()
+    };
+    let answer = send(&session, 0).await;
+    assert_eq!((answer.status, answer.header("range")), (308, Some("bytes=0-262143")));
+    send(&session, UNIT).await.refused(404, "notFound");
+    let file = send(answer.header("location").expect("an address"), UNIT).await.ok();
+    assert_eq!(drive.content(&id(&file)).await, content);
+}
+
+#[tokio::test]
+async fn files_are_described_without_what_is_withheld() {
+    let drive = Drive::start_with_trouble(0, &["*:withhold,fields=md5Checksum+parents"]).await;
+    let start = drive.start_page_token().await;
+    let file = drive.upload(&json!({ "name": "a.json" }), br#"{"parents": 1}"#).await;
+    let list = drive.get("/drive/v3/files?fields=*").send().await.ok();
+    let changes = drive.changes(&start).await;
+    for described in [&file, &drive.file(&id(&file)).await, &list["files"][0], &changes["changes"][0]["file"]] {
+        assert!(described.get("md5Checksum").is_none() && described.get("parents").is_none(), "{described}");
+        assert!(described["sha256Checksum"].is_string() && described["size"] == "14", "{described}");
+    }
+    assert_eq!(drive.content(&id(&file)).await, br#"{"parents": 1}"#, "content is left alone");
+}
+
+#[tokio::test]
+async fn flagged_content_is_for_those_who_say_that_they_know() {
+    let drive = Drive::start_with_trouble(0, &["files.get_media:flagged"]).await;
+    let file = id(&drive.upload(&json!({ "name": "a" }), b"abc").await);
+    let path = format!("/drive/v3/files/{file}?alt=media");
+    drive.get(&path).send().await.refused(403, "cannotDownloadAbusiveFile");
+    assert_eq!(drive.get(&format!("{path}&acknowledgeAbuse=true")).send().await.body, b"abc");
+    assert_eq!(drive.file(&file).await["name"], "a");
+}
+
+#[tokio::test]
 async fn quota_units_run_out() {
     let drive = Drive::start_with_trouble(0, &["*:quota,units=210,per=1h"]).await;
     let list = "/drive/v3/files";

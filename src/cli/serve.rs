@@ -51,11 +51,18 @@ pub(super) struct Args {
     token_life: Duration,
     /// Make trouble, written as METHODS:KIND,KEY=VALUE,… (files.list:latency,ms=200); can be given again
     ///
-    /// METHODS are names such as files.list, joined by +; files.* stands for a family, * for all. KIND is latency (ms=50-200),
-    /// bandwidth (up=1M, down=1M, shared=true), answer (status=503, reason=, message=, body=json|truncated|html|empty, text=,
-    /// `retry_after`=SECONDS, done=true), cut-request or cut-answer (after=BYTES), lose-answer, expire-session, revoke
-    /// (requests=N, time=5s), lag (time=10s) or quota (units=N, per=1m, status=403). Of the calls it is for, a rule hits those
-    /// that nth=N, skip=N, share=0.1 and times=N leave it.
+    /// METHODS are names such as files.list, joined by +; files.* stands for a family, * for all. KIND is one of
+    ///
+    /// for all calls: latency (ms=50-200), bandwidth (up=1M, down=1M, shared=true), answer (status=503, reason=, message=,
+    /// body=json|truncated|html|empty, text=, `retry_after`=SECONDS, done=true), cut-request or cut-answer (after=BYTES),
+    /// lose-answer, revoke (requests=N, time=5s), quota (units=N, per=1m, status=403), withhold (fields=md5Checksum+size);
+    ///
+    /// for listings and changes: short-page (size=1-3), empty-page; for listings: list-lag (time=10s), expire-page-token,
+    /// or-empty; for changes: lag (time=10s);
+    ///
+    /// for upload sessions: expire-session, move-session, store-less (part=0-99); for content: flagged.
+    ///
+    /// Of the calls it is for, a rule hits those that nth=N, skip=N, share=0.1 and times=N leave it.
     #[arg(long, value_name = "RULE")]
     trouble: Vec<Rule>,
     /// What the chances of trouble begin with: the same number and the same calls bring the same trouble

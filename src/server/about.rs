@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::call::{Call, Json};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
-use super::export;
+use super::export::formats;
 use super::render::{Object, select, user};
 use super::schema;
 use super::store::{trash, users};
@@ -38,10 +38,9 @@ pub(crate) async fn get(State(drive): State<Arc<Drive>>, call: Call) -> Result<J
                 quota.put("usageInDriveTrash", || in_trash.to_string());
                 quota.finish()
             });
-            about.nest("exportFormats", |mask| select(mask, export::table()));
-            for name in ["importFormats", "maxImportSizes"] {
-                about.put(name, || Value::Object(serde_json::Map::new()));
-            }
+            about.nest("exportFormats", |mask| select(mask, formats::exports_table()));
+            about.nest("importFormats", |mask| select(mask, formats::imports_table()));
+            about.nest("maxImportSizes", |mask| select(mask, formats::import_sizes()));
             about.put("maxUploadSize", || limits.upload_bytes.to_string());
             about.put("appInstalled", || true);
             about.put("canCreateDrives", || true);

@@ -124,7 +124,8 @@ impl Outer {
         let Inner { method, target, headers, body } = call;
         let segments: Vec<&str> = target.path().split('/').skip(1).collect();
         let is_file = matches!(segments[..], ["drive", "v3", "files", _] | ["drive", "v3", "files", _, "revisions", _]);
-        if segments.first() == Some(&"upload") || matches!(segments[..], ["drive", "v3", "files", _, "export"]) {
+        let is_export = matches!(segments[..], ["drive", "v3", "files", _, "export"] | ["document", "d", _, "export"]);
+        if segments.first() == Some(&"upload") || is_export {
             return Err(ApiError::bad_request("Media uploads and exports cannot be part of a batch."));
         }
         let mut params = self.arrival.params.clone();

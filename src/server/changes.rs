@@ -43,7 +43,7 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
     let params = call.params();
     let name = LogName::of(params)?;
     let mask = call.mask(&schema::CHANGE_LIST)?;
-    let size = params.page_size(DEFAULT_PAGE)?;
+    let size = orders.page.unwrap_or(usize::MAX).min(params.page_size(DEFAULT_PAGE)?);
     let removals = Removals {
         told: params.flag("includeRemoved", true)?,
         with_files: params.flag("includeCorpusRemovals", false)?,

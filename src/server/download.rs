@@ -10,7 +10,6 @@ use std::io::{self, Seek, SeekFrom};
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -19,15 +18,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::access::Access;
 use super::blobs::read_piece;
-use super::call::{Call, Named, header_text};
+use super::call::{Call, header_text};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
-use super::export;
 use super::item::Revision;
 use super::items::may_take;
 use super::media_type::{Kind, OCTET_STREAM};
 use super::store::{contents, rows};
-use range::Part;
+pub(crate) use range::Part;
 
 /// Bytes read at a time. Two pieces of a download are in memory: one being sent, one being read ahead.
 const PIECE_BYTES: u64 = 256 * 1024;
@@ -52,39 +50,39 @@ pub(crate) async fn file(drive: &Arc<Drive>, call: &Call, id: &str, headers: &He
     .await
 }
 
-/// `GET …/files/{id}/export`
-pub(crate) async fn export(State(drive): State<Arc<Drive>>, Named(id): Named<String>, call: Call) -> Result<Response> {
-    let wanted = call.params().filled("mimeType").ok_or_else(|| ApiError::required("mimeType"))?;
-    let look_up = move |access: &Access<'_>| rows::find(access, access.caller.resolve(&id)?);
-    let (item, role) = drive.look(call.clone(), look_up).await?;
-    if Kind::of(&item.mime_type) != Kind::Document {
-        return Err(ApiError::not_exportable());
-    }
-    if !may_take(&item, role) {
-        return Err(ApiError::cannot_download());
-    }
-    let format = export::formats(&item.mime_type).iter().find(|format| format.mime_type == wanted);
-    let format = format.ok_or_else(|| ApiError::bad_request("The requested conversion is not supported."))?;
-    Ok(([(header::CONTENT_TYPE, format.mime_type)], format.content).into_response())
-}
-
 /// Sends what the headers ask for of the revision that `look_up` finds.
 pub(crate) async fn send<F>(drive: &Arc<Drive>, call: &Call, headers: &HeaderMap, look_up: F) -> Result<Response>
+where
+    F: Fn(&Access<'_>) -> Result<Revision> + Clone + Send + 'static,
+{
+    let range = header_text(headers, header::RANGE).map(str::to_owned);
+    let part = move |revision: &Revision| range::part(range.as_deref(), revision.size);
+    let (revision, part, body) = opened(drive, call, look_up, part).await?;
+    Ok(if part == Part::Unsatisfiable { unsatisfiable(revision.size) } else { found(&revision, part, body) })
+}
+
+/// The revision that `look_up` finds, and of its bytes those that `choose` picks.
+pub(crate) async fn opened<F>(
+    drive: &Drive,
+    call: &Call,
+    look_up: F,
+    choose: impl Fn(&Revision) -> Part,
+) -> Result<(Revision, Part, Body)>
 where
     F: Fn(&Access<'_>) -> Result<Revision> + Clone + Send + 'static,
 {
     let mut missed = None;
     loop {
         let revision = drive.look(call.clone(), look_up.clone()).await?;
-        let part = range::part(header_text(headers, header::RANGE), revision.size);
+        let part = choose(&revision);
         let (first, length) = match part {
             Part::Whole => (0, revision.size),
             Part::Range { first, length } => (first, length),
-            Part::Unsatisfiable => return Ok(unsatisfiable(revision.size)),
+            Part::Unsatisfiable => return Ok((revision, part, Body::empty())),
         };
-        let Some(blob) = &revision.blob else { return Ok(found(&revision, part, Body::empty())) };
+        let Some(blob) = &revision.blob else { return Ok((revision, part, Body::empty())) };
         match open(drive, blob, first, length).await {
-            Ok(body) => return Ok(found(&revision, part, body)),
+            Ok(body) => return Ok((revision, part, body)),
             // Replaced and unlinked between the look-up and the opening: the next look-up finds another.
             Err(error) if error.kind() == io::ErrorKind::NotFound && missed != revision.blob => missed = revision.blob,
             Err(error) => return Err(error.into()),

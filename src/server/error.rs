@@ -182,6 +182,15 @@ impl ApiError {
         Self::forbidden("fileNotExportable", "Export only supports Docs Editors files.")
     }
 
+    pub(crate) fn flagged_as_abusive() -> Self {
+        let message = "This file has been identified as malware or spam and cannot be downloaded.";
+        Self::forbidden("cannotDownloadAbusiveFile", message)
+    }
+
+    pub(crate) fn export_too_large() -> Self {
+        Self::forbidden("exportSizeLimitExceeded", "This file is too large to be exported.")
+    }
+
     pub(crate) fn never_writable() -> Self {
         Self::forbidden("fileNeverWritable", "The content of this file can never be written.")
     }
@@ -278,6 +287,10 @@ impl ApiError {
 
     pub(crate) fn session_not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "notFound", "Upload session not found.").at("upload_id")
+    }
+
+    pub(crate) fn operation_not_found(name: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "notFound", format!("Operation not found: {name}.")).at("name")
     }
 
     pub(crate) fn no_such_path() -> Self {

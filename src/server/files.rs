@@ -23,6 +23,7 @@ use super::query::sql::condition;
 use super::render::{self, Object, View, select};
 use super::schema;
 use super::store::{list, minted, rows};
+use super::trouble::Orders;
 
 /// Entries of a page when the client does not say.
 const DEFAULT_PAGE: usize = 100;
@@ -32,9 +33,11 @@ pub(crate) async fn get(
     State(drive): State<Arc<Drive>>,
     Named(id): Named<String>,
     call: Call,
+    orders: Orders,
     headers: HeaderMap,
 ) -> Result<Response> {
     if call.params().get("alt") == Some("media") {
+        orders.check_flagged(call.params())?;
         return download::file(&drive, &call, &id, &headers).await;
     }
     let mask = call.mask(&schema::FILE)?;
@@ -51,10 +54,10 @@ pub(crate) async fn get(
 }
 
 /// `GET …/files`
-pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<Json> {
+pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Orders) -> Result<Json> {
     let params = call.params();
     let mask = call.mask(&schema::FILE_LIST)?;
-    let size = params.page_size(DEFAULT_PAGE)?;
+    let size = orders.page.unwrap_or(usize::MAX).min(params.page_size(DEFAULT_PAGE)?);
     let order = params.filled("orderBy").map(Order::parse).transpose()?;
     let expr = params.filled("q").map(query::parse).transpose()?;
     if order.is_some() && expr.as_ref().is_some_and(query::Expr::has_full_text) {
@@ -62,6 +65,7 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
         return Err(ApiError::invalid("orderBy", message));
     }
     let spaces = Spaces::of(params, call.caller())?;
+    let is_empty = orders.or_empty && expr.as_ref().is_some_and(query::Expr::has_several_parents);
     let corpus = Corpus::of_files(params)?;
     let order = order.unwrap_or_default();
     let secret = drive.store.identity().secret.clone();
@@ -69,7 +73,8 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
         json!([&["q", "orderBy", "spaces"].map(|name| params.filled(name))[..], &[Some(&*format!("{corpus:?}"))]])
             .to_string();
     let position = match params.filled("pageToken") {
-        Some(token) => Some(page::position(&secret, &question, token)?),
+        Some(_) if orders.expire_page_token => return Err(ApiError::invalid_value("pageToken")),
+        Some(token) => Some(page::position(&secret, &question, token)?).filter(|place| !place.is_start()),
         None => None,
     };
     drive
@@ -77,7 +82,12 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call) -> Result<
             let condition = expr.map(|expr| condition(&expr, access.caller)).transpose()?;
             let scope = corpus.scope(access)?;
             let asked = list::Question { scope, spaces, condition: condition.as_ref(), order: &order };
-            let page = list::page(access, asked, position.as_ref(), size)?;
+            let mut page = if is_empty {
+                list::Page { items: Vec::new(), next: None }
+            } else {
+                list::page(access, asked, position.as_ref(), size)?
+            };
+            page.items.retain(|item| orders.lists(item.created));
             let view = View { access, origin: call.origin() };
             let mut answer = Object::new(&mask);
             answer.put("kind", || "drive#fileList");

@@ -6,6 +6,7 @@
 
 mod create;
 mod drives;
+mod import;
 #[cfg(test)]
 mod model;
 mod remove;
@@ -159,6 +160,7 @@ impl Rules<'_> {
     /// Whether the caller may own something of this kind.
     fn check_ownership(&self, owner: Option<i64>, kind: Kind) -> Result<()> {
         let has_storage = self.caller.user.has_storage || owner != Some(self.caller.user.no);
-        if kind == Kind::File && !has_storage { Err(ApiError::no_storage()) } else { Ok(()) }
+        let takes_storage = matches!(kind, Kind::File | Kind::Document);
+        if takes_storage && !has_storage { Err(ApiError::no_storage()) } else { Ok(()) }
     }
 }

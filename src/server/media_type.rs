@@ -9,6 +9,19 @@ pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
 const GOOGLE_APPS: &str = "application/vnd.google-apps.";
 
+/// Documents, by the editor that they belong to.
+pub(crate) mod editor {
+    pub(crate) const DOCUMENT: &str = "application/vnd.google-apps.document";
+    pub(crate) const SPREADSHEET: &str = "application/vnd.google-apps.spreadsheet";
+    pub(crate) const PRESENTATION: &str = "application/vnd.google-apps.presentation";
+    pub(crate) const DRAWING: &str = "application/vnd.google-apps.drawing";
+    pub(crate) const SCRIPT: &str = "application/vnd.google-apps.script";
+    pub(crate) const FORM: &str = "application/vnd.google-apps.form";
+    pub(crate) const JAM: &str = "application/vnd.google-apps.jam";
+    #[cfg(test)]
+    pub(crate) const VID: &str = "application/vnd.google-apps.vid";
+}
+
 /// The kinds of item, which a media type decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -16,7 +29,7 @@ pub(crate) enum Kind {
     Folder,
     /// Leads to another item.
     Shortcut,
-    /// Belongs to an online editor; has no bytes.
+    /// Belongs to an online editor; has no bytes to be downloaded.
     Document,
     /// Has bytes.
     File,
@@ -75,6 +88,7 @@ pub(crate) fn guess(name: &str, start: &[u8]) -> &'static str {
         Some("md") => "text/markdown",
         Some("py") => "text/x-python",
         Some("svg") => "image/svg+xml",
+        Some("tsv") => "text/tab-separated-values",
         Some("xml") => "text/xml",
         _ => "text/plain",
     }

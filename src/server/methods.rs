@@ -17,7 +17,7 @@ const DOWNLOAD: u64 = 200;
 
 /// Each name with its price. The service tabulates classes of calls; the start of an upload is counted as the edit that it
 /// leads to, and what is sent on it as any other call.
-const PRICES: [(&str, u64); 36] = [
+const PRICES: [(&str, u64); 38] = [
     ("about.get", READ),
     ("batch", 0),
     ("changes.getStartPageToken", READ),
@@ -32,6 +32,7 @@ const PRICES: [(&str, u64); 36] = [
     ("files.copy", EDIT),
     ("files.create", EDIT),
     ("files.delete", EDIT),
+    ("files.download", DOWNLOAD),
     ("files.emptyTrash", EDIT),
     ("files.export", DOWNLOAD),
     ("files.generateIds", READ),
@@ -39,6 +40,7 @@ const PRICES: [(&str, u64); 36] = [
     ("files.get_media", DOWNLOAD),
     ("files.list", LIST),
     ("files.update", EDIT),
+    ("operations.get", READ),
     ("permissions.create", EDIT),
     ("permissions.delete", EDIT),
     ("permissions.get", READ),
@@ -90,7 +92,9 @@ pub(crate) fn name(method: &Method, path: &str, params: Option<&Params>) -> &'st
         ("PATCH", ["drive", "v3", "files", _]) => "files.update",
         ("DELETE", ["drive", "v3", "files", _]) => "files.delete",
         ("POST", ["drive", "v3", "files", _, "copy"]) => "files.copy",
-        ("GET", ["drive", "v3", "files", _, "export"]) => "files.export",
+        ("POST", ["drive", "v3", "files", _, "download"]) => "files.download",
+        ("GET", ["drive", "v3", "operations", _]) => "operations.get",
+        ("GET", ["drive", "v3", "files", _, "export"] | ["document", "d", _, "export"]) => "files.export",
         ("GET", ["drive", "v3", "files", _, "permissions"]) => "permissions.list",
         ("POST", ["drive", "v3", "files", _, "permissions"]) => "permissions.create",
         ("GET", ["drive", "v3", "files", _, "permissions", _]) => "permissions.get",
@@ -128,6 +132,9 @@ mod tests {
             ("GET", "/drive/v3/files/x?alt=json", "files.get", 5),
             ("GET", "/drive/v3/files/x?alt=media", "files.get_media", 200),
             ("GET", "/drive/v3/files?q=a", "files.list", 100),
+            ("GET", "/document/d/x/export?mimeType=y", "files.export", 200),
+            ("POST", "/drive/v3/files/x/download", "files.download", 200),
+            ("GET", "/drive/v3/operations/x", "operations.get", 5),
             ("GET", "/drive/v3/files/generateIds", "files.generateIds", 5),
             ("DELETE", "/drive/v3/files/trash", "files.emptyTrash", 50),
             ("POST", "/upload/drive/v3/files?uploadType=multipart", "uploads.simple", 50),

@@ -26,6 +26,15 @@ pub(crate) struct Position {
     pub no: i64,
 }
 
+impl Position {
+    /// Before the first entry, in any order: where an empty first page ends.
+    pub(crate) const START: Self = Self { keys: Vec::new(), no: 0 };
+
+    pub(crate) fn is_start(&self) -> bool {
+        *self == Self::START
+    }
+}
+
 impl Order {
     /// Parses a comma-separated list of keys, each maybe followed by `desc`.
     pub(crate) fn parse(text: &str) -> Result<Self> {

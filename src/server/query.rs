@@ -138,4 +138,22 @@ impl Expr {
             Self::Term(term) => matches!(term, Term::FullText(_)),
         }
     }
+
+    /// Whether it asks for what is in one folder or in another.
+    pub(crate) fn has_several_parents(&self) -> bool {
+        match self {
+            Self::Or(left, right) if left.has_parent() && right.has_parent() => true,
+            Self::And(left, right) | Self::Or(left, right) => left.has_several_parents() || right.has_several_parents(),
+            Self::Not(inner) => inner.has_several_parents(),
+            Self::Term(_) => false,
+        }
+    }
+
+    fn has_parent(&self) -> bool {
+        match self {
+            Self::And(left, right) | Self::Or(left, right) => left.has_parent() || right.has_parent(),
+            Self::Not(inner) => inner.has_parent(),
+            Self::Term(term) => matches!(term, Term::InParents(_)),
+        }
+    }
 }

@@ -155,7 +155,7 @@ pub(crate) fn file(item: &Item, view: View<'_>, mask: &Mask) -> Result<Value> {
             select(mask, details)
         });
     }
-    if let Some(head) = &item.head {
+    if let Some(head) = item.head.as_ref().filter(|_| kind == Kind::File) {
         content(&mut file, item, head);
     }
     export_links(&mut file, &item.id, &item.mime_type, view);
@@ -183,16 +183,13 @@ fn in_shared_drive(file: &mut Object<'_>, item: &Item, drive: &str, access: &Acc
 
 /// Where a document can be had in other formats.
 fn export_links(object: &mut Object<'_>, id: &str, mime_type: &str, view: View<'_>) {
-    let formats = export::formats(mime_type);
+    let formats = export::formats::formats(mime_type);
     if formats.is_empty() {
         return;
     }
     object.nest("exportLinks", |mask| {
         let links = formats.iter().map(|format| {
-            let query: String =
-                url::form_urlencoded::Serializer::new(String::new()).append_pair("mimeType", format.mime_type).finish();
-            let link = format!("{}/drive/v3/files/{id}/export?{query}", view.origin);
-            (format.mime_type.to_owned(), Value::String(link))
+            (format.mime_type.to_owned(), Value::String(export::link(view.origin, id, format.mime_type)))
         });
         select(mask, Value::Object(links.collect()))
     });

@@ -21,6 +21,7 @@ use super::permission::Role;
 use super::render::{self, DOCUMENT_REVISION, Object, View};
 use super::store::rows::ItemRow;
 use super::store::{contents, rows};
+use super::trouble::Orders;
 use super::{download, page, schema};
 
 /// Entries of a page when the client does not say.
@@ -54,7 +55,8 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, Named(id): Named<Strin
             let (item, is_document) = find(access, &id)?;
             // One more than asked for tells whether this page is the last.
             let limit = i64::try_from(size + 1).unwrap_or(i64::MAX);
-            let mut revisions = contents::page(access.db, item.no, after, limit)?;
+            let mut revisions =
+                if is_document { Vec::new() } else { contents::page(access.db, item.no, after, limit)? };
             let is_last = revisions.len() <= size;
             revisions.truncate(size);
             let next = revisions.last().filter(|_| !is_last).map(|(no, _)| Position { keys: Vec::new(), no: *no });
@@ -78,9 +80,11 @@ pub(crate) async fn get(
     State(drive): State<Arc<Drive>>,
     Named((id, revision)): Named<(String, String)>,
     call: Call,
+    orders: Orders,
     headers: HeaderMap,
 ) -> Result<Response> {
     if call.params().get("alt") == Some("media") {
+        orders.check_flagged(call.params())?;
         let look_up = move |access: &Access<'_>| match find(access, &id)? {
             (item, false) => contents::get(access.db, item.no, &revision),
             (_, true) => Err(ApiError::not_downloadable()),

@@ -11,7 +11,9 @@ use axum::routing::{delete, get, patch, post};
 use super::admin::{self, Admin};
 use super::drive::Drive;
 use super::error::ApiError;
-use super::{about, auth, batch, changes, download, drives, files, oauth, permissions, revisions, upload};
+use super::{
+    about, auth, batch, changes, drives, export, files, oauth, operations, permissions, revisions, upload,
+};
 
 /// The API of a drive, and what `admin` is there for.
 pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
@@ -32,7 +34,8 @@ pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
         .route("/drive/v3/files/trash", delete(files::empty_trash).fallback(async || ApiError::file_not_found("trash")))
         .route("/drive/v3/files/{id}", get(files::get).patch(files::update).delete(files::delete))
         .route("/drive/v3/files/{id}/copy", post(files::copy))
-        .route("/drive/v3/files/{id}/export", get(download::export))
+        .route("/drive/v3/files/{id}/download", post(operations::begin))
+        .route("/drive/v3/files/{id}/export", get(export::limited))
         .route("/drive/v3/files/{id}/revisions", get(revisions::list))
         .route(
             "/drive/v3/files/{id}/revisions/{revision}",
@@ -43,6 +46,8 @@ pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
             "/drive/v3/files/{id}/permissions/{permission}",
             get(permissions::get).patch(permissions::update).delete(permissions::delete),
         )
+        .route("/drive/v3/operations/{name}", get(operations::get))
+        .route(export::LINKED, get(export::linked))
         .route("/upload/drive/v3/files", post(upload::create).put(upload::send).delete(upload::cancel))
         .route(
             "/upload/drive/v3/files/{id}",

@@ -90,6 +90,10 @@ pub(crate) static ABOUT: LazyLock<Resource> = LazyLock::new(|| {
     )
 });
 
+/// `files.download` and `operations.get`.
+pub(crate) static OPERATION: LazyLock<Resource> =
+    LazyLock::new(|| Resource::new("done,error(code,details(*),message),metadata(*),name,response(*)", "*"));
+
 fn type_fields(name: &str) -> &'static str {
     match name {
         "User" => USER_FIELDS,
@@ -203,6 +207,7 @@ mod tests {
             &DRIVE,
             &DRIVE_LIST,
             &ABOUT,
+            &OPERATION,
         ] {
             assert!(matches!(resource.schema, Schema::Object(_)));
         }

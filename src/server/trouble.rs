@@ -6,18 +6,20 @@
 //! ```text
 //!   carry                    what happens to one request
 //!   answer  stream  tokens   made-up answers, slow and broken bodies, tokens that are refused
+//!   withhold                 answers that say less
 //!   rule  written            what may happen, and how it is written down
 //! ```
 //!
 //! **Promises.** Whether a rule hits its n-th call depends on the seed, its place in the script and n alone, so the same
 //! sequence of calls meets the same trouble. Trouble never makes the drive lie about what it stored: it refuses, delays,
-//! cuts off and keeps silent. Memory is bounded. Without trouble, a call costs one look at a flag.
+//! cuts off, takes less and keeps silent. Memory is bounded. Without trouble, a call costs one look at a flag.
 
 mod answer;
 mod carry;
 mod rule;
 mod stream;
 mod tokens;
+mod withhold;
 mod written;
 
 use std::convert::Infallible;
@@ -29,9 +31,11 @@ use http::request::Parts;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::clock::Instant;
+use super::error::ApiError;
+use super::params::Params;
+use crate::clock::{self, Instant, Timestamp};
 use answer::Answer;
-use rule::Kind;
+use rule::{Kind, Order};
 use stream::Pace;
 use tokens::Refused;
 
@@ -49,6 +53,36 @@ pub(crate) struct Orders {
     pub expire_session: bool,
     /// Changes younger than this are not told yet.
     pub lag: Option<Duration>,
+    /// Items younger than this are in no listing yet.
+    pub list_lag: Option<Duration>,
+    /// A page of a listing, or of changes, has no more entries than this; with none at all, there still is a next page.
+    pub page: Option<usize>,
+    /// Tokens of pages of listings are refused.
+    pub expire_page_token: bool,
+    /// A listing of several folders finds nothing.
+    pub or_empty: bool,
+    /// Of the bytes that come to an upload session no more than this many percent are stored.
+    pub store: Option<u64>,
+    /// The upload session goes on at another address, and at this one no more.
+    pub move_session: bool,
+    /// Content is flagged as harmful.
+    pub flagged: bool,
+}
+
+impl Orders {
+    /// Whether an item made at this time is in listings already.
+    pub(crate) fn lists(&self, created: Timestamp) -> bool {
+        let age = clock::now().millis().saturating_sub(created.millis());
+        self.list_lag.is_none_or(|lag| u64::try_from(age).is_ok_and(|age| u128::from(age) >= lag.as_millis()))
+    }
+
+    /// Whether a call may not have the content that it asks for, unless it says that it knows.
+    pub(crate) fn check_flagged(&self, params: &Params) -> super::error::Result<()> {
+        if self.flagged && !params.flag("acknowledgeAbuse", false)? {
+            return Err(ApiError::flagged_as_abusive());
+        }
+        Ok(())
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Orders {
@@ -94,6 +128,8 @@ struct Verdict {
     up: Option<Pace>,
     down: Option<Pace>,
     orders: Orders,
+    /// Fields that the answer lacks.
+    withheld: Vec<String>,
     fate: Fate,
 }
 
@@ -220,12 +256,12 @@ impl Armed {
                 verdict.down = down.slower(verdict.down.take());
                 return true;
             }
-            Kind::Lag(time) => {
-                verdict.orders.lag = verdict.orders.lag.max(Some(*time));
+            Kind::Withhold(fields) => {
+                verdict.withheld.extend_from_slice(fields);
                 return true;
             }
-            Kind::ExpireSession => {
-                verdict.orders.expire_session = true;
+            Kind::Order(order) => {
+                order.give(luck, &mut verdict.orders);
                 return true;
             }
             _ if !matches!(verdict.fate, Fate::Served) => return false,
@@ -256,6 +292,29 @@ impl Armed {
         };
         verdict.fate = fate;
         true
+    }
+}
+
+impl Order {
+    /// Adds to what a handler is to do.
+    fn give(&self, luck: rule::Luck, orders: &mut Orders) {
+        match self {
+            Self::ExpireSession => orders.expire_session = true,
+            Self::Lag(time) => orders.lag = orders.lag.max(Some(*time)),
+            Self::ListLag(time) => orders.list_lag = orders.list_lag.max(Some(*time)),
+            Self::ShortPage(sizes) => {
+                let size = usize::try_from(luck.draw(sizes)).unwrap_or(usize::MAX);
+                orders.page = Some(orders.page.map_or(size, |other| other.min(size)));
+            }
+            Self::ExpirePageToken => orders.expire_page_token = true,
+            Self::OrEmpty => orders.or_empty = true,
+            Self::StoreLess(percents) => {
+                let percent = luck.draw(percents);
+                orders.store = Some(orders.store.map_or(percent, |other| other.min(percent)));
+            }
+            Self::MoveSession => orders.move_session = true,
+            Self::Flagged => orders.flagged = true,
+        }
     }
 }
 

@@ -142,7 +142,7 @@ pub(crate) async fn send(
     if orders.expire_session {
         session::expire(&drive, &id, &call).await?;
     }
-    session::send(drive, id, call, &headers, body).await
+    session::send(drive, id, call, orders, &headers, body).await
 }
 
 /// `DELETE` on the address of a session

@@ -3,6 +3,7 @@
 //! [`follow`] runs for the life of a mount and ends with it. Each page of the feed is merged in one transaction together with
 //! its cursor, so that after a crash the same page is merged again, which does no harm.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,9 @@ use super::{Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, Tr
 use crate::error::Kind;
 use crate::remote::{Change, Changes, Cursor, FileId, Item, RemoteError};
 use crate::state;
+
+/// Pages in a row that lead nowhere: one is no sign of anything, this many are a feed that does not end.
+const FRUITLESS: u32 = 100;
 
 /// Asks for changes every `interval`, and whenever `wake` is notified, until `end`.
 pub async fn follow(tree: Arc<Tree>, interval: Duration, wake: Arc<Notify>, end: CancellationToken) {
@@ -47,6 +51,7 @@ pub async fn follow(tree: Arc<Tree>, interval: Duration, wake: Arc<Notify>, end:
 impl Tree {
     /// Merges all changes that the drive has for us now.
     pub async fn catch_up(self: &Arc<Self>) -> Result<()> {
+        let (mut seen, mut fruitless) = (HashSet::new(), 0);
         loop {
             let cursor = self.state.fact(FACT_CURSOR)?.map(Cursor);
             let cursor = cursor.ok_or_else(|| {
@@ -64,6 +69,13 @@ impl Tree {
             }
             if !more {
                 return Ok(());
+            }
+            let is_fruitless = changes.changes.is_empty() || seen.contains(&changes.next.0);
+            seen.insert(changes.next.0);
+            fruitless = if is_fruitless { fruitless + 1 } else { 0 };
+            if fruitless > FRUITLESS {
+                let message = "the feed of changes goes on without end";
+                return Err(RemoteError::new(Kind::Protocol, "changes.list", message).into());
             }
         }
     }

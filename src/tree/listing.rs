@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::merge::Merge;
 use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, names, nodes};
 use crate::error::Kind;
-use crate::remote::{FileId, Page, RemoteError};
+use crate::remote::{FileId, Item, Pages, RemoteError};
 
 /// An entry of a folder: what a listing says of it.
 #[derive(Debug)]
@@ -125,32 +125,25 @@ impl Tree {
 
     /// Lists, and tells of everything but the names in the folder that changed.
     async fn list_pages(&self, folder: &Node, id: &FileId, names: &mut Vec<(Ino, String)>) -> Result<()> {
-        let mut ids = HashSet::new();
-        let mut token = None;
+        let mut pages = Pages::new(&*self.remote, id);
         let mut tell = |mut effects: Effects| {
             names.extend(effects.entries.extract_if(.., |(parent, _)| *parent == folder.ino));
             self.tell(effects);
         };
-        loop {
-            let page = self.remote.list(id, token.as_ref()).await?;
-            tell(self.merge_page(folder, &page)?);
-            ids.extend(page.items.into_iter().map(|item| item.id));
-            token = page.next;
-            if token.is_none() {
-                break;
-            }
+        while let Some(items) = pages.next().await? {
+            tell(self.merge_page(folder, &items)?);
         }
-        tell(self.finish_listing(folder, &ids)?);
+        tell(self.finish_listing(folder, &pages.into_ids())?);
         Ok(())
     }
 
-    fn merge_page(&self, folder: &Node, page: &Page) -> Result<Effects> {
-        let inos = self.new_inos(page.items.len())?;
+    fn merge_page(&self, folder: &Node, items: &[Item]) -> Result<Effects> {
+        let inos = self.new_inos(items.len())?;
         let open = self.listings.folders();
         let seen = self.listings.seen();
         self.state.write::<_, TreeError>(|tx| {
             let mut merge = Merge::new(tx, inos, &open, self.listener());
-            for item in &page.items {
+            for item in items {
                 merge.listed(folder, item, &seen)?;
             }
             self.merging(tx, &merge.effects)?;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::journal;
 use super::outgoing::Content;
 use super::plan::{Job, Outcome};
-use super::{Result, Writeback, WritebackError, table};
+use super::{Result, Writeback, WritebackError, outgoing, table};
 use crate::error::Kind;
 use crate::remote::{Blob, FileId, Item, ItemKind, Md5, RemoteError, Source};
 use crate::tree::{Effects, Ino, Node, nodes};
@@ -52,12 +52,24 @@ impl Writeback {
             ItemKind::File(blob) | ItemKind::Symlink(blob) => blob,
             ItemKind::Folder | ItemKind::Document { .. } => return Err(mismatch(md5, None)),
         };
-        if blob.size != content.size() || blob.md5.is_some_and(|theirs| theirs != md5) {
-            self.state.write::<_, rusqlite::Error>(|tx| journal::end_upload(tx, ino))?;
-            return Err(mismatch(md5, blob.md5));
-        }
         if item.trashed {
             return self.trashed_meanwhile(job, item).await;
+        }
+        let there = Source { id: item.id.clone(), blob: blob.clone() };
+        let theirs = if blob.size == content.size() {
+            match outgoing::checksum_there(&*self.remote, &there).await {
+                // Without a checksum in the answer it takes a moment to learn, and in that somebody gave it another content.
+                Err(WritebackError::Remote(error)) if matches!(error.kind, Kind::Stale | Kind::NotFound) => {
+                    return Ok(Outcome::Again);
+                }
+                theirs => Some(theirs?),
+            }
+        } else {
+            blob.md5
+        };
+        if blob.size != content.size() || theirs != Some(md5) {
+            self.state.write::<_, rusqlite::Error>(|tx| journal::end_upload(tx, ino))?;
+            return Err(mismatch(md5, theirs));
         }
         let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };
         match self.store_content(job, content, item, &source)? {

@@ -42,9 +42,17 @@ pub(super) async fn check(
         return Ok(None);
     }
     // Ours, but its answer was lost?
-    if theirs.size == snapshot.size() && theirs.md5.is_some() {
+    if theirs.size == snapshot.size() {
         let md5 = outgoing::checksum(snapshot).await?;
-        if theirs.md5 == Some(md5) {
+        let theirs = Source { id: id.clone(), blob: theirs.clone() };
+        let there = match outgoing::checksum_there(&*writeback.remote, &theirs).await {
+            // It changed again meanwhile.
+            Err(WritebackError::Remote(error)) if matches!(error.kind, Kind::Stale | Kind::NotFound) => {
+                return Ok(Some(Outcome::Again));
+            }
+            there => there?,
+        };
+        if there == md5 {
             let content = Content::Staged(Arc::clone(staging), snapshot.clone());
             return writeback.commit(job, &content, &item, md5).await.map(Some);
         }
@@ -99,7 +107,7 @@ async fn is_our_own(writeback: &Writeback, job: &Job, theirs: &Blob) -> Result<O
                     return Ok(Some(sent.inherited));
                 }
             }
-            Ok(Progress::Stored(_)) => {}
+            Ok(Progress::Stored(_) | Progress::Moved(..)) => {}
             Err(error) if error.kind == Kind::NotFound => {}
             Err(error) => return Err(error.into()),
         }

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use md5::{Digest, Md5 as Hash};
 use parking_lot::Mutex;
 
 use super::staging::{Snapshot, Staging};
 use super::{Result, Writeback, WritebackError, journal};
-use crate::remote::{Body, Md5};
+use crate::remote::{Body, Md5, Remote, Source};
 
 /// Bytes read from the disk at a time.
 pub(super) const PIECE: u64 = 256 * 1024;
@@ -144,6 +144,21 @@ pub(super) async fn checksum(snapshot: &Snapshot) -> Result<Md5> {
         let next = (offset + PIECE).min(snapshot.size());
         hash.update(snapshot.read(offset..next).await?);
         offset = next;
+    }
+    Ok(Md5(hash.finalize().into()))
+}
+
+/// The checksum of a content on the drive: the one that the drive gives, else that of the bytes, which it must send for that.
+pub(super) async fn checksum_there(remote: &dyn Remote, source: &Source) -> Result<Md5> {
+    if let Some(md5) = source.blob.md5 {
+        return Ok(md5);
+    }
+    let mut hash = Hash::new();
+    if source.blob.size > 0 {
+        let mut bytes = remote.read(source, 0..source.blob.size).await?;
+        while let Some(piece) = bytes.try_next().await? {
+            hash.update(&piece);
+        }
     }
     Ok(Md5(hash.finalize().into()))
 }

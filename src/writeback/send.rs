@@ -19,7 +19,7 @@ use super::journal::{self, Gone};
 use super::plan::{Job, Outcome, Plan, plan};
 use super::{Result, Writeback, answer, upload};
 use crate::error::Kind;
-use crate::remote::FileId;
+use crate::remote::{FileId, Pages};
 use crate::tree::merge::Differences;
 use crate::tree::{Effects, Ino, Node, OnDrive, nodes};
 
@@ -147,24 +147,21 @@ impl Writeback {
         let mut folders = vec![folder.clone()];
         while let Some(folder) = folders.pop() {
             let Some(id) = &folder.id else { continue };
-            let mut page = None;
+            let mut pages = Pages::new(&*self.remote, id);
             loop {
-                let listed = match self.remote.list(id, page.as_ref()).await {
-                    Ok(listed) => listed,
+                let items = match pages.next().await {
+                    Ok(Some(items)) => items,
+                    Ok(None) => break,
                     Err(error) if error.kind == Kind::NotFound => break,
                     Err(error) => return Err(error.into()),
                 };
-                for item in &listed.items {
+                for item in &items {
                     let known = self.state.read(|db| removed_here(db, &item.id))?;
                     match known {
                         Some(node) if node.is_folder() => folders.push(node),
                         Some(_) => {}
                         None => return Ok(true),
                     }
-                }
-                page = listed.next;
-                if page.is_none() {
-                    break;
                 }
             }
         }

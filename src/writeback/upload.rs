@@ -194,13 +194,17 @@ async fn resume(
             }
             None => writeback.remote.progress(&current, Some(total)).await,
         };
+        if let Ok(Progress::Moved(_, to)) = &progress {
+            begin(writeback, job, content, None, Some(to))?;
+            session = Some(to.clone());
+        }
         match progress {
             Ok(Progress::Done(item)) => {
                 let md5 = finish(content, &hash, total).await?;
                 return Ok(Some((*item, md5)));
             }
             _ if cancel.is_cancelled() => return Ok(None),
-            Ok(Progress::Stored(stored)) => {
+            Ok(Progress::Stored(stored) | Progress::Moved(stored, _)) => {
                 writeback.queue.sent(ino, stored);
                 if stored > reached {
                     (reached, fruitless) = (stored, 0);

@@ -362,3 +362,82 @@ fn who_reads_a_file_that_is_saved_by_rename_sees_each_time_a_whole_one() {
         saved.expect("saves");
     });
 }
+
+#[test]
+fn content_without_a_checksum_is_read_back_before_it_counts_as_sent() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    cloud.make_trouble(&["*:withhold,fields=md5Checksum+sha1Checksum+sha256Checksum"]);
+    let (small, large) = (bytes(1, 70_000), bytes(2, 6 << 20));
+    write(machine.at("small"), &small);
+    write(machine.at("large"), &large);
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("small")), small);
+    assert_eq!(cloud.content(&cloud.id("large")), large);
+    // What cannot be looked at is not believed.
+    cloud.make_trouble(&["*:withhold,fields=md5Checksum+sha1Checksum+sha256Checksum", "*:flagged"]);
+    write(machine.at("flagged"), b"looks harmful");
+    eventually("it is said", || machine.status()["unsent"]["items"][0]["reason"].as_str().map(drop));
+    cloud.make_trouble(&[]);
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("flagged")), b"looks harmful");
+    assert_eq!(cloud.all().len(), 3, "and nothing twice");
+}
+
+#[test]
+fn an_upload_goes_on_where_its_session_went_and_from_what_was_taken() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    cloud.make_trouble(&["uploads.send:move-session", "uploads.send:store-less,part=30-60"]);
+    let content = bytes(3, 12 << 20);
+    write(machine.at("moved"), &content);
+    eventually("it is under way", || {
+        let hits = cloud.call("GET", "/admin/trouble", &[], None)["rules"][1]["hits"].as_u64();
+        (hits > Some(2)).then_some(())
+    });
+    cloud.make_trouble(&["uploads.send:move-session"]);
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("moved")), content);
+    let meter = cloud.call("GET", "/admin/meter", &[], None);
+    assert_eq!(meter["methods"]["uploads.start"]["requests"], 1, "in one session: {meter}");
+}
+
+#[test]
+fn a_drive_that_takes_no_more_bytes_is_said_and_waited_for() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    cloud.make_trouble(&["uploads.send:store-less,part=0"]);
+    let content = bytes(4, 6 << 20);
+    write(machine.at("stuck"), &content);
+    eventually("it is said", || machine.status()["unsent"]["items"][0]["reason"].as_str().map(drop));
+    cloud.make_trouble(&[]);
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("stuck")), content);
+}
+
+#[test]
+fn a_folder_is_listed_whole_over_short_empty_and_refused_pages() {
+    let cloud = Cloud::start();
+    let folder = cloud.make_folder("folder", &cloud.root());
+    for number in 0..8 {
+        cloud.upload(&format!("file {number}"), &folder, b"x");
+    }
+    let machine = Machine::with(&cloud);
+    cloud.make_trouble(&[
+        "*:short-page,size=2",
+        "files.list:empty-page,share=0.3",
+        "files.list:expire-page-token,share=0.2",
+        "changes.list:empty-page,share=0.5",
+    ]);
+    assert_eq!(names(machine.at("folder")).len(), 8);
+    hear(&cloud, &machine);
+    cloud.make_trouble(&["*:empty-page"]);
+    let other = cloud.make_folder("endless", &cloud.root());
+    cloud.upload("inside", &other, b"x");
+    cloud.make_trouble(&["files.list:empty-page"]);
+    eventually("the folder is heard of", || names(machine.drive()).contains(&"endless".to_owned()).then_some(()));
+    let error = fs::read_dir(machine.at("endless")).and_then(|mut entries| entries.next().transpose());
+    assert_eq!(error.expect_err("no end").raw_os_error(), Some(5));
+    cloud.make_trouble(&[]);
+    assert_eq!(names(machine.at("endless")), ["inside"]);
+}

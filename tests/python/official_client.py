@@ -251,6 +251,23 @@ class Run:
         exported = self.files.export(fileId=document["id"], mimeType="text/plain").execute()
         expect(isinstance(exported, bytes), f"an export: {exported}")
         refused(self.files.get_media(fileId=document["id"]), 403, "fileNotDownloadable")
+        text = "Größe: 1 < 2".encode()
+        for resumable in (False, True):
+            media = MediaInMemoryUpload(text, mimetype="text/plain", resumable=resumable)
+            imported = self.files.create(body=body, media_body=media, fields="*").execute()
+            expect(imported["mimeType"] == body["mimeType"] and "md5Checksum" not in imported, f"imported: {imported}")
+            exported = self.files.export(fileId=imported["id"], mimeType="text/plain").execute()
+            expect(exported == text, f"the text it was imported from: {exported}")
+        formats = self.service.about().get(fields="exportFormats").execute()["exportFormats"][body["mimeType"]]
+        expect(set(formats) == set(imported["exportLinks"]), f"formats: {formats}")
+        updated = self.files.update(fileId=imported["id"], media_body=MediaInMemoryUpload(b"<p>", mimetype="text/html"))
+        updated.execute()
+        expect(self.files.export(fileId=imported["id"], mimeType="text/html").execute() == b"<p>", "imported again")
+        operation = self.files.download(fileId=imported["id"], mimeType="application/pdf").execute()
+        expect(operation["done"] and not operation["response"]["partialDownloadAllowed"], f"an operation: {operation}")
+        asked = self.service.operations().get(name=operation["name"]).execute()
+        expect(asked == operation, f"asked again: {asked}")
+        refused(self.service.operations().get(name="garbage"), 404, "notFound")
 
     def generated_ids(self):
         generated = self.files.generateIds(count=2, space="drive").execute()

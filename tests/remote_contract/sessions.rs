@@ -131,19 +131,38 @@ async fn a_content_of_known_length_is_sent_in_one_piece() {
 #[tokio::test]
 async fn the_drive_may_take_less_than_was_sent() {
     let drive = ScriptedDrive::start().await;
-    drive
-        .expect("PUT", SESSION, go_on(UNIT))
-        .expect("PUT", SESSION, Answer::status(308))
-        .expect("PUT", SESSION, go_on(UNIT).header("Location", "/elsewhere"))
-        .expect("PUT", SESSION, go_on(5 * UNIT));
+    drive.expect("PUT", SESSION, go_on(UNIT)).expect("PUT", SESSION, Answer::status(308)).expect(
+        "PUT",
+        SESSION,
+        go_on(5 * UNIT),
+    );
     let remote = remote(&drive);
     let session = session(&drive);
-    for stored in [UNIT, 0, UNIT] {
+    for stored in [UNIT, 0] {
         let progress = remote.send(&session, 0, None, body(4 * UNIT)).await.expect("sent");
         assert_eq!(progress, Progress::Stored(stored as u64));
     }
     let error = remote.send(&session, 0, None, body(4 * UNIT)).await.expect_err("more than was sent");
     assert_eq!(error.kind, Kind::Protocol);
+}
+
+#[tokio::test]
+async fn an_upload_that_moves_goes_on_at_its_new_address() {
+    let drive = ScriptedDrive::start().await;
+    let session = session(&drive);
+    drive
+        .expect("PUT", SESSION, go_on(UNIT).header("Location", &session.0))
+        .expect("PUT", SESSION, go_on(UNIT).header("Location", "/elsewhere?upload_id=secret"))
+        .expect("PUT", "/elsewhere", Answer::status(308).header("Location", "mailto:a@b"))
+        .expect("PUT", "/elsewhere", done());
+    let remote = remote(&drive);
+    let stays = remote.progress(&session, None).await.expect("progress");
+    assert_eq!(stays, Progress::Stored(UNIT as u64), "it is there already");
+    let moved = remote.send(&session, 0, None, body(UNIT)).await.expect("sent");
+    let Progress::Moved(stored, to) = moved else { panic!("{moved:?}") };
+    assert_eq!((stored, &to.0), (UNIT as u64, &format!("{}/elsewhere?upload_id=secret", drive.url)));
+    assert_eq!(remote.progress(&to, None).await.expect("progress"), Progress::Stored(0), "that is no address");
+    assert!(matches!(remote.progress(&to, None).await.expect("progress"), Progress::Done(_)));
 }
 
 #[tokio::test]

@@ -114,6 +114,23 @@ async fn a_creation_whose_answer_got_lost_is_found() {
 }
 
 #[tokio::test]
+async fn a_creation_whose_answer_got_lost_is_known_by_its_bytes_if_there_is_no_checksum() {
+    const ITEM: &str = "/drive/v3/files/new";
+    for (there, is_ours) in [(&b"abc"[..], true), (b"abd", false)] {
+        let drive = ScriptedDrive::start().await;
+        let described = file("new", &json!({"size": "3", "md5Checksum": null}));
+        drive
+            .expect("POST", FILES, Answer::error(409, "fileIdInUse"))
+            .expect("GET", ITEM, Answer::json(&described))
+            .expect("GET", ITEM, Answer::content(there))
+            .expect("GET", ITEM, Answer::json(&described));
+        let write = Write::Create(new_item(NewKind::File));
+        let item = remote(&drive).put(&write, Bytes::from_static(b"abc")).await;
+        assert_eq!(item.map_err(|error| error.kind).err(), (!is_ours).then_some(Kind::Exists));
+    }
+}
+
+#[tokio::test]
 async fn an_id_with_other_content_exists_already() {
     for other in [
         file("new", &json!({"size": "3", "md5Checksum": "00000000000000000000000000000000"})),

@@ -50,6 +50,11 @@ impl Cloud {
         self.process = process;
     }
 
+    /// Makes trouble by these rules, and no other.
+    pub(crate) fn make_trouble(&self, rules: &[&str]) {
+        self.call("PUT", "/admin/trouble", &[], Some(serde_json::json!({ "rules": rules })));
+    }
+
     pub(crate) fn token_file(&self) -> PathBuf {
         self.dir.path().join("data/token")
     }
@@ -190,7 +195,7 @@ impl Drop for Cloud {
 
 fn serve(dir: &Path, listen: &str) -> (Child, String) {
     let mut process = Command::new(PROGRAM)
-        .args(["serve", "--listen", listen, "--data"])
+        .args(["serve", "--admin", "--listen", listen, "--data"])
         .arg(dir.join("data"))
         .stdout(Stdio::piped())
         .spawn()

@@ -3,8 +3,8 @@
 //! A session is an address that the drive made up. All that concerns the item is said when the session begins; after that,
 //! bytes go there in order, and the drive says how many it has. It keeps a session for a week.
 //!
-//! An answer "go on" may carry a new address. The old one is used on: the address is with the caller, written down for the
-//! time after a crash, and Drive is not known to give up an address that it replaced.
+//! An answer "go on" may carry a new address, which holds from then on. It is handed to the caller, who has the address written
+//! down for the time after a crash.
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, HeaderValue, LOCATION, RANGE};
 use http::{Method, StatusCode};
@@ -40,11 +40,15 @@ pub(super) async fn begin(client: &Client, write: &Write, total: Option<u64>) ->
 }
 
 fn address(request: &Request, reply: &Reply) -> Result<UploadSession> {
-    let location = reply.header(LOCATION).and_then(|location| request.url.join(location).ok());
-    // A token that was sent encrypted is not sent openly because an answer says so.
-    let location = location.filter(|url| url.scheme() == request.url.scheme() || url.scheme() == "https");
-    let location = location.ok_or_else(|| nonsense(BEGIN, "the upload session has no address"))?;
+    let location = location(request, reply).ok_or_else(|| nonsense(BEGIN, "the upload session has no address"))?;
     Ok(UploadSession(location.into()))
+}
+
+/// The address that an answer leads to, if it is one to go to.
+fn location(request: &Request, reply: &Reply) -> Option<Url> {
+    let location = request.url.join(reply.header(LOCATION)?).ok()?;
+    // A token that was sent encrypted is not sent openly because an answer says so.
+    (location.scheme() == request.url.scheme() || location.scheme() == "https").then_some(location)
 }
 
 pub(super) async fn send(
@@ -67,10 +71,10 @@ pub(super) async fn send(
     };
     let end = offset + length;
     match &progress {
-        Progress::Stored(stored) if *stored > end => {
+        Progress::Stored(stored) | Progress::Moved(stored, _) if *stored > end => {
             return Err(nonsense(SEND, format!("it has {stored} bytes, of {end} that were sent")));
         }
-        Progress::Stored(stored) => metrics::UPLOADED.add(stored.saturating_sub(offset)),
+        Progress::Stored(stored) | Progress::Moved(stored, _) => metrics::UPLOADED.add(stored.saturating_sub(offset)),
         Progress::Done(_) => metrics::UPLOADED.add(length),
     }
     Ok(progress)
@@ -102,7 +106,13 @@ async fn attempt(client: &Client, request: &Request, body: Option<Body>) -> Atte
         None => client.exchange(request).await?,
     };
     match reply.status() {
-        StatusCode::PERMANENT_REDIRECT => Ok(Progress::Stored(stored(request.call, reply.header(RANGE))?)),
+        StatusCode::PERMANENT_REDIRECT => {
+            let stored = stored(request.call, reply.header(RANGE))?;
+            Ok(match location(request, &reply).filter(|url| *url != request.url) {
+                Some(url) => Progress::Moved(stored, UploadSession(url.into())),
+                None => Progress::Stored(stored),
+            })
+        }
         status if status.is_success() => {
             let file = parse(request.call, &reply.body().await?)?;
             Ok(Progress::Done(Box::new(convert::item(request.call, file)?)))

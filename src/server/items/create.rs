@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 use super::super::blobs::Content;
 use super::super::error::{ApiError, Result};
 use super::super::ids;
-use super::super::item::Shortcut;
+use super::super::item::{Revision, Shortcut};
 use super::super::media_type::{self, Kind};
 use super::super::metadata::{Metadata, Patch};
 use super::super::permission::Role;
 use super::super::store::contents::{self, About};
 use super::super::store::minted::{self, Minted};
 use super::super::store::rows::{self, ItemRow};
-use super::{Rules, Upload};
+use super::{Rules, Upload, import};
 
 impl Rules<'_> {
     /// Creates an item; its id. A file without content is empty.
@@ -25,8 +25,13 @@ impl Rules<'_> {
         };
         let mime_type = new_mime_type(metadata, upload, &name);
         let kind = Kind::of(&mime_type);
+        let content_type = match upload {
+            Some(upload) if kind == Kind::Document => import::source_type(&mime_type, upload, &name)?,
+            _ => mime_type.clone(),
+        };
         match kind {
             Kind::File => {}
+            Kind::Document if upload.is_some() => {}
             _ if upload.is_some() => {
                 return Err(ApiError::bad_request(format!("Content cannot be converted to {mime_type}.")));
             }
@@ -72,8 +77,11 @@ impl Rules<'_> {
         self.check_room(&parent, u64::from(kind == Kind::Folder))?;
         let empty = Content::empty();
         let content = upload.map_or(&empty, |upload| upload.content);
-        let keep_forever = upload.is_some_and(|upload| upload.keep_forever);
-        self.add(row, metadata, None, (kind == Kind::File).then_some((content, keep_forever)))
+        let has_content = kind == Kind::File || upload.is_some();
+        // Of a document there is one revision, which can be exported and nothing else.
+        let keep_forever = kind == Kind::File && upload.is_some_and(|upload| upload.keep_forever);
+        let upload = Upload { content, media_type: Some(&content_type), keep_forever };
+        self.add(row, metadata, None, has_content.then_some(upload))
     }
 
     /// Copies an item (no folder); the id of the copy.
@@ -89,13 +97,9 @@ impl Rules<'_> {
         self.check_ownership(owner, kind)?;
         self.check_items(&parent)?;
         self.check_room(&parent, 0)?;
-        let content = contents::head(self.edit.db, source.no)?.map(|head| Content {
-            blob: head.blob,
-            size: head.size,
-            md5: head.md5,
-            sha1: head.sha1,
-            sha256: head.sha256,
-            start: Vec::new(),
+        let content = contents::head(self.edit.db, source.no)?.map(|head| {
+            let Revision { blob, size, md5, sha1, sha256, mime_type, .. } = head;
+            (Content { blob, size, md5, sha1, sha256, start: Vec::new() }, mime_type)
         });
         let mut details = source.details.clone();
         // A copy is its owner's to change.
@@ -122,16 +126,19 @@ impl Rules<'_> {
             app_data: parent.app_data.clone(),
             ..source.clone()
         };
-        self.add(row, metadata, Some(source.no), content.as_ref().map(|content| (content, keep_forever)))
+        let keep_forever = kind == Kind::File && keep_forever;
+        let upload =
+            content.as_ref().map(|(content, mime_type)| Upload { content, media_type: Some(mime_type), keep_forever });
+        self.add(row, metadata, Some(source.no), upload)
     }
 
-    /// Stores a new item with all that belongs to it.
+    /// Stores a new item with all that belongs to it, its content of the type that `content` says among it.
     fn add(
         &self,
         mut row: ItemRow,
         metadata: &Metadata,
         source: Option<i64>,
-        content: Option<(&Content, bool)>,
+        content: Option<Upload<'_>>,
     ) -> Result<String> {
         self.check_name(&row.name)?;
         for (name, value) in &metadata.details {
@@ -147,9 +154,10 @@ impl Rules<'_> {
             rows::copy_properties(self.edit, &self.caller.app, source, no)?;
         }
         self.set_properties(no, metadata)?;
-        if let Some((content, keep_forever)) = content {
+        if let Some(Upload { content, media_type, keep_forever }) = content {
             let original_filename = metadata.original_filename.as_deref().unwrap_or(&row.name);
-            let about = About { mime_type: &row.mime_type, original_filename, modified: row.modified, keep_forever };
+            let mime_type = media_type.unwrap_or(&row.mime_type);
+            let about = About { mime_type, original_filename, modified: row.modified, keep_forever };
             self.set_content(no, row.owner, content, about)?;
         }
         Ok(row.id)

@@ -1,6 +1,7 @@
 //! Changes of an item: metadata, content, place, trash, all in one step.
 
 use super::super::error::{ApiError, Result};
+use super::super::export::formats;
 use super::super::item::{is_locked, is_read_only};
 use super::super::media_type::{self, Kind};
 use super::super::metadata::{Metadata, Patch};
@@ -8,7 +9,7 @@ use super::super::permission::Role;
 use super::super::store::contents::{self, About};
 use super::super::store::rows::{self, ItemRow};
 use super::super::store::trash;
-use super::{Moves, Rules, Upload};
+use super::{Moves, Rules, Upload, import};
 
 impl Rules<'_> {
     /// Changes an item. The modification time becomes that of the change, unless the client gives one. Saying nothing
@@ -30,7 +31,7 @@ impl Rules<'_> {
         if metadata.empty && moves.add.is_empty() && moves.remove.is_empty() && upload.is_none() {
             return Ok(());
         }
-        if upload.is_some() && Kind::of(&row.mime_type) != Kind::File {
+        if upload.is_some() && !is_writable(&row) {
             return Err(ApiError::never_writable());
         }
         let renamed = metadata.name != Patch::Keep;
@@ -57,8 +58,10 @@ impl Rules<'_> {
         }
         row.trashed = row.explicitly_trashed || self.is_parent_trashed(&row)?;
         self.set_fields(&mut row, metadata)?;
-        if let Some(upload) = upload {
-            row.mime_type = revised_mime_type(&row, metadata, upload)?;
+        let content_type = upload.map(|upload| revised_type(&row, metadata, upload)).transpose()?;
+        let kind = Kind::of(&row.mime_type);
+        if let Some(content_type) = content_type.as_ref().filter(|_| kind == Kind::File) {
+            row.mime_type.clone_from(content_type);
         }
         rows::save(self.edit, &row)?;
         if row.parent != before.parent {
@@ -71,12 +74,13 @@ impl Rules<'_> {
         if let Some(name) = &metadata.original_filename {
             contents::set_original_filename(self.edit, row.no, name)?;
         }
-        if let (Some(upload), Some(head)) = (upload, contents::head(self.edit.db, row.no)?) {
+        if let (Some(upload), Some(content_type)) = (upload, &content_type) {
+            let head = contents::head(self.edit.db, row.no)?;
             let about = About {
-                mime_type: &row.mime_type,
-                original_filename: &head.original_filename,
+                mime_type: content_type,
+                original_filename: head.as_ref().map_or(&row.name, |head| &head.original_filename),
                 modified: row.modified,
-                keep_forever: upload.keep_forever,
+                keep_forever: kind == Kind::File && upload.keep_forever,
             };
             self.set_content(row.no, row.owner, upload.content, about)?;
         }
@@ -210,8 +214,21 @@ fn unlocks(metadata: &Metadata) -> bool {
     restrictions.is_some_and(|(_, value)| !is_read_only(Some(value)))
 }
 
-/// The type of a file with its new content: what the client says, else what the content was declared as, else as before.
-fn revised_mime_type(row: &ItemRow, metadata: &Metadata, upload: &Upload<'_>) -> Result<String> {
+/// Whether an item takes content.
+fn is_writable(row: &ItemRow) -> bool {
+    match Kind::of(&row.mime_type) {
+        Kind::File => true,
+        Kind::Document => formats::is_importable(&row.mime_type),
+        Kind::Folder | Kind::Shortcut => false,
+    }
+}
+
+/// The type of new content: what the client says, else what the content was declared as, else as before. A document stays
+/// one, and is made anew of what was sent.
+fn revised_type(row: &ItemRow, metadata: &Metadata, upload: &Upload<'_>) -> Result<String> {
+    if Kind::of(&row.mime_type) == Kind::Document {
+        return import::source_type(&row.mime_type, upload, &row.name);
+    }
     let declared = upload.media_type.filter(|declared| *declared != media_type::OCTET_STREAM);
     let mime_type = metadata.mime_type.as_deref().or(declared).unwrap_or(&row.mime_type);
     if Kind::of(mime_type) != Kind::File {

@@ -5,6 +5,7 @@ use std::fmt;
 use http::Method;
 
 use super::super::access::Files;
+use super::super::export;
 
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
@@ -58,6 +59,7 @@ pub(crate) fn accepted(method: &Method, route: &str, is_media: bool) -> &'static
     let (resource, is_upload) = match (route.strip_prefix("/drive/v3/"), route.strip_prefix("/upload/drive/v3/")) {
         (Some(resource), _) => (resource, false),
         (None, Some(resource)) => (resource, true),
+        (None, None) if route == export::LINKED => return EXPORT,
         (None, None) => return ALL,
     };
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
@@ -82,7 +84,7 @@ pub(crate) fn accepted(method: &Method, route: &str, is_media: bool) -> &'static
         | ("PATCH", "files/{id}/revisions/{revision}") => MAKE,
         ("PATCH", "files/{id}") => UPDATE,
         ("POST", "files/{id}/copy") => COPY,
-        ("GET", "files/{id}/export") => EXPORT,
+        ("GET", "files/{id}/export" | "operations/{name}") => EXPORT,
         ("POST", "files/{id}/download") => FETCH,
         ("GET", "about") => ABOUT,
         ("GET", "drives" | "drives/{id}") => READ_ALL,

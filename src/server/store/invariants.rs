@@ -81,9 +81,11 @@ const INVARIANTS: [(&str, &str); 21] = [
                                                     WHERE item = items.no AND (no = head OR keep_forever = 1))",
     ),
     (
-        "files have a current revision, others have none",
+        "files have a current revision, folders and shortcuts have none, documents may have one",
         "SELECT items.id FROM items LEFT JOIN revisions ON revisions.no = items.head AND revisions.item = items.no
-         WHERE (revisions.no IS NULL) <> (items.mime_type GLOB 'application/vnd.google-apps.*')",
+         WHERE iif(revisions.no IS NULL,
+                   items.head IS NOT NULL OR items.mime_type NOT GLOB 'application/vnd.google-apps.*',
+                   items.mime_type IN ('application/vnd.google-apps.folder', 'application/vnd.google-apps.shortcut'))",
     ),
     (
         "a revision has its bytes as long as it can be asked for",

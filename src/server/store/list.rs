@@ -49,7 +49,8 @@ pub(crate) fn page(
     let is_narrow = question.condition.is_some_and(|condition| condition.is_narrow);
     let mut position = position.cloned();
     let mut items: Vec<Item> = Vec::new();
-    let mut last = None;
+    // Where the page ends: where it began, if nothing fits into it.
+    let mut last = position.clone().unwrap_or(Position::START);
     loop {
         // One more than wanted tells whether the page is the last.
         let limit = size + 1;
@@ -65,11 +66,11 @@ pub(crate) fn page(
             let place = item.place();
             let is_seen = if is_narrow { access.role(place)?.is_some() } else { access.has(place)? };
             if is_seen && items.len() == size {
-                return Ok(Page { items, next: last });
+                return Ok(Page { items, next: Some(last) });
             }
             if is_seen {
                 items.push(item);
-                last = Some(here.clone());
+                last = here.clone();
             }
             position = Some(here);
         }

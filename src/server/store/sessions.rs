@@ -79,6 +79,12 @@ pub(crate) fn expire(edit: &Edit<'_>, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Lets a session go on under another id.
+pub(crate) fn rename(edit: &Edit<'_>, id: &str, new: &str) -> Result<()> {
+    edit.db.prepare_cached("UPDATE sessions SET id = ? WHERE id = ?")?.execute([new, id])?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{in_memory, invariants};

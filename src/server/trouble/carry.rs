@@ -16,6 +16,7 @@ use super::super::error::ApiError;
 use super::super::meter::Meter;
 use super::super::methods;
 use super::stream::Rough;
+use super::withhold::withhold;
 use super::{Fate, Orders, Trouble, Verdict};
 use crate::clock::Instant;
 
@@ -105,7 +106,10 @@ impl Verdict {
                 next(request).await;
                 return Err(Severed);
             }
-            Fate::Served | Fate::CutRequest(_) | Fate::CutAnswer(_) => next(request).await,
+            Fate::Served | Fate::CutRequest(_) | Fate::CutAnswer(_) => {
+                let response = next(request).await;
+                if self.withheld.is_empty() { response } else { withhold(response, &self.withheld).await }
+            }
         };
         if is_cut.load(Ordering::Acquire) {
             return Err(Severed);

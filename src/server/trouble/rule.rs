@@ -42,13 +42,15 @@ pub(super) enum Kind {
     CutRequest(RangeInclusive<u64>),
     CutAnswer(RangeInclusive<u64>),
     LoseAnswer,
-    ExpireSession,
+    /// The answer lacks these fields of files.
+    Withhold(Vec<String>),
+    /// A handler does something else than usual.
+    Order(Order),
     /// The token of the request is refused from now on: for so many requests, for a time, or for good.
     Revoke {
         requests: Option<u64>,
         time: Option<Duration>,
     },
-    Lag(Duration),
     Quota {
         units: u64,
         per: Duration,
@@ -56,9 +58,28 @@ pub(super) enum Kind {
     },
 }
 
+/// What a handler does, if the request is one that it can do it with.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Order {
+    ExpireSession,
+    Lag(Duration),
+    ListLag(Duration),
+    /// Entries of a page at most.
+    ShortPage(RangeInclusive<u64>),
+    ExpirePageToken,
+    OrEmpty,
+    /// Percent of what was sent, at most.
+    StoreLess(RangeInclusive<u64>),
+    MoveSession,
+    Flagged,
+}
+
 impl Rule {
     pub(super) fn applies_to(&self, method: &str) -> bool {
-        self.on.iter().any(|pattern| covers(pattern, method))
+        // Content may look like an answer, and has no fields.
+        let is_content = method.ends_with("_media") || method == "files.export";
+        let has_part = !(is_content && matches!(self.kind, Kind::Withhold(_)));
+        has_part && self.on.iter().any(|pattern| covers(pattern, method))
     }
 
     /// Whether it hits the call, as far as number and chance say.

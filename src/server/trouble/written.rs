@@ -18,10 +18,21 @@
 //!   cut-answer   after=RANGE                   … of the answer's body
 //!   lose-answer                                does what was asked, and cuts the connection
 //!   expire-session                             ends the upload session that the request is on
+//!   move-session                               goes on with it at another address, and at the old one no more
+//!   store-less   part=RANGE                    stores at most so many percent of what is sent on it (0-99), in whole units
 //!   revoke       requests=N time=TIME          refuses the token, for so many requests or so long; else for good
 //!   lag          time=TIME                     the feed of changes is behind by so much
+//!   list-lag     time=TIME                     listings leave out what was made less long ago
+//!   empty-page                                 the page of a listing, or of changes, is empty, and there is a next one
+//!   short-page   size=RANGE                    … has at most so many entries (1)
+//!   expire-page-token                          refuses the page token of a listing
+//!   or-empty                                   finds nothing when a listing is of several folders
+//!   withhold     fields=A+B                    leaves these fields of files out of the answer
+//!   flagged                                    refuses content as harmful, unless acknowledgeAbuse=true
 //!   quota        units=N per=TIME status=N     refuses what exceeds so many units a time (one minute; 403)
 //! ```
+//!
+//! What is meant for some calls (sessions, listings, content) does nothing to others.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -30,11 +41,33 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::super::methods;
+use super::super::{methods, schema};
 use super::answer::{Answer, Form};
-use super::rule::{self, Kind, Rule};
+use super::rule::{self, Kind, Order, Rule};
 use super::{MAX_RULES, too_many};
 use crate::config::{Bytes, parse_duration};
+
+const KINDS: [&str; 19] = [
+    "latency",
+    "bandwidth",
+    "answer",
+    "cut-request",
+    "cut-answer",
+    "lose-answer",
+    "expire-session",
+    "move-session",
+    "store-less",
+    "revoke",
+    "lag",
+    "list-lag",
+    "empty-page",
+    "short-page",
+    "expire-page-token",
+    "or-empty",
+    "withhold",
+    "flagged",
+    "quota",
+];
 
 /// A seed and rules, in the order in which they are asked.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -179,6 +212,16 @@ impl Fields {
         Ok(flag.unwrap_or(false))
     }
 
+    /// Names of fields of files.
+    fn names(&mut self, key: &str) -> Result<Option<Vec<String>>, String> {
+        self.parsed(key, |text| {
+            let names: Vec<_> = text.split('+').map(|name| name.trim().to_owned()).collect();
+            let unknown = names.iter().find(|name| schema::FILE.mask(Some(name.as_str())).is_err());
+            unknown.map_or(Ok(()), |unknown| Err(format!("files have no {unknown}")))?;
+            Ok(names)
+        })
+    }
+
     fn share(&mut self) -> Result<f64, String> {
         let share = self.parsed("share", |text| {
             let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
@@ -211,7 +254,7 @@ impl Fields {
             "cut-request" => Kind::CutRequest(self.range("after")?.ok_or_else(|| needs("after"))?),
             "cut-answer" => Kind::CutAnswer(self.range("after")?.ok_or_else(|| needs("after"))?),
             "lose-answer" => Kind::LoseAnswer,
-            "expire-session" => Kind::ExpireSession,
+            "withhold" => Kind::Withhold(self.names("fields")?.ok_or_else(|| needs("fields"))?),
             "revoke" => {
                 let requests = self.parsed("requests", |text| match whole(text)? {
                     0 => Err("it would never be refused".to_owned()),
@@ -219,18 +262,36 @@ impl Fields {
                 });
                 Kind::Revoke { requests: requests?, time: self.parsed("time", parse_duration)? }
             }
-            "lag" => Kind::Lag(self.parsed("time", parse_duration)?.ok_or_else(|| needs("time"))?),
             "quota" => Kind::Quota {
                 units: self.number("units")?.ok_or_else(|| needs("units"))?,
                 per: self.parsed("per", parse_duration)?.unwrap_or(Duration::from_mins(1)),
                 refusal: Box::new(Answer::over_quota(self.status(400..=599)?.unwrap_or(StatusCode::FORBIDDEN))),
             },
-            other => {
-                return Err(format!(
-                    "there is no kind {other}; there are latency, bandwidth, answer, cut-request, cut-answer, \
-                     lose-answer, expire-session, revoke, lag and quota"
-                ));
-            }
+            other => Kind::Order(self.order(other)?),
+        })
+    }
+
+    fn order(&mut self, kind: &str) -> Result<Order, String> {
+        let time =
+            |fields: &mut Self| fields.parsed("time", parse_duration)?.ok_or_else(|| format!("{kind} needs time"));
+        Ok(match kind {
+            "expire-session" => Order::ExpireSession,
+            "move-session" => Order::MoveSession,
+            "store-less" => match self.range("part")?.unwrap_or(0..=99) {
+                part if *part.end() < 100 => Order::StoreLess(part),
+                part => return Err(format!("part={}: of all, nothing is missing", part.end())),
+            },
+            "lag" => Order::Lag(time(self)?),
+            "list-lag" => Order::ListLag(time(self)?),
+            "empty-page" => Order::ShortPage(0..=0),
+            "short-page" => match self.range("size")?.unwrap_or(1..=1) {
+                sizes if *sizes.start() > 0 => Order::ShortPage(sizes),
+                _ => return Err("size=0: a page without entries is an empty-page".to_owned()),
+            },
+            "expire-page-token" => Order::ExpirePageToken,
+            "or-empty" => Order::OrEmpty,
+            "flagged" => Order::Flagged,
+            other => return Err(format!("there is no kind {other}; there are {}", KINDS.join(", "))),
         })
     }
 
@@ -281,6 +342,11 @@ mod tests {
                         "retry_after": 2, "done": true, "share": 0.5 }),
             ),
             (
+                "*:withhold,fields=md5Checksum+size",
+                json!({ "on": "*", "kind": "withhold", "fields": "md5Checksum+size" }),
+            ),
+            ("*:short-page,size=1-2", json!({ "on": "*", "kind": "short-page", "size": "1-2" })),
+            (
                 "uploads.*:bandwidth,up=1M,shared=true,skip=1,times=2",
                 json!({ "on": ["uploads.*"], "kind": "bandwidth", "up": 1_048_576, "shared": true, "skip": 1, "times": 2 }),
             ),
@@ -290,6 +356,14 @@ mod tests {
             let [from_fields, again] = &script.rules[..] else { panic!("two rules") };
             assert_eq!((script.seed, again), (7, &from_words));
             assert_eq!(Rule { written: from_words.written.clone(), ..from_fields.clone() }, from_words);
+        }
+    }
+
+    #[test]
+    fn every_kind_is_known_by_its_name() {
+        for kind in KINDS {
+            let error = format!("*:{kind},nonsense=1").parse::<Rule>().expect_err(kind);
+            assert!(error.contains("needs") || error.contains("has no nonsense"), "{kind}: {error}");
         }
     }
 
@@ -313,6 +387,11 @@ mod tests {
             ("*:revoke,requests=0", "never be refused"),
             ("*:lag,time=soon", "not a time"),
             ("*:quota,per=1m", "needs units"),
+            ("*:withhold", "needs fields"),
+            ("*:withhold,fields=md5Checksum+colour", "no colour"),
+            ("*:short-page,size=0", "empty-page"),
+            ("*:store-less,part=50-100", "nothing is missing"),
+            ("*:list-lag", "needs time"),
         ] {
             let error = words.parse::<Rule>().expect_err(words);
             assert!(error.contains(told), "{words}: {error}");

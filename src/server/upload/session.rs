@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
@@ -24,6 +26,7 @@ use super::super::drive::Drive;
 use super::super::error::{ApiError, Result};
 use super::super::ids;
 use super::super::store::sessions::{self, Session, State};
+use super::super::trouble::Orders;
 use super::Request;
 use super::content_range::ContentRange;
 use super::receive::{End, receive};
@@ -72,6 +75,11 @@ impl Live {
 enum Answer {
     /// More is to come; this many bytes are stored.
     Stored(u64),
+    /// The same, and the session has another id now.
+    Moved {
+        stored: u64,
+        id: String,
+    },
     /// All is done; this is what the client gets, now and whenever it asks again.
     Done(Json),
     Cancelled,
@@ -101,8 +109,7 @@ pub(super) async fn start(
     let request = Request::new(&call, target, &metadata, media_type)?;
     let stored = serde_json::to_string(&request).map_err(ApiError::internal)?;
     let id = ids::upload();
-    let location = format!("{}/upload/drive/v3/files{path}?uploadType=resumable&upload_id={id}", call.origin());
-    let location = HeaderValue::try_from(location).map_err(|_| ApiError::bad_request("Invalid Host header."))?;
+    let location = location(&call, &path, &id)?;
     let name = HeaderValue::try_from(id.as_str()).map_err(ApiError::internal)?;
     drive
         .change(&call, move |rules| {
@@ -118,11 +125,18 @@ pub(super) async fn start(
     Ok((StatusCode::OK, headers).into_response())
 }
 
+/// The address of a session on the file at `path`, or on any.
+fn location(call: &Call, path: &str, id: &str) -> Result<HeaderValue> {
+    let location = format!("{}/upload/drive/v3/files{path}?uploadType=resumable&upload_id={id}", call.origin());
+    HeaderValue::try_from(location).map_err(|_| ApiError::bad_request("Invalid Host header."))
+}
+
 /// A request on a session: bytes, or a question.
 pub(super) async fn send(
     drive: Arc<Drive>,
     id: String,
     call: Call,
+    orders: Orders,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response> {
@@ -139,9 +153,15 @@ pub(super) async fn send(
     };
     let no_308 = header_text(headers, "x-guploader-no-308") == Some("yes");
     let name = HeaderValue::try_from(id.as_str()).map_err(|_| ApiError::session_not_found())?;
-    let (tasks, job) = (drive.tasks.clone(), answer(drive, id, call, Message { range, length, body }));
+    let (tasks, message) = (drive.tasks.clone(), Message { range, length, body });
+    let job = answer(drive, id, call.clone(), orders, message);
     let mut response = match tasks.spawn(job).await?? {
         Answer::Stored(stored) => incomplete(stored, no_308),
+        Answer::Moved { stored, id } => {
+            let mut response = incomplete(stored, no_308);
+            response.headers_mut().insert(header::LOCATION, location(&call, "", &id)?);
+            response
+        }
         Answer::Done(json) => json.into_response(),
         Answer::Cancelled => gone(),
     };
@@ -219,7 +239,7 @@ struct Message {
     body: Body,
 }
 
-async fn answer(drive: Arc<Drive>, id: String, call: Call, message: Message) -> Result<Answer> {
+async fn answer(drive: Arc<Drive>, id: String, call: Call, orders: Orders, message: Message) -> Result<Answer> {
     // Looked at before it is entered, so that a wrong id takes no room, and again when it is our turn.
     if let Err(answer) = open(find(&drive, &id).await?.state) {
         return Ok(answer);
@@ -231,8 +251,11 @@ async fn answer(drive: Arc<Drive>, id: String, call: Call, message: Message) -> 
     let answer = match open(session.state) {
         Ok(blob) => {
             let (request, length) = (session.request, session.length);
-            let upload = Open { drive: &drive, id: &id, call: &call, blob, request, length };
-            upload.take(&mut progress, message, &stop).await?
+            let upload = Open { drive: &drive, id: &id, call: &call, blob, request, length, store: orders.store };
+            match upload.take(&mut progress, message, &stop).await? {
+                Answer::Stored(stored) if orders.move_session => Answer::Moved { stored, id: upload.rename().await? },
+                answer => answer,
+            }
         }
         Err(answer) => answer,
     };
@@ -240,6 +263,16 @@ async fn answer(drive: Arc<Drive>, id: String, call: Call, message: Message) -> 
         drive.sessions.forget(&id);
     }
     Ok(answer)
+}
+
+/// The bytes of a body, of which no more than `kept` are passed on.
+fn first(body: Body, kept: Option<u64>) -> impl Stream<Item = std::result::Result<Bytes, axum::Error>> + Unpin {
+    let mut left = kept.unwrap_or(u64::MAX);
+    body.into_data_stream().map_ok(move |mut bytes: Bytes| {
+        bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        left -= bytes.len() as u64;
+        bytes
+    })
 }
 
 /// The blob of an open session, or what one that is closed answers to everything.
@@ -260,9 +293,19 @@ struct Open<'a> {
     request: String,
     /// Length of the content, if announced at the start or by a piece.
     length: Option<u64>,
+    /// How many percent of what is sent are stored at most, if trouble is made.
+    store: Option<u64>,
 }
 
 impl Open<'_> {
+    /// Goes on under a new id, which is given back.
+    async fn rename(&self) -> Result<String> {
+        let (old, new) = (self.id.to_owned(), ids::upload());
+        let id = new.clone();
+        self.drive.change(self.call, move |rules| sessions::rename(rules.edit, &old, &new)).await?;
+        Ok(id)
+    }
+
     async fn take(
         &self,
         progress: &mut Option<Progress>,
@@ -347,7 +390,10 @@ impl Open<'_> {
         let (blobs, blob, before) = (self.drive.blobs.clone(), self.blob.clone(), progress.take());
         let sink = spawn_blocking(move || blobs.resume(&blob, before)).await??;
         let stored = sink.progress().length();
-        let (mut sink, end) = match receive(sink, body.into_data_stream(), limit, stop).await {
+        let kept = self.store.zip(length.filter(|length| *length > 0));
+        let kept =
+            kept.map(|(percent, length)| length.saturating_mul(percent) / 100).map(|kept| kept - kept % UPLOAD_UNIT);
+        let (mut sink, end) = match receive(sink, first(body, kept), limit, stop).await {
             Ok(received) => received,
             Err(error) => {
                 // Mostly: the disk is full, and without room on it not even the session can be given up.
@@ -357,6 +403,10 @@ impl Open<'_> {
             }
         };
         let arrived = sink.progress().length() - stored;
+        if let (Some(_), End::Complete) = (kept, end) {
+            *progress = Some(sink.pause());
+            return Ok(Answer::Stored(stored + arrived));
+        }
         let is_whole = end == End::Complete && length.is_none_or(|length| length == arrived);
         if !is_whole {
             sink = spawn_blocking(move || sink.round_down().map(|()| sink)).await??;

@@ -1,0 +1,83 @@
+//! [`Pages`]: the children of a folder, page after page, to their end.
+//!
+//! A listing can lose its place: the drive forgets the token of the next page after some hours, or sooner. Then it begins
+//! again, and what it gives comes a second time, so whoever takes it in goes by identity. It can also lead nowhere: a drive
+//! (or what stands in for it) that always has a next page and never anything on it. Both are borne a number of times and no
+//! longer, for somebody waits for the end.
+
+use std::collections::HashSet;
+
+use super::{FileId, Item, Page, PageToken, Remote, RemoteError, Result};
+use crate::error::Kind;
+
+/// How often a listing begins again.
+const RESTARTS: u32 = 10;
+/// Pages in a row that bring nothing new. One is no sign of anything.
+const FRUITLESS: u32 = 100;
+
+/// The children of a folder, the trashed left out, in no order.
+#[derive(Debug)]
+pub struct Pages<'a> {
+    remote: &'a dyn Remote,
+    folder: &'a FileId,
+    next: Next,
+    /// What was given out.
+    ids: HashSet<FileId>,
+    restarts: u32,
+    fruitless: u32,
+}
+
+#[derive(Debug)]
+enum Next {
+    First,
+    At(PageToken),
+    End,
+}
+
+impl<'a> Pages<'a> {
+    /// Asks nothing yet.
+    pub fn new(remote: &'a dyn Remote, folder: &'a FileId) -> Self {
+        Self { remote, folder, next: Next::First, ids: HashSet::new(), restarts: 0, fruitless: 0 }
+    }
+
+    /// The items of the next page, maybe none, maybe some that came before; `None` at the end. [`Kind::Protocol`]: the drive
+    /// does not come to an end.
+    pub async fn next(&mut self) -> Result<Option<Vec<Item>>> {
+        loop {
+            let token = match &self.next {
+                Next::First => None,
+                Next::At(token) => Some(token),
+                Next::End => return Ok(None),
+            };
+            let Page { items, next } = match self.remote.list(self.folder, token).await {
+                Err(error) if error.kind == Kind::Invalid && token.is_some() => {
+                    self.restarts += 1;
+                    if self.restarts > RESTARTS {
+                        return Err(RemoteError {
+                            kind: Kind::Protocol,
+                            message: "the drive refuses the page tokens that it gives".to_owned(),
+                            ..error
+                        });
+                    }
+                    tracing::debug!(folder = %self.folder, "a listing begins again: its page token is refused");
+                    self.next = Next::First;
+                    continue;
+                }
+                page => page?,
+            };
+            let before = self.ids.len();
+            self.ids.extend(items.iter().map(|item| item.id.clone()));
+            self.fruitless = if self.ids.len() > before { 0 } else { self.fruitless + 1 };
+            self.next = next.map_or(Next::End, Next::At);
+            if self.fruitless > FRUITLESS && matches!(self.next, Next::At(_)) {
+                return Err(RemoteError::new(Kind::Protocol, "files.list", "the pages of the drive do not end"));
+            }
+            return Ok(Some(items));
+        }
+    }
+
+    /// The identities of all that was given out.
+    pub fn into_ids(self) -> HashSet<FileId> {
+        self.ids
+    }
+}
