@@ -213,8 +213,19 @@ pub enum ServerError {
         /// Something in it.
         name: String,
     },
-    /// The data was written by a newer version of this program, or is no drive at all.
+    /// The data folder is a file.
+    #[error("{0} is not a folder, so no drive can keep its data there. Choose a folder, a new or an empty one")]
+    NotFolder(PathBuf),
+    /// The data was written by a newer version of this program.
     #[error("cannot open the drive in {path}: {reason}. Update drivemount, or choose another folder")]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The data is no drive, or a damaged one.
+    #[error("cannot open the drive in {path}: {reason}. Choose another folder, or bring drive.db back from a copy")]
     Format {
         /// The folder.
         path: PathBuf,
@@ -233,7 +244,12 @@ impl ServerError {
     /// Whether it is the data folder that is wrong.
     pub fn is_of_data(&self) -> bool {
         match self {
-            Self::Data { .. } | Self::InUse(_) | Self::Occupied { .. } | Self::Format { .. } => true,
+            Self::Data { .. }
+            | Self::InUse(_)
+            | Self::Occupied { .. }
+            | Self::NotFolder(_)
+            | Self::Newer { .. }
+            | Self::Format { .. } => true,
             Self::NotLoopback(_) | Self::Listen { .. } | Self::Token => false,
         }
     }
@@ -328,6 +344,9 @@ fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Ope
         let path = path.to_owned();
         move |source| ServerError::Data { path, source }
     };
+    if data.exists() && !data.is_dir() {
+        return Err(ServerError::NotFolder(data.to_owned()));
+    }
     DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(unusable(data))?;
     if let Some(name) = foreign(data).map_err(unusable(data))? {
         return Err(ServerError::Occupied { path: data.to_owned(), name });
@@ -347,6 +366,7 @@ fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Ope
     let store = Store::open(&database, lock).map_err(|error| refused(data, error))?;
     let folder = data.join("blobs");
     let blobs = Blobs::open(folder.clone()).map_err(unusable(&folder))?;
+    store.sweep(|blob| blobs.remove(blob)).map_err(|error| refused(data, error))?;
     let file = data.join("token");
     let token = match token {
         Some(token) => token,
@@ -370,7 +390,8 @@ fn open(data: &Path, token: Option<String>, sign_in: Option<&str>) -> Result<Ope
 fn refused(data: &Path, error: OpenError) -> ServerError {
     let format = |reason: String| ServerError::Format { path: data.to_owned(), reason };
     match error {
-        OpenError::Newer(_) | OpenError::Foreign => format(error.to_string()),
+        OpenError::Newer(_) => ServerError::Newer { path: data.to_owned(), reason: error.to_string() },
+        OpenError::Foreign => format(error.to_string()),
         OpenError::Sqlite(error) => match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => format(error.to_string()),
             _ => ServerError::Data { path: data.join("drive.db"), source: io::Error::other(error) },

@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = parse_address)]
     listen: SocketAddr,
     /// Token that clients must show; without any, one is made and kept in DIR/token
     ///
@@ -71,6 +71,10 @@ pub(super) struct Args {
     /// Let whoever has the token read the meter (/admin/meter, /admin/log) and set the trouble (/admin/trouble)
     #[arg(long)]
     admin: bool,
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "it is written as an address and a port, as 127.0.0.1:8080 or [::1]:0".to_owned())
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {

@@ -25,6 +25,7 @@ pub(crate) mod trash;
 pub(crate) mod users;
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -149,6 +150,23 @@ impl Store {
         let writer = Arc::new(AsyncMutex::new(writer));
         let lock = Lock { _file: lock, closed: CancellationToken::new().drop_guard() };
         Ok(Self { writer, readers: Arc::new(readers), identity, lock })
+    }
+
+    /// Lets go of the files that nobody is writing any more, since the process that did is gone. `remove` unlinks one: first, so
+    /// that there is room for the rest even if they have filled the disk.
+    pub(crate) fn sweep(&self, remove: impl Fn(&str) -> io::Result<()>) -> std::result::Result<(), OpenError> {
+        let writer = self.writer.blocking_lock();
+        let mut statement = writer.prepare("SELECT blob FROM drafts")?;
+        let drafts: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        for blob in &drafts {
+            if let Err(error) = remove(blob) {
+                tracing::warn!(%error, blob, "a file that was left behind cannot be removed");
+            }
+        }
+        if !drafts.is_empty() {
+            writer.execute_batch("INSERT INTO doomed SELECT blob FROM drafts; DELETE FROM drafts;")?;
+        }
+        Ok(())
     }
 
     /// Sees to it that a service account has a drive here.
@@ -287,8 +305,6 @@ fn prepare(db: &mut Connection) -> std::result::Result<(), OpenError> {
         _ => return Err(OpenError::Foreign),
     }
     transaction.execute_batch(include_str!("oauth/tables.sql"))?;
-    // Nobody is writing these any more.
-    transaction.execute_batch("INSERT INTO doomed SELECT blob FROM drafts; DELETE FROM drafts;")?;
     transaction.commit()?;
     Ok(())
 }
