@@ -56,15 +56,16 @@ pub(crate) async fn linked(State(drive): State<Arc<Drive>>, Named(id): Named<Str
 async fn export(drive: &Drive, id: &str, call: &Call, limit: u64) -> Result<Response> {
     let wanted = call.params().filled("mimeType").ok_or_else(|| ApiError::required("mimeType"))?.to_owned();
     let id = drive.store.identity().resolve(id).to_owned();
+    let name = id.clone();
     let (format, item, has_content) = drive
         .store
         .read(move |db| {
-            let item = rows::find(db, &id)?;
+            let item = rows::find(db, &name)?;
             Ok((format(&item.mime_type, &wanted)?, item.no, contents::head(db, item.no)?.is_some()))
         })
         .await?;
     let body = if has_content {
-        let content = move |db: &Connection| contents::head(db, item)?.ok_or_else(|| ApiError::file_not_found(""));
+        let content = move |db: &Connection| contents::head(db, item)?.ok_or_else(|| ApiError::file_not_found(&id));
         let (source, _, body) = opened(drive, content, |_| Part::Whole).await?;
         written(format, &source, body, limit)?
     } else {
