@@ -30,7 +30,10 @@ const REMEMBERED: usize = 1024;
 
 /// The hidden folders that are known to exist, by user and application.
 #[derive(Debug, Default)]
-pub(crate) struct AppFolders(Mutex<HashMap<(i64, Arc<str>), Arc<str>>>);
+pub(crate) struct AppFolders(Mutex<HashMap<Key, Arc<str>>>);
+
+/// A user and an application.
+type Key = (i64, Arc<str>);
 
 /// The token kept in `file`; a fresh one is made (readable by this user alone) if there is none.
 pub(crate) fn kept_token(file: &Path) -> io::Result<String> {
@@ -72,10 +75,8 @@ pub(crate) async fn check(State(drive): State<Arc<Drive>>, mut request: Request,
         // A service account that is not there any more.
         let user = drive.store.identity().user(granted.user).ok_or_else(ApiError::unauthenticated)?.clone();
         let app: Arc<str> = granted.client.into();
-        let app_folder = match granted.scopes.reach_app_data() {
-            true => Some(app_folder(&drive, user.no, &app).await?),
-            false => None,
-        };
+        let is_reached = granted.scopes.reach_app_data();
+        let app_folder = if is_reached { Some(app_folder(&drive, user.no, &app).await?) } else { None };
         Caller { user, app, files: granted.scopes.files(), app_folder }
     } else {
         return Err(ApiError::unauthenticated());
@@ -92,12 +93,11 @@ async fn app_folder(drive: &Drive, user: i64, app: &Arc<str>) -> Result<Arc<str>
     }
     let name = app.clone();
     let found = drive.store.read(move |db| users::app_folder(db, user, &name)).await?;
-    let id: Arc<str> = match found {
-        Some(id) => id.into(),
-        None => {
-            let name = app.clone();
-            drive.store.write(move |edit| users::make_app_folder(edit, user, &name)).await?.into()
-        }
+    let id: Arc<str> = if let Some(id) = found {
+        id.into()
+    } else {
+        let name = app.clone();
+        drive.store.write(move |edit| users::make_app_folder(edit, user, &name)).await?.into()
     };
     let mut known = drive.app_folders.0.lock();
     if known.len() >= REMEMBERED {

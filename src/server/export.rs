@@ -57,9 +57,10 @@ pub(crate) async fn linked(State(drive): State<Arc<Drive>>, Named(id): Named<Str
 async fn export(drive: &Drive, id: &str, call: &Call, limit: u64) -> Result<Response> {
     let wanted = call.params().filled("mimeType").ok_or_else(|| ApiError::required("mimeType"))?.to_owned();
     let id = call.caller().resolve(id)?.to_owned();
+    let name = id.clone();
     let (format, item, has_content) = drive
         .look(call.clone(), move |access| {
-            let (item, role) = rows::find(access, &id)?;
+            let (item, role) = rows::find(access, &name)?;
             let format = format(&item.mime_type, &wanted)?;
             if !may_take(&item, role) {
                 return Err(ApiError::cannot_download());
@@ -69,7 +70,7 @@ async fn export(drive: &Drive, id: &str, call: &Call, limit: u64) -> Result<Resp
         .await?;
     let body = if has_content {
         let content =
-            move |access: &Access<'_>| contents::head(access.db, item)?.ok_or_else(|| ApiError::file_not_found(""));
+            move |access: &Access<'_>| contents::head(access.db, item)?.ok_or_else(|| ApiError::file_not_found(&id));
         let (source, _, body) = opened(drive, call, content, |_| Part::Whole).await?;
         written(format, &source, body, limit)?
     } else {

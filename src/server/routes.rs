@@ -11,9 +11,7 @@ use axum::routing::{delete, get, patch, post};
 use super::admin::{self, Admin};
 use super::drive::Drive;
 use super::error::ApiError;
-use super::{
-    about, auth, batch, changes, drives, export, files, oauth, operations, permissions, revisions, upload,
-};
+use super::{about, auth, batch, changes, drives, export, files, oauth, operations, permissions, revisions, upload};
 
 /// The API of a drive, and what `admin` is there for.
 pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {

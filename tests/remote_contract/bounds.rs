@@ -172,7 +172,6 @@ async fn every_operation_against_a_server_that_is_of_no_use_ends_in_the_right_ki
     for (answer, kind) in [
         (None, Kind::TimedOut),
         (Some("503 Unavailable\r\nContent-Length: 0\r\n\r\n"), Kind::Server),
-        (Some("429 Too Many\r\nContent-Length: 0\r\n\r\n"), Kind::RateLimited),
         (Some("401 Unauthorized\r\nContent-Length: 0\r\n\r\n"), Kind::SignIn),
         (Some("302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), Kind::Protocol),
         (Some("307 Temporary Redirect\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n"), Kind::Protocol),
@@ -192,6 +191,17 @@ async fn every_operation_against_a_server_that_is_of_no_use_ends_in_the_right_ki
             let is_empty = matches!(operation, "list" | "pages") && answer.is_some_and(|answer| answer.ends_with("{}"));
             assert!(is_success && operation == "delete" || is_empty, "{operation}, {answer:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_drive_that_always_asks_for_fewer_requests_is_not_asked_for_ever() {
+    let drive = Always::start(Some("429 Too Many\r\nContent-Length: 0\r\n\r\n".to_owned())).await;
+    for operation in ["get", "pages", "put", "send", "read"] {
+        // With a pace of its own each: all calls of an account slow down together.
+        let remote = drive.remote();
+        let outcome = tokio::time::timeout(BOUND, run(&remote, operation, &drive.url)).await.expect(operation);
+        assert_eq!(outcome.expect_err(operation).kind, Kind::RateLimited, "{operation}");
     }
 }
 

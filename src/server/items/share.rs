@@ -41,7 +41,7 @@ impl Grant {
             Role::Organizer => is_named && is_top(row),
             Role::Owner => false,
         };
-        fits && self.role.is_in(row.drive.is_some()) && !(is_top(row) && !is_named)
+        fits && self.role.is_in(row.drive.is_some()) && (is_named || !is_top(row))
     }
 }
 

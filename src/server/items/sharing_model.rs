@@ -89,7 +89,9 @@ impl Model {
     fn remove(&mut self, item: usize) {
         let below: Vec<usize> =
             self.0.iter().filter(|(_, entry)| entry.parent == Some(item)).map(|(item, _)| *item).collect();
-        below.into_iter().for_each(|item| self.remove(item));
+        for item in below {
+            self.remove(item);
+        }
         self.0.remove(&item);
     }
 
@@ -211,8 +213,8 @@ impl Drives {
                 rules.unshare(self.id(item), &self.identity.users[with].permission_id)?;
             }
             Step::Move { item, to } => {
-                let parent = rows::find_any(self.db_of(rules), self.id(item))?.parent;
-                let from = parent.map(|parent| rows::id(self.db_of(rules), parent)).transpose()?;
+                let parent = rows::find_any(rules.edit.db, self.id(item))?.parent;
+                let from = parent.map(|parent| rows::id(rules.edit.db, parent)).transpose()?;
                 let (add, remove) = ([self.id(to).to_owned()], [from.unwrap_or_default()]);
                 update(item, json!({}), Moves { add: &add, remove: &remove })?;
             }
@@ -220,10 +222,6 @@ impl Drives {
             Step::Delete { item } => rules.delete(self.id(item))?,
         }
         Ok(None)
-    }
-
-    fn db_of<'r>(&self, rules: &Rules<'r>) -> &'r Connection {
-        rules.edit.db
     }
 
     /// What a user has, as a listing of everything tells.
