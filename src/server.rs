@@ -214,7 +214,9 @@ pub enum ServerError {
         name: String,
     },
     /// The data folder is a file.
-    #[error("{0} is not a folder, so no drive can keep its data there. Choose a folder, a new or an empty one")]
+    #[error(
+        "{0} is not a folder, so no drive can keep its data there. Choose a new or empty one (--data DIR, or local:DIR)"
+    )]
     NotFolder(PathBuf),
     /// The data was written by a newer version of this program.
     #[error("cannot open the drive in {path}: {reason}. Update drivemount, or choose another folder")]

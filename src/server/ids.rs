@@ -28,13 +28,13 @@ pub(crate) fn revision() -> String {
     format!("0B{}", text(BASE64_URL, 49))
 }
 
-/// Id of the account with this mail address, or of a domain, which is that of every permission it has: digits only.
+/// Id of the permissions of somebody who has no account here, or of a domain: digits only, the same for each item.
 pub(crate) fn permission_of(address: &str) -> String {
     let digest = Sha256::digest(address.to_lowercase().as_bytes());
     digest.iter().take(20).map(|byte| char::from(b'0' + byte % 10)).collect()
 }
 
-/// Number of an application's account, for show: digits only.
+/// Id of an account: digits only.
 pub(crate) fn account() -> String {
     text(b"0123456789", 20)
 }

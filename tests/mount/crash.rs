@@ -68,6 +68,8 @@ fn a_kill_during_a_large_upload_sends_the_rest() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
     let content = bytes(7, 96 << 20);
+    // Slowly enough that it is under way for some seconds, on whatever machine.
+    cloud.make_trouble(&["uploads.*:bandwidth,up=16M"]);
     write(machine.at("large"), &content);
     let sent = eventually("the upload is under way", || {
         let item = machine.status()["unsent"]["items"][0].clone();
@@ -75,6 +77,7 @@ fn a_kill_during_a_large_upload_sends_the_rest() {
     });
     machine.kill();
     assert_eq!(cloud.all(), Vec::<Value>::new(), "no part of a file is ever seen");
+    cloud.make_trouble(&[]);
     machine.mount(&cloud);
     machine.flush();
     assert!(cloud.content(&cloud.id("large")) == content);

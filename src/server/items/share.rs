@@ -1,12 +1,15 @@
 //! Who else may do what with an item, and who is a member of a shared drive.
 
+use std::sync::Arc;
+
 use super::super::access::Held;
 use super::super::error::{ApiError, Result};
 use super::super::ids;
 use super::super::metadata::Patch;
 use super::super::permission::{Holder, Permission, Role};
 use super::super::store::rows::{self, ItemRow};
-use super::super::store::{changes, drives, permissions};
+use super::super::store::users::User;
+use super::super::store::{Identity, changes, drives, permissions};
 use super::Rules;
 use crate::clock::Timestamp;
 
@@ -22,6 +25,13 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
+    /// The account of its holder, if they have one here.
+    fn user<'a>(&self, identity: &'a Identity) -> Option<&'a User> {
+        let is_theirs =
+            |user: &&Arc<User>| self.address.as_ref().is_some_and(|mail| user.email.eq_ignore_ascii_case(mail));
+        identity.users.iter().filter(|_| self.holder == Holder::User).find(is_theirs).map(|user| &**user)
+    }
+
     fn id(&self) -> String {
         let address = self.address.as_deref().unwrap_or_default();
         match self.holder {
@@ -56,8 +66,8 @@ impl Rules<'_> {
         let (row, role) = self.find(item)?;
         check_sharing(&row, role)?;
         self.check_grant(grant, &row)?;
-        let id = grant.id();
-        let holder = self.identity.users.iter().find(|user| user.permission_id == id);
+        let holder = grant.user(self.identity);
+        let id = holder.map_or_else(|| grant.id(), |user| user.permission_id.clone());
         // Its owner has more than could be given.
         if row.owner.is_some() && row.owner == holder.map(|user| user.no) {
             return Ok(id);

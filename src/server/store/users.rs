@@ -48,7 +48,7 @@ pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<Arc<User>>> {
 
 /// Adds the person whose drive this is.
 pub(super) fn add_owner(edit: &Edit<'_>) -> Result<()> {
-    add(edit, OWNER, OWNER_EMAIL, OWNER_NAME, true)
+    add(edit, OWNER, OWNER_EMAIL, OWNER_NAME, true).map(drop)
 }
 
 /// Adds a service account, if it is not there.
@@ -57,21 +57,23 @@ pub(super) fn add_service_account(edit: &Edit<'_>, email: &str) -> Result<()> {
         return Ok(());
     }
     let no = edit.db.prepare_cached("SELECT max(no) + 1 FROM users")?.query_row([], |row| row.get(0))?;
-    add(edit, no, email, email, false)?;
+    let permission_id = add(edit, no, email, email, false)?;
     // What was shared with the address before is now shared with somebody.
-    let sql = "UPDATE permissions SET user = ? WHERE kind = 'user' AND address = ? COLLATE NOCASE";
-    edit.db.prepare_cached(sql)?.execute(params![no, email])?;
+    let sql = "UPDATE permissions SET user = ?, id = ? WHERE kind = 'user' AND address = ? COLLATE NOCASE";
+    edit.db.prepare_cached(sql)?.execute(params![no, permission_id, email])?;
     Ok(())
 }
 
-fn add(edit: &Edit<'_>, no: i64, email: &str, name: &str, has_storage: bool) -> Result<()> {
+/// Adds a user; the id of the account, which no other drive has, whatever the address.
+fn add(edit: &Edit<'_>, no: i64, email: &str, name: &str, has_storage: bool) -> Result<String> {
     let top = ItemRow { owner: Some(no), ..ItemRow::folder(&ids::root(), "My Drive", edit.now) };
     let root = rows::insert(edit, &top)?;
     let sql =
         "INSERT INTO users (no, email, name, permission_id, root, has_storage, used) VALUES (?, ?, ?, ?, ?, ?, 0)";
-    let values = params![no, email, name, ids::permission_of(email), root, has_storage];
+    let permission_id = ids::account();
+    let values = params![no, email, name, permission_id, root, has_storage];
     edit.db.prepare_cached(sql)?.execute(values)?;
-    Ok(())
+    Ok(permission_id)
 }
 
 /// Bytes that count against the quota of a user.
