@@ -27,8 +27,9 @@ impl Target {
         for (name, value) in headers {
             text.extend([name, ": ", value, "\r\n"]);
         }
+        let length = body.len().to_string();
         if method != "GET" && !headers.iter().any(|(name, _)| *name == "content-length") {
-            text.push_str(&format!("content-length: {}\r\n", body.len()));
+            text.extend(["content-length: ", &length, "\r\n"]);
         }
         text.push_str("\r\n");
         [text.as_bytes(), body].concat()

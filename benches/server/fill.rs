@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::client::{Connection, Target};
+use super::load::per_second;
 
 /// Creates in flight. The server writes one after the other; this keeps it from waiting for the next.
 const WRITERS: usize = 32;
@@ -21,7 +22,7 @@ pub(crate) const BIG_BYTES: usize = 1 << 30;
 pub(crate) const SMALL_BYTES: usize = 20 * 1024;
 const SMALL_FILES: usize = 1000;
 /// What an upload in pieces sends at a time.
-const PIECE_BYTES: usize = 8 << 20;
+pub(crate) const PIECE_BYTES: usize = 8 << 20;
 const FILES: &str = "/drive/v3/files?fields=id";
 const RESUMABLE: &str = "/upload/drive/v3/files?uploadType=resumable&fields=id";
 
@@ -37,8 +38,6 @@ pub(crate) struct Filled {
     pub large_folder: String,
     /// Folders of 1,000 entries.
     pub folders: Vec<String>,
-    /// Bytes a second of an upload of 1 GiB, as one request and in pieces of 8 MiB.
-    pub uploads: [f64; 2],
     /// Entries made a second.
     pub rate: f64,
 }
@@ -46,12 +45,7 @@ pub(crate) struct Filled {
 /// Fills a new drive with `entries` entries and the files that are downloaded.
 pub(crate) async fn fill(target: &Target, entries: usize) -> io::Result<Filled> {
     let mut connection = Connection::open(target).await?;
-    let (in_pieces, uploaded_in_pieces) = upload(target, &mut connection, PIECE_BYTES).await?;
-    // One file of that size is enough.
-    let delete = target.request("DELETE", &format!("/drive/v3/files/{in_pieces}"), &[], b"");
-    succeeded(connection.ask(&delete).await?.status)?;
-    let (big, uploaded_at_once) = upload(target, &mut connection, BIG_BYTES).await?;
-
+    let (big, _) = upload(target, &mut connection, BIG_BYTES).await?;
     let mut small = Vec::new();
     let content = bytes(SMALL_BYTES);
     for _ in 0..SMALL_FILES {
@@ -71,9 +65,8 @@ pub(crate) async fn fill(target: &Target, entries: usize) -> io::Result<Filled> 
     let mut places = vec![large_folder.clone(); large];
     places.extend(parents.iter().cycle().take(children).cloned());
     create(target, places).await?;
-    let rate = entries as f64 / started.elapsed().as_secs_f64();
-    let uploads = [uploaded_at_once, uploaded_in_pieces];
-    Ok(Filled { entries, big, small, large_folder, folders: parents, uploads, rate })
+    let rate = per_second(entries as u64, started.elapsed());
+    Ok(Filled { entries, big, small, large_folder, folders: parents, rate })
 }
 
 /// Makes one file in each of `places`.
@@ -150,7 +143,16 @@ async fn upload(target: &Target, connection: &mut Connection, piece: usize) -> i
             return Err(io::Error::other(format!("a piece was answered with {}", answer.status)));
         }
     }
-    Ok((id(&body)?, BIG_BYTES as f64 / started.elapsed().as_secs_f64()))
+    Ok((id(&body)?, per_second(BIG_BYTES as u64, started.elapsed())))
+}
+
+/// Uploads 1 GiB in requests of `piece` bytes and deletes it again; bytes a second of the upload.
+pub(crate) async fn upload_for_once(target: &Target, piece: usize) -> io::Result<f64> {
+    let mut connection = Connection::open(target).await?;
+    let (id, rate) = upload(target, &mut connection, piece).await?;
+    let delete = target.request("DELETE", &format!("/drive/v3/files/{id}"), &[], b"");
+    succeeded(connection.ask(&delete).await?.status)?;
+    Ok(rate)
 }
 
 /// Bytes that do not compress: the high ones of a linear congruential generator (Knuth's constants).

@@ -43,11 +43,11 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn bytes_per_second(&self) -> f64 {
-        self.bytes as f64 / self.elapsed.as_secs_f64()
+        per_second(self.bytes, self.elapsed)
     }
 
     pub(crate) fn requests_per_second(&self) -> f64 {
-        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
+        per_second(self.latencies.len() as u64, self.elapsed)
     }
 
     /// The time in milliseconds in which `percent` of the requests were answered.
@@ -55,6 +55,11 @@ impl Outcome {
         let rank = (self.latencies.len() * percent).div_ceil(100).max(1);
         self.latencies.get(rank - 1).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53 here")]
+pub(crate) fn per_second(count: u64, time: Duration) -> f64 {
+    count as f64 / time.as_secs_f64()
 }
 
 impl Load {

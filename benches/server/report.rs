@@ -43,7 +43,7 @@ impl Report {
                 "errors".into(),
                 ours.to_string(),
                 nginx.to_string(),
-                "".into(),
+                String::new(),
                 bound.into(),
             ]);
         }
