@@ -13,7 +13,7 @@
 //!     about  changes  drives
 //!     upload  download  export  operations
 //!   items                                          the rules: what may be done, and what it brings about
-//!   access  permission                             who sees what, and may do what with it
+//!   access  caller  permission                     who sees what, and may do what with it
 //!   params  corpora  fields  query  order  page             the languages of the API: what is asked,
 //!     metadata  render  schema  error              what is written, what is answered
 //!   store  blobs  reaper                           rows, bytes, and the end of bytes
@@ -34,6 +34,7 @@ mod auth;
 mod batch;
 mod blobs;
 mod call;
+mod caller;
 mod changes;
 mod connections;
 mod corpora;

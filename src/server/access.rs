@@ -5,64 +5,23 @@
 //! application made, one without `drive.appdata` does not see the hidden folder of its application.
 
 mod held;
+mod keepers;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::caller::{Caller, Files};
 use super::error::{ApiError, Result};
-use super::item::SharedDrive;
+use super::item::{Item, Place, SharedDrive};
 use super::permission::{Holder, Permission, Role};
-use super::store::users::User;
-use super::store::{Identity, drives, permissions, rows};
+use super::store::rows::{self, ItemRow};
+use super::store::{Identity, drives, permissions};
 use crate::clock::{self, Timestamp};
 
 pub(crate) use held::Held;
-
-/// Which files a token reaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Files {
-    None,
-    /// What the application made.
-    OfApp,
-    All,
-}
-
-/// Who calls: set by the check of the token. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Caller {
-    pub user: Arc<User>,
-    /// The application, which owns its private properties.
-    pub app: Arc<str>,
-    pub files: Files,
-    /// Id of the hidden folder of the application, if the token reaches it.
-    pub app_folder: Option<Arc<str>>,
-}
-
-impl Caller {
-    /// The real id behind an alias.
-    pub(crate) fn resolve<'a>(&'a self, id: &'a str) -> Result<&'a str> {
-        match id {
-            "root" => Ok(&self.user.root),
-            "appDataFolder" => self.app_folder.as_deref().ok_or_else(ApiError::app_data_not_granted),
-            id => Ok(id),
-        }
-    }
-}
-
-/// Where an item is and whose it is: what roles on it depend on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
-    pub no: i64,
-    pub parent: Option<i64>,
-    pub owner: Option<i64>,
-    /// The application that made it.
-    pub app: Option<&'a str>,
-    /// The application whose hidden folder it is in.
-    pub app_data: Option<&'a str>,
-}
+pub(crate) use keepers::keepers;
 
 /// How somebody stands to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,6 +110,26 @@ pub(crate) struct Access<'a> {
 impl<'a> Access<'a> {
     pub(crate) fn new(db: &'a Connection, identity: &'a Identity, caller: &'a Caller) -> Self {
         Self { db, identity, caller, roles: Roles::new(db, caller.user.no) }
+    }
+
+    /// The item `id` as the caller sees it, wherever it is; `None` if there is none that it sees.
+    pub(crate) fn seen(&self, id: &str) -> Result<Option<Item>> {
+        let Some(item) = rows::get(self.db, &self.caller.app, id)? else { return Ok(None) };
+        Ok(self.role(item.place())?.map(|_| item))
+    }
+
+    /// The item `id` as the caller sees it, wherever it is.
+    pub(crate) fn get(&self, id: &str) -> Result<Item> {
+        self.seen(id)?.ok_or_else(|| ApiError::file_not_found(id))
+    }
+
+    /// The writable part of the item `id`, wherever it is, and what the caller may do with it.
+    pub(crate) fn find(&self, id: &str) -> Result<(ItemRow, Role)> {
+        let row = rows::find(self.db, id)?;
+        match self.role(row.place())? {
+            Some(role) => Ok((row, role)),
+            None => Err(ApiError::file_not_found(id)),
+        }
     }
 
     pub(crate) fn standing(&self, place: Place<'_>) -> Result<Standing> {

@@ -1,6 +1,5 @@
 //! Who may call: the bearer token of the drive, and the file it is kept in.
 
-use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,29 +10,17 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, header};
-use parking_lot::Mutex;
 
-use super::access::{Caller, Files};
 use super::call::{Arrival, header_text};
+use super::caller::{Caller, Files};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::ids;
 use super::oauth;
 use super::params::Params;
-use super::store::users;
 
 /// The application of whoever has the drive's own token.
 const OWN_APP: &str = "drivemount";
-
-/// Applications whose hidden folders are remembered. Those of others are looked up again.
-const REMEMBERED: usize = 1024;
-
-/// The hidden folders that are known to exist, by user and application.
-#[derive(Debug, Default)]
-pub(crate) struct AppFolders(Mutex<HashMap<Key, Arc<str>>>);
-
-/// A user and an application.
-type Key = (i64, Arc<str>);
 
 /// The token kept in `file`; a fresh one is made (readable by this user alone) if there is none.
 pub(crate) fn kept_token(file: &Path) -> io::Result<String> {
@@ -62,7 +49,7 @@ pub(crate) async fn check(State(drive): State<Arc<Drive>>, mut request: Request,
     let caller = if is_own(&drive, token) {
         let owner = drive.store.identity().owner().clone();
         let app: Arc<str> = OWN_APP.into();
-        let app_folder = Some(app_folder(&drive, owner.no, &app).await?);
+        let app_folder = Some(drive.app_folder(owner.no, &app).await?);
         Caller { user: owner, app, files: Files::All, app_folder }
     } else if drive.oauth.is_on() {
         let is_media = params.and_then(|params| params.get("alt")) == Some("media");
@@ -76,35 +63,13 @@ pub(crate) async fn check(State(drive): State<Arc<Drive>>, mut request: Request,
         let user = drive.store.identity().user(granted.user).ok_or_else(ApiError::unauthenticated)?.clone();
         let app: Arc<str> = granted.client.into();
         let is_reached = granted.scopes.reach_app_data();
-        let app_folder = if is_reached { Some(app_folder(&drive, user.no, &app).await?) } else { None };
+        let app_folder = if is_reached { Some(drive.app_folder(user.no, &app).await?) } else { None };
         Caller { user, app, files: granted.scopes.files(), app_folder }
     } else {
         return Err(ApiError::unauthenticated());
     };
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
-}
-
-/// The hidden folder of an application, which is made when it first calls.
-async fn app_folder(drive: &Drive, user: i64, app: &Arc<str>) -> Result<Arc<str>> {
-    let key = (user, app.clone());
-    if let Some(id) = drive.app_folders.0.lock().get(&key) {
-        return Ok(id.clone());
-    }
-    let name = app.clone();
-    let found = drive.store.read(move |db| users::app_folder(db, user, &name)).await?;
-    let id: Arc<str> = if let Some(id) = found {
-        id.into()
-    } else {
-        let name = app.clone();
-        drive.store.write(move |edit| users::make_app_folder(edit, user, &name)).await?.into()
-    };
-    let mut known = drive.app_folders.0.lock();
-    if known.len() >= REMEMBERED {
-        known.clear();
-    }
-    known.insert(key, id.clone());
-    Ok(id)
 }
 
 /// Lets a request pass if it bears the drive's own token.

@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
 
-use super::access::Caller;
+use super::caller::Caller;
 use super::corpora;
 use super::error::{ApiError, Result};
 use super::fields::Mask;

@@ -11,12 +11,12 @@ use serde_json::json;
 
 use super::access::Access;
 use super::call::{Call, Json};
-use super::corpora::{LogName, Spaces, drive_id};
+use super::corpora::{LogName, drive_id, spaces};
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::render::{self, Object, View, select};
 use super::schema;
-use super::store::changes::{self, Change, Reading, Removals};
+use super::store::changes::{self, Change, Reading};
 use super::store::last_change;
 use super::trouble::Orders;
 use crate::clock::{self, Timestamp};
@@ -44,13 +44,11 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
     let name = LogName::of(params)?;
     let mask = call.mask(&schema::CHANGE_LIST)?;
     let size = orders.page.unwrap_or(usize::MAX).min(params.page_size(DEFAULT_PAGE)?);
-    let removals = Removals {
-        told: params.flag("includeRemoved", true)?,
-        with_files: params.flag("includeCorpusRemovals", false)?,
-    };
+    let removals = params.flag("includeRemoved", true)?;
+    let with_files = params.flag("includeCorpusRemovals", false)?;
     let token = params.filled("pageToken").ok_or_else(|| ApiError::required("pageToken"))?;
     let from = number(token).ok_or(ApiError::invalid_value("pageToken"))?;
-    let spaces = Spaces::of(params, call.caller())?;
+    let spaces = spaces(params, call.caller())?;
     drive
         .look(call.clone(), move |access| {
             let log = name.log(access)?;
@@ -63,9 +61,18 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
                 Some(lag) => changes::first_since(access.db, from, before(lag))?.unwrap_or(end),
             };
             // One more than asked for tells whether this page is the last, and where the next begins.
-            let reading = Reading { access, log: &log, spaces, removals };
-            let mut entries = changes::page(reading, from, size + 1)?;
+            let (app, user) = (&*access.caller.app, access.caller.user.no);
+            let reading = Reading { log: &log, app, user, spaces, removals };
+            let mut entries = changes::page(access.db, reading, from, size + 1, |change| is_told(access, change))?;
             entries.retain(|entry| entry.version() < end);
+            if with_files {
+                // How it is with what left this log, but can still be had.
+                for entry in &mut entries {
+                    if let Change::Removed { id, file, .. } = entry {
+                        *file = access.seen(id)?.map(Box::new);
+                    }
+                }
+            }
             let next = entries.get(size).map(Change::version);
             entries.truncate(size);
             let view = View { access, origin: call.origin() };
@@ -80,6 +87,15 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
             Ok(call.json(&answer.finish()))
         })
         .await
+}
+
+/// Whether a change is one of what the caller has.
+fn is_told(access: &Access<'_>, change: &Change) -> Result<bool> {
+    match change {
+        Change::Present(item) => access.has(item.place()),
+        Change::Drive(drive) => Ok(access.drive_role(drive.no)?.is_some()),
+        Change::Removed { .. } | Change::DriveRemoved { .. } => Ok(true),
+    }
 }
 
 /// The moment so long ago.

@@ -3,11 +3,12 @@
 //! The parameters that say so depend on each other. What does not fit together is refused rather than guessed at, as the
 //! real service does.
 
-use super::access::{Access, Caller, Files};
+use super::access::Access;
+use super::caller::{Caller, Files};
 use super::error::{ApiError, Result};
 use super::params::Params;
 use super::store::changes::Log;
-use super::store::list::Scope;
+use super::store::list::{Scope, Spaces};
 
 /// Where a listing looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,40 +79,17 @@ impl LogName {
     }
 }
 
-/// Which spaces are looked at: where people's files are, where an application hides its own, or both, or neither.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spaces {
-    drive: bool,
-    app_data: bool,
-}
-
-impl Spaces {
-    /// Where people's files are.
-    #[cfg(test)]
-    pub(crate) const DRIVE: Self = Self { drive: true, app_data: false };
-
-    /// Those that a call names. Fails if the token does not reach one of them.
-    pub(crate) fn of(params: &Params, caller: &Caller) -> Result<Self> {
-        let named = params.list("spaces");
-        if named.iter().any(|space| !matches!(*space, "drive" | "appDataFolder" | "photos")) {
-            return Err(ApiError::invalid_value("spaces"));
-        }
-        let spaces =
-            Self { drive: named.is_empty() || named.contains(&"drive"), app_data: named.contains(&"appDataFolder") };
-        let is_granted =
-            (!spaces.drive || caller.files != Files::None) && (!spaces.app_data || caller.app_folder.is_some());
-        if is_granted { Ok(spaces) } else { Err(ApiError::spaces_not_granted()) }
+/// The spaces that a call names. Fails if the token does not reach one of them.
+pub(crate) fn spaces(params: &Params, caller: &Caller) -> Result<Spaces> {
+    let named = params.list("spaces");
+    if named.iter().any(|space| !matches!(*space, "drive" | "appDataFolder" | "photos")) {
+        return Err(ApiError::invalid_value("spaces"));
     }
-
-    /// The condition that they put on a row of `items`.
-    pub(crate) fn condition(self) -> &'static str {
-        match (self.drive, self.app_data) {
-            (true, false) => "items.app_data IS NULL",
-            (false, true) => "items.app_data IS NOT NULL",
-            (true, true) => "1",
-            (false, false) => "0",
-        }
-    }
+    let spaces =
+        Spaces { drive: named.is_empty() || named.contains(&"drive"), app_data: named.contains(&"appDataFolder") };
+    let is_granted =
+        (!spaces.drive || caller.files != Files::None) && (!spaces.app_data || caller.app_folder.is_some());
+    if is_granted { Ok(spaces) } else { Err(ApiError::spaces_not_granted()) }
 }
 
 /// The shared drive that a call names, by the parameter of today or that of before.

@@ -24,7 +24,7 @@ use super::error::{ApiError, Result};
 use super::item::Revision;
 use super::items::may_take;
 use super::media_type::{Kind, OCTET_STREAM};
-use super::store::{contents, rows};
+use super::store::contents;
 pub(crate) use range::Part;
 
 /// Bytes read at a time. Two pieces of a download are in memory: one being sent, one being read ahead.
@@ -35,7 +35,7 @@ pub(crate) async fn file(drive: &Arc<Drive>, call: &Call, id: &str, headers: &He
     let id = call.caller().resolve(id)?.to_owned();
     let all_drives = call.supports_all_drives()?;
     send(drive, call, headers, move |access| {
-        let (item, role) = rows::find(access, &id)?;
+        let (item, role) = access.find(&id)?;
         if item.drive.is_some() && !all_drives {
             return Err(ApiError::file_not_found(&id));
         }

@@ -1,20 +1,27 @@
 //! The embedded drive: what all handlers share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::Limits;
 use super::access::Access;
-use super::auth::AppFolders;
 use super::blobs::Blobs;
 use super::call::Call;
 use super::error::Result;
 use super::items::Rules;
-use super::oauth::Oauth;
+use super::oauth::clients::Oauth;
 use super::reaper::Reaper;
-use super::store::{Store, contents};
-use super::upload::Sessions;
+use super::store::{Store, contents, users};
+use super::upload::live::Sessions;
+
+/// Applications whose hidden folders are remembered. Those of others are looked up again.
+const REMEMBERED: usize = 1024;
+
+/// An application, by the user that it acts for.
+type Application = (i64, Arc<str>);
 
 /// One drive, open.
 #[derive(Debug)]
@@ -29,7 +36,7 @@ pub(crate) struct Drive {
     pub tasks: TaskTracker,
     /// Sign-ins of applications.
     pub oauth: Oauth,
-    pub app_folders: AppFolders,
+    app_folders: Mutex<HashMap<Application, Arc<str>>>,
     token: String,
 }
 
@@ -42,12 +49,34 @@ impl Drive {
         oauth: Oauth,
         token: String,
     ) -> Self {
-        let (sessions, tasks, app_folders) = (Sessions::default(), TaskTracker::new(), AppFolders::default());
+        let (sessions, tasks, app_folders) = (Sessions::default(), TaskTracker::new(), Mutex::default());
         Self { store, blobs, limits, sessions, reaper, tasks, oauth, app_folders, token }
     }
 
     pub(crate) fn token(&self) -> &str {
         &self.token
+    }
+
+    /// The hidden folder of an application, which is made when it first calls.
+    pub(crate) async fn app_folder(&self, user: i64, app: &Arc<str>) -> Result<Arc<str>> {
+        let key = (user, app.clone());
+        if let Some(id) = self.app_folders.lock().get(&key) {
+            return Ok(id.clone());
+        }
+        let name = app.clone();
+        let found = self.store.read(move |db| users::app_folder(db, user, &name)).await?;
+        let id: Arc<str> = if let Some(id) = found {
+            id.into()
+        } else {
+            let name = app.clone();
+            self.store.write(move |edit| users::make_app_folder(edit, user, &name)).await?.into()
+        };
+        let mut known = self.app_folders.lock();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(key, id.clone());
+        Ok(id)
     }
 
     /// Looks at one moment of the drive, as the caller sees it.

@@ -30,16 +30,13 @@ use super::error::{ApiError, Result};
 use super::item::Revision;
 use super::items::may_take;
 use super::media_type::Kind;
-use super::store::{contents, rows};
+use super::store::contents;
 use formats::{Format, is_text};
-
-/// Where exports without a limit are, beside the page of the document.
-pub(crate) const LINKED: &str = "/document/d/{id}/export";
 
 /// The address of an export without a limit.
 pub(crate) fn link(origin: &str, id: &str, mime_type: &str) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    format!("{origin}{}?{}", LINKED.replace("{id}", id), query.append_pair("mimeType", mime_type).finish())
+    format!("{origin}{}?{}", formats::LINKED.replace("{id}", id), query.append_pair("mimeType", mime_type).finish())
 }
 
 /// `GET …/files/{id}/export`
@@ -60,7 +57,7 @@ async fn export(drive: &Drive, id: &str, call: &Call, limit: u64) -> Result<Resp
     let name = id.clone();
     let (format, item, has_content) = drive
         .look(call.clone(), move |access| {
-            let (item, role) = rows::find(access, &name)?;
+            let (item, role) = access.find(&name)?;
             let format = format(&item.mime_type, &wanted)?;
             if !may_take(&item, role) {
                 return Err(ApiError::cannot_download());

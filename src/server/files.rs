@@ -9,11 +9,12 @@ use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
 use super::call::{Call, Json, Named, json_body};
-use super::corpora::{Corpus, Spaces, drive_id};
+use super::corpora::{Corpus, drive_id, spaces};
 use super::download;
 use super::drive::Drive;
 use super::error::{ApiError, Result};
 use super::ids;
+use super::item::Item;
 use super::items::{Moves, Rules};
 use super::metadata::Metadata;
 use super::order::Order;
@@ -22,7 +23,7 @@ use super::query;
 use super::query::sql::condition;
 use super::render::{self, Object, View, select};
 use super::schema;
-use super::store::{list, minted, rows};
+use super::store::{list, minted};
 use super::trouble::Orders;
 
 /// Entries of a page when the client does not say.
@@ -43,7 +44,7 @@ pub(crate) async fn get(
     let mask = call.mask(&schema::FILE)?;
     let all_drives = call.supports_all_drives()?;
     let json = drive.look(call.clone(), move |access| {
-        let item = rows::get(access, access.caller.resolve(&id)?)?;
+        let item = access.get(access.caller.resolve(&id)?)?;
         if item.drive.is_some() && !all_drives {
             return Err(ApiError::file_not_found(&item.id));
         }
@@ -64,7 +65,7 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
         let message = "Sorting is not supported for queries with fullText terms.";
         return Err(ApiError::invalid("orderBy", message));
     }
-    let spaces = Spaces::of(params, call.caller())?;
+    let spaces = spaces(params, call.caller())?;
     let is_empty = orders.or_empty && expr.as_ref().is_some_and(query::Expr::has_several_parents);
     let corpus = Corpus::of_files(params)?;
     let order = order.unwrap_or_default();
@@ -81,11 +82,18 @@ pub(crate) async fn list(State(drive): State<Arc<Drive>>, call: Call, orders: Or
         .look(call.clone(), move |access| {
             let condition = expr.map(|expr| condition(&expr, access.caller)).transpose()?;
             let scope = corpus.scope(access)?;
-            let asked = list::Question { scope, spaces, condition: condition.as_ref(), order: &order };
+            // What is reached by its folder or its name alone need not be among what the caller has.
+            let is_narrow = condition.as_ref().is_some_and(|condition| condition.is_narrow);
+            let is_seen = |item: &Item| {
+                let place = item.place();
+                if is_narrow { Ok(access.role(place)?.is_some()) } else { access.has(place) }
+            };
+            let (app, condition, order) = (&*access.caller.app, condition.as_ref(), &order);
+            let asked = list::Question { scope, spaces, app, condition, order };
             let mut page = if is_empty {
                 list::Page { items: Vec::new(), next: None }
             } else {
-                list::page(access, asked, position.as_ref(), size)?
+                list::page(access.db, asked, position.as_ref(), size, is_seen)?
             };
             page.items.retain(|item| orders.lists(item.created));
             let view = View { access, origin: call.origin() };
@@ -173,7 +181,7 @@ where
         .change(&call, move |rules| {
             let id = job(rules)?;
             let access = &rules.access();
-            let item = rows::get(access, &id)?;
+            let item = access.get(&id)?;
             let view = View { access, origin: answer.origin() };
             Ok(answer.json(&render::file(&item, view, &mask)?))
         })

@@ -4,7 +4,6 @@ use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 
-use super::access::Place;
 use super::media_type::Kind;
 
 /// A file, a folder, a shortcut or a document, in its current state.
@@ -89,6 +88,18 @@ pub(crate) fn is_locked(details: &Map<String, Value>) -> bool {
 pub(crate) fn is_read_only(restrictions: Option<&Value>) -> bool {
     let mut restrictions = restrictions.and_then(Value::as_array).into_iter().flatten();
     restrictions.any(|restriction| restriction["readOnly"] == true)
+}
+
+/// Where an item is and whose it is: what roles on it depend on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub no: i64,
+    pub parent: Option<i64>,
+    pub owner: Option<i64>,
+    /// The application that made it.
+    pub app: Option<&'a str>,
+    /// The application whose hidden folder it is in.
+    pub app_data: Option<&'a str>,
 }
 
 /// Where a shortcut leads.

@@ -20,13 +20,14 @@ pub(crate) use create::may_take;
 pub(crate) use share::Grant;
 
 use super::Limits;
-use super::access::{Access, Caller};
+use super::access::{Access, keepers};
 use super::blobs::Content;
+use super::caller::Caller;
 use super::error::{ApiError, Result};
 use super::media_type::Kind;
 use super::metadata::Metadata;
 use super::permission::Role;
-use super::store::changes::{self, Keeper};
+use super::store::changes::Keeper;
 use super::store::rows::{self, ItemRow};
 use super::store::{Edit, Identity, contents, users};
 
@@ -76,14 +77,14 @@ impl Rules<'_> {
 
     /// For the calls that have no way to say whether the caller knows of shared drives.
     fn find_anywhere(&self, id: &str) -> Result<(ItemRow, Role)> {
-        rows::find(&self.access(), self.caller.resolve(id)?)
+        self.access().find(self.caller.resolve(id)?)
     }
 
     /// The item that new or moved items shall go into.
     fn folder(&self, id: &str) -> Result<ItemRow> {
         // Whoever may make files may put them at the top, even if that is not the application's to look at.
         let (folder, role) = if id == "root" || id == self.caller.user.root {
-            (rows::find_any(self.edit.db, &self.caller.user.root)?, Role::Owner)
+            (rows::find(self.edit.db, &self.caller.user.root)?, Role::Owner)
         } else {
             self.find(id)?
         };
@@ -103,7 +104,7 @@ impl Rules<'_> {
 
     /// The logs that an item is in.
     fn keepers(&self, row: &ItemRow) -> Result<Vec<Keeper>> {
-        changes::keepers(self.edit.db, self.identity, row)
+        keepers(self.edit.db, self.identity, row)
     }
 
     /// Whether `folder` has room for one more child, which holds `levels` levels of folders (0 if it is none itself).

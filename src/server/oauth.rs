@@ -19,7 +19,7 @@
 
 mod authorize;
 mod base64;
-mod clients;
+pub(crate) mod clients;
 mod device;
 mod devices;
 mod error;
@@ -31,7 +31,6 @@ pub(crate) mod scopes;
 mod token;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -44,28 +43,11 @@ use super::error::Result;
 use super::params::Params;
 use crate::clock;
 
-pub(crate) use clients::Clients;
+pub(crate) use clients::{Clients, Oauth};
 pub(crate) use grants::Granted;
 
 /// Forms are short. The longest thing in one is the assertion of a service account.
 const MAX_FORM_BYTES: usize = 64 * 1024;
-
-/// What the server keeps for signing in.
-#[derive(Debug, Default)]
-pub(crate) struct Oauth {
-    pub clients: Clients,
-    /// How long an access token works.
-    pub access_life: Duration,
-    /// Where this server is: what an assertion must be meant for.
-    pub url: String,
-}
-
-impl Oauth {
-    /// Whether anybody can sign in.
-    pub(crate) fn is_on(&self) -> bool {
-        !self.clients.is_empty()
-    }
-}
 
 /// The paths of signing in. Nobody needs a token for them.
 pub(crate) fn router() -> Router<Arc<Drive>> {

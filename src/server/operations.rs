@@ -19,7 +19,7 @@ use super::items::may_take;
 use super::media_type::Kind;
 use super::order::Position;
 use super::render::{DOCUMENT_REVISION, select};
-use super::store::{contents, rows};
+use super::store::contents;
 use super::{page, schema};
 use crate::clock;
 
@@ -81,7 +81,7 @@ async fn address(drive: &Drive, call: &Call, wanted: Wanted) -> Result<(String, 
     let origin = call.origin().to_owned();
     let address = drive.look(call.clone(), move |access| {
         let Wanted { id, mime_type, revision, .. } = wanted;
-        let (item, role) = rows::find(access, &id)?;
+        let (item, role) = access.find(&id)?;
         if !may_take(&item, role) {
             return Err(ApiError::cannot_download());
         }

@@ -19,7 +19,7 @@ use super::metadata::Patch;
 use super::order::Position;
 use super::permission::{Holder, Role};
 use super::render::{self, Object};
-use super::store::rows::{self, ItemRow};
+use super::store::rows::ItemRow;
 use super::{page, schema};
 use crate::clock::Timestamp;
 
@@ -28,7 +28,7 @@ const DEFAULT_PAGE: usize = 100;
 
 /// The item `id`, and all who have access to it, if the caller may know.
 fn find(access: &Access<'_>, id: &str, all_drives: bool) -> Result<(ItemRow, Vec<Held>)> {
-    let (row, role) = rows::find(access, access.caller.resolve(id)?)?;
+    let (row, role) = access.find(access.caller.resolve(id)?)?;
     if row.drive.is_some() && !all_drives {
         return Err(ApiError::file_not_found(&row.id));
     }

@@ -19,8 +19,8 @@ use super::media_type::Kind;
 use super::order::Position;
 use super::permission::Role;
 use super::render::{self, DOCUMENT_REVISION, Object, View};
+use super::store::contents;
 use super::store::rows::ItemRow;
-use super::store::{contents, rows};
 use super::trouble::Orders;
 use super::{download, page, schema};
 
@@ -29,7 +29,7 @@ const DEFAULT_PAGE: usize = 200;
 
 /// The item `id`, if it is of those that have revisions, and the caller may see these; and whether it is a document.
 fn find(access: &Access<'_>, id: &str) -> Result<(ItemRow, bool)> {
-    let (item, role) = rows::find(access, access.caller.resolve(id)?)?;
+    let (item, role) = access.find(access.caller.resolve(id)?)?;
     if role < Role::Writer {
         return Err(ApiError::insufficient_file_permissions());
     }

@@ -45,7 +45,7 @@ pub(crate) fn router(drive: Arc<Drive>, admin: Option<Admin>) -> Router {
             get(permissions::get).patch(permissions::update).delete(permissions::delete),
         )
         .route("/drive/v3/operations/{name}", get(operations::get))
-        .route(export::LINKED, get(export::linked))
+        .route(export::formats::LINKED, get(export::linked))
         .route("/upload/drive/v3/files", post(upload::create).put(upload::send).delete(upload::cancel))
         .route(
             "/upload/drive/v3/files/{id}",

@@ -40,7 +40,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::clock::{self, Timestamp};
 
 #[cfg(test)]
-use super::access::{Caller, Files};
+use super::caller::{Caller, Files};
 use super::error::{ApiError, Result};
 use super::ids;
 use super::query::words;

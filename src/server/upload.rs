@@ -8,6 +8,7 @@
 //! what a broken session request brought is kept, what a finished one asked for is done.
 
 mod content_range;
+pub(crate) mod live;
 mod multipart;
 mod receive;
 mod session;
@@ -33,12 +34,11 @@ use super::items::{Moves, Rules, Upload};
 use super::metadata::Metadata;
 use super::render::{self, View};
 use super::schema;
-use super::store::{contents, rows};
+use super::store::contents;
 use super::trouble::Orders;
 use receive::End;
 
 pub(crate) use multipart::boundary;
-pub(crate) use session::Sessions;
 
 /// All that an upload asks for, beside its bytes. Kept with a session, as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl Request {
             }
         };
         let access = &rules.access();
-        let item = rows::get(access, &id)?;
+        let item = access.get(&id)?;
         let mask = schema::FILE.mask(self.fields.as_deref())?;
         let view = View { access, origin: &self.origin };
         Ok(Json::new(&render::file(&item, view, &mask)?, self.pretty))

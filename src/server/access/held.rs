@@ -1,10 +1,11 @@
 //! All who have access to one item, and where they have it from.
 
 use super::super::error::Result;
+use super::super::item::Place;
 use super::super::permission::{Holder, Permission, Role};
 use super::super::store::permissions;
 use super::super::store::rows;
-use super::{Access, Place};
+use super::Access;
 
 /// A permission as it holds for an item.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::media_type::editor;
 
+/// Where exports without a limit are, beside the page of the document.
+pub(crate) const LINKED: &str = "/document/d/{id}/export";
+
 /// One format that a document can be had in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Format {

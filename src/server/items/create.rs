@@ -198,7 +198,7 @@ impl Rules<'_> {
         match metadata.parents.as_deref().unwrap_or_default() {
             [] => {
                 let beside = source.map(|no| rows::id(self.edit.db, no)).transpose()?;
-                match beside.map(|id| rows::find(&self.access(), &id)) {
+                match beside.map(|id| self.access().find(&id)) {
                     Some(Ok((folder, role))) if role >= Role::Writer => Ok(folder),
                     _ => self.folder("root"),
                 }

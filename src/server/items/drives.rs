@@ -9,7 +9,7 @@ use super::super::media_type::Kind;
 use super::super::metadata::drive::DriveBody;
 use super::super::permission::{Holder, Permission, Role};
 use super::super::store::changes::{self, Keeper};
-use super::super::store::rows::ItemRow;
+use super::super::store::rows::{self, ItemRow};
 use super::super::store::{drives, permissions, users};
 use super::Rules;
 
@@ -80,8 +80,9 @@ impl Rules<'_> {
             return Err(ApiError::drive_not_empty());
         }
         let permissions = permissions::on(self.edit.db, drive.no, self.edit.now)?;
-        let members: Vec<i64> = permissions.iter().filter_map(|permission| permission.user).collect();
-        drives::delete(self.edit, &drive, &members)
+        drives::delete(self.edit, &drive)?;
+        let mut members = permissions.iter().filter_map(|permission| permission.user);
+        members.try_for_each(|member| changes::lose_drive(self.edit, &drive.id, member))
     }
 
     /// Whether the drive that `folder` is in can take one more item.
@@ -106,6 +107,25 @@ impl Rules<'_> {
         self.check_items(target)
     }
 
+    /// Lets all that is in a folder follow it into the drive, or to the owner, that it has now. Each of them leaves the log that
+    /// it was in, and enters others.
+    fn bring_along(&self, folder: &ItemRow) -> Result<()> {
+        permissions::lower(self.edit, folder.no)?;
+        for id in drives::below(self.edit.db, folder.no)? {
+            let before = rows::find(self.edit.db, &id)?;
+            permissions::lower(self.edit, before.no)?;
+            // Those above it are there already, so what log it was in is asked of the drive alone.
+            let left = match before.drive {
+                Some(drive) => vec![Keeper::Drive(rows::id(self.edit.db, drive)?)],
+                None => Vec::new(),
+            };
+            let after = ItemRow { drive: folder.drive, owner: folder.owner, ..before };
+            rows::save(self.edit, &after)?;
+            changes::change_keepers(self.edit, &id, &left, &self.keepers(&after)?)?;
+        }
+        Ok(())
+    }
+
     /// Does what else there is to do when an item is in another folder than `before`, and maybe in another drive; `keepers` are
     /// the logs that it was in. Fails if it takes more storage of the user's than there is.
     pub(super) fn emigrate(&self, row: &ItemRow, before: &ItemRow, keepers: &[Keeper]) -> Result<()> {
@@ -113,7 +133,7 @@ impl Rules<'_> {
         if row.drive == before.drive {
             return Ok(());
         }
-        drives::bring_along(self.edit, self.identity, row)?;
+        self.bring_along(row)?;
         let used = row.owner.map_or(Ok(0), |owner| users::used(self.edit.db, owner))?;
         if self.limits.storage.is_some_and(|limit| used > limit) {
             return Err(ApiError::storage_quota_exceeded());

@@ -8,14 +8,15 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::super::Limits;
-use super::super::access::{Access, Caller};
+use super::super::access::Access;
 use super::super::blobs::Content;
+use super::super::caller::Caller;
 use super::super::error::Result;
 use super::super::ids;
 use super::super::media_type::FOLDER;
 use super::super::metadata::Metadata;
 use super::super::metadata::drive::DriveBody;
-use super::super::store::{self, Edit, Identity, contents, invariants, rows};
+use super::super::store::{self, Edit, Identity, contents, invariants};
 use super::{Moves, Rules, Upload};
 use crate::clock;
 
@@ -241,7 +242,7 @@ impl Drive {
                 None
             }
             Step::Move { item, to } => {
-                let (add, from) = ([self.id(to).to_owned()], rows::get(&rules.access(), self.id(item))?.parent);
+                let (add, from) = ([self.id(to).to_owned()], rules.access().get(self.id(item))?.parent);
                 let remove = [from.unwrap_or_else(|| "none".into())];
                 let moves = Moves { add: &add, remove: &remove };
                 rules.update(self.id(item), &metadata(json!({}))?, moves, None)?;
@@ -281,7 +282,7 @@ proptest! {
             invariants::check(&drive.db);
             let access = &Access::new(&drive.db, &drive.identity, &drive.caller);
             for item in TOPS..drive.ids.len() {
-                match (model.0.get(&item), rows::get(access, drive.id(item))) {
+                match (model.0.get(&item), access.get(drive.id(item))) {
                     (None, found) => prop_assert!(found.is_err(), "{item} is gone after {step:?}"),
                     (Some(entry), found) => {
                         let found = found.expect("is there");

@@ -14,7 +14,7 @@ impl Rules<'_> {
         if row.parent.is_none() || role < needed {
             return Err(ApiError::insufficient_file_permissions());
         }
-        trash::delete(self.edit, self.identity, &row)
+        trash::delete(self.edit, &row, &self.keepers(&row)?)
     }
 
     /// Deletes all that was put into the trash of the user or of a shared drive.
@@ -29,7 +29,8 @@ impl Rules<'_> {
         for id in trash::explicitly_trashed(self.edit.db, trash)? {
             // What was in another of them went with it.
             if rows::exists(self.edit.db, &id)? {
-                trash::delete(self.edit, self.identity, &rows::find_any(self.edit.db, &id)?)?;
+                let row = rows::find(self.edit.db, &id)?;
+                trash::delete(self.edit, &row, &self.keepers(&row)?)?;
             }
         }
         Ok(())

@@ -176,7 +176,7 @@ impl Rules<'_> {
     /// An item that others are taken out of.
     fn find_or_root(&self, id: &str) -> Result<ItemRow> {
         let is_root = id == "root" || id == self.caller.user.root;
-        if is_root { rows::find_any(self.edit.db, &self.caller.user.root) } else { Ok(self.find(id)?.0) }
+        if is_root { rows::find(self.edit.db, &self.caller.user.root) } else { Ok(self.find(id)?.0) }
     }
 }
 

@@ -8,6 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use rsa::pkcs1v15::{Signature, VerifyingKey};
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
@@ -85,6 +86,23 @@ impl Client {
         let Secret::Key { id, key } = &self.secret else { return false };
         let Ok(signature) = Signature::try_from(signature) else { return false };
         key_id.is_none_or(|named| named == id) && key.verify(message, &signature).is_ok()
+    }
+}
+
+/// What the server keeps for signing in.
+#[derive(Debug, Default)]
+pub(crate) struct Oauth {
+    pub clients: Clients,
+    /// How long an access token works.
+    pub access_life: Duration,
+    /// Where this server is: what an assertion must be meant for.
+    pub url: String,
+}
+
+impl Oauth {
+    /// Whether anybody can sign in.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.clients.is_empty()
     }
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use http::Method;
 
-use super::super::access::Files;
-use super::super::export;
+use super::super::caller::Files;
+use super::super::export::formats::LINKED;
 
 const PREFIX: &str = "https://www.googleapis.com/auth/";
 
@@ -59,7 +59,7 @@ pub(crate) fn accepted(method: &Method, route: &str, is_media: bool) -> &'static
     let (resource, is_upload) = match (route.strip_prefix("/drive/v3/"), route.strip_prefix("/upload/drive/v3/")) {
         (Some(resource), _) => (resource, false),
         (None, Some(resource)) => (resource, true),
-        (None, None) if route == export::LINKED => return EXPORT,
+        (None, None) if route == LINKED => return EXPORT,
         (None, None) => return ALL,
     };
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };

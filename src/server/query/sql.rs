@@ -5,9 +5,10 @@
 
 use rusqlite::types::Value;
 
-use super::super::access::Caller;
+use super::super::caller::Caller;
 use super::super::error::{ApiError, Result};
 use super::super::permission::Role;
+use super::super::store::list::Condition;
 use super::words::fold;
 use super::{Comparison, Expr, PropertyScope, Term, TimeField, Visibility};
 
@@ -17,20 +18,17 @@ const ABOVE: &str = "WITH RECURSIVE above (no, parent, owner) AS (
                          UNION ALL SELECT folder.no, folder.parent, folder.owner
                                    FROM items AS folder JOIN above ON folder.no = above.parent)";
 
-/// An SQL expression with its parameters, in the order of its question marks.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Condition {
-    pub sql: String,
-    pub params: Vec<Value>,
-    /// Whether an index leads to the few rows that meet it.
-    pub is_narrow: bool,
-}
-
 /// The condition that `expr` puts on a row of `items`, if `asker` asks. Fails if it asks for what its token does not reach.
 pub(crate) fn condition(expr: &Expr, asker: &Caller) -> Result<Condition> {
-    let mut condition = Condition { sql: String::new(), params: Vec::new(), is_narrow: is_narrow(expr) };
-    condition.expr(expr, asker)?;
-    Ok(condition)
+    let mut writing = Writing { sql: String::new(), params: Vec::new() };
+    writing.expr(expr, asker)?;
+    Ok(Condition { sql: writing.sql, params: writing.params, is_narrow: is_narrow(expr) })
+}
+
+/// A condition that is being written.
+struct Writing {
+    sql: String,
+    params: Vec<Value>,
 }
 
 fn is_narrow(expr: &Expr) -> bool {
@@ -45,7 +43,7 @@ fn is_narrow(expr: &Expr) -> bool {
     }
 }
 
-impl Condition {
+impl Writing {
     fn expr(&mut self, expr: &Expr, asker: &Caller) -> Result<()> {
         match expr {
             Expr::And(left, right) => self.joined(left, " AND ", right, asker),

@@ -7,12 +7,11 @@ use rusqlite::{Connection, ToSql, params};
 
 use crate::clock::Timestamp;
 
-use super::super::access::{Access, Roles};
-use super::super::corpora::Spaces;
 use super::super::error::Result;
 use super::super::item::{Item, SharedDrive};
-use super::rows::{self, ITEM, ITEM_FROM, ItemRow, item};
-use super::{Edit, Identity, drives};
+use super::list::Spaces;
+use super::rows::{ITEM, ITEM_FROM, item};
+use super::{Edit, drives};
 
 /// Which log.
 #[derive(Debug, Clone)]
@@ -25,15 +24,6 @@ pub(crate) enum Log {
     User { shared_drives: bool },
     /// That of this shared drive.
     Drive(Box<SharedDrive>),
-}
-
-/// What a reader wants to know beside what is there.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Removals {
-    /// That something is gone.
-    pub told: bool,
-    /// How it is with what left this log, but can still be had.
-    pub with_files: bool,
 }
 
 /// That something changed.
@@ -68,41 +58,44 @@ pub(crate) fn first_since(db: &Connection, from: i64, time: Timestamp) -> Result
     Ok(db.prepare_cached(sql)?.query_row([from, time.millis()], |row| row.get(0))?)
 }
 
-/// What is read of a log, by whom.
+/// What is read of a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading<'a> {
-    pub access: &'a Access<'a>,
     pub log: &'a Log,
+    /// The application that reads.
+    pub app: &'a str,
+    /// The user that reads.
+    pub user: i64,
     pub spaces: Spaces,
-    pub removals: Removals,
+    /// Whether it shall be told that something is gone.
+    pub removals: bool,
 }
 
-/// At most `limit` changes of a log from number `from` on, oldest first, each item once.
-pub(crate) fn page(reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<Change>> {
-    let Reading { access, log, removals, .. } = reading;
-    let mut changes = present(reading, from, limit)?;
-    for drive in drives::changed(access.db, from)? {
-        let is_told = match log {
+/// At most `limit` changes of a log from number `from` on, oldest first, each item once, of those that `is_told` lets pass.
+pub(crate) fn page(
+    db: &Connection,
+    reading: Reading<'_>,
+    from: i64,
+    limit: usize,
+    is_told: impl Fn(&Change) -> Result<bool>,
+) -> Result<Vec<Change>> {
+    let mut changes = present(db, reading, from, limit, &is_told)?;
+    for drive in drives::changed(db, from)? {
+        let is_of_log = match reading.log {
             Log::Own | Log::User { shared_drives: false } => false,
-            Log::User { shared_drives: true } => access.drive_role(drive.no)?.is_some(),
+            Log::User { shared_drives: true } => true,
             Log::Drive(read) => read.no == drive.no,
         };
-        if is_told {
-            changes.push(Change::Drive(Box::new(drive)));
+        let change = Change::Drive(Box::new(drive));
+        if is_of_log && is_told(&change)? {
+            changes.push(change);
         }
     }
-    if removals.told {
-        changes.extend(removed(access, log, from, limit)?);
+    if reading.removals {
+        changes.extend(removed(db, reading, from, limit)?);
     }
     changes.sort_by_key(Change::version);
     changes.truncate(limit);
-    if removals.with_files {
-        for change in &mut changes {
-            if let Change::Removed { id, file, .. } = change {
-                *file = rows::seen(access, id)?.map(Box::new);
-            }
-        }
-    }
     Ok(changes)
 }
 
@@ -116,38 +109,43 @@ fn statement(log: &Log, spaces: Spaces) -> String {
     format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.version >= ?2 AND {place} AND {spaces} ORDER BY items.version")
 }
 
-fn present(reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<Change>> {
-    let Reading { access, log, spaces, .. } = reading;
-    let mut params: Vec<&dyn ToSql> = vec![&access.caller.app, &from];
+fn present(
+    db: &Connection,
+    reading: Reading<'_>,
+    from: i64,
+    limit: usize,
+    is_told: impl Fn(&Change) -> Result<bool>,
+) -> Result<Vec<Change>> {
+    let Reading { log, spaces, user, .. } = reading;
+    let mut params: Vec<&dyn ToSql> = vec![&reading.app, &from];
     if let Log::Drive(drive) = log {
         params.push(&drive.no);
     }
-    let mut statement = access.db.prepare_cached(&statement(log, spaces))?;
+    let mut statement = db.prepare_cached(&statement(log, spaces))?;
     let mut rows = statement.query(&*params)?;
     let mut present = Vec::new();
     while present.len() < limit
         && let Some(row) = rows.next()?
     {
         let item = item(row)?;
-        let is_told =
-            access.has(item.place())? && (!matches!(log, Log::Own) || item.owner == Some(access.caller.user.no));
-        if is_told {
-            present.push(Change::Present(Box::new(item)));
+        let is_of_log = !matches!(log, Log::Own) || item.owner == Some(user);
+        let change = Change::Present(Box::new(item));
+        if is_of_log && is_told(&change)? {
+            present.push(change);
         }
     }
     Ok(present)
 }
 
-fn removed(access: &Access<'_>, log: &Log, from: i64, limit: usize) -> Result<Vec<Change>> {
-    let user = access.caller.user.no;
+fn removed(db: &Connection, reading: Reading<'_>, from: i64, limit: usize) -> Result<Vec<Change>> {
     let mut params: Vec<&dyn ToSql> = vec![&from];
-    let place = match log {
+    let place = match reading.log {
         Log::Own | Log::User { shared_drives: false } => {
-            params.push(&user);
+            params.push(&reading.user);
             "user = ?2 AND is_drive = 0"
         }
         Log::User { shared_drives: true } => {
-            params.push(&user);
+            params.push(&reading.user);
             "user = ?2"
         }
         Log::Drive(drive) => {
@@ -160,7 +158,7 @@ fn removed(access: &Access<'_>, log: &Log, from: i64, limit: usize) -> Result<Ve
     let sql = format!(
         "SELECT version, id, time, is_drive FROM removed WHERE version >= ?1 AND {place} ORDER BY version LIMIT ?3"
     );
-    let mut statement = access.db.prepare_cached(&sql)?;
+    let mut statement = db.prepare_cached(&sql)?;
     let removed = statement.query_map(&*params, |row| {
         let (version, id, time) = (row.get(0)?, row.get(1)?, Timestamp::from_millis(row.get(2)?));
         Ok(if row.get(3)? {
@@ -178,22 +176,6 @@ pub(crate) enum Keeper {
     User(i64),
     /// By its id.
     Drive(String),
-}
-
-/// The logs that an item is in.
-pub(crate) fn keepers(db: &Connection, identity: &Identity, row: &ItemRow) -> Result<Vec<Keeper>> {
-    if let Some(drive) = row.drive {
-        return Ok(vec![Keeper::Drive(rows::id(db, drive)?)]);
-    }
-    let mut keepers = Vec::new();
-    for user in identity.users.iter() {
-        let has = row.owner == Some(user.no)
-            || Roles::new(db, user.no).standing(row.no, row.parent, row.owner)?.named.is_some();
-        if has {
-            keepers.push(Keeper::User(user.no));
-        }
-    }
-    Ok(keepers)
 }
 
 /// An item that was in some logs is now in others.

@@ -7,9 +7,8 @@ use crate::clock::Timestamp;
 
 use super::super::error::{ApiError, Result};
 use super::super::item::SharedDrive;
-use super::changes::Keeper;
+use super::Edit;
 use super::rows::{self, ItemRow, unsigned};
-use super::{Edit, Identity, changes, permissions};
 
 /// What the top folder of any shared drive is called.
 const TOP_NAME: &str = "Drive";
@@ -88,36 +87,21 @@ pub(crate) fn save(edit: &Edit<'_>, drive: &SharedDrive) -> Result<()> {
     Ok(())
 }
 
-/// Deletes it with all that is in it. Its log ends with it; the logs of its `members` tell that it is gone.
-pub(crate) fn delete(edit: &Edit<'_>, drive: &SharedDrive, members: &[i64]) -> Result<()> {
+/// Deletes it with all that is in it, and its log.
+pub(crate) fn delete(edit: &Edit<'_>, drive: &SharedDrive) -> Result<()> {
     edit.db.prepare_cached("DELETE FROM drives WHERE no = ?")?.execute([drive.no])?;
     edit.db.prepare_cached("DELETE FROM items WHERE no = ?")?.execute([drive.no])?;
     edit.db.prepare_cached("DELETE FROM removed WHERE drive = ?")?.execute([&drive.id])?;
-    members.iter().try_for_each(|member| changes::lose_drive(edit, &drive.id, *member))
+    Ok(())
 }
 
-/// Lets all that is in a folder follow it into the drive, or to the owner, that it has now. Each of them leaves the log that it
-/// was in, and enters another.
-pub(crate) fn bring_along(edit: &Edit<'_>, identity: &Identity, folder: &ItemRow) -> Result<()> {
+/// Ids of all that is in a folder, at any depth, what is above before what is below.
+pub(crate) fn below(db: &Connection, folder: i64) -> Result<Vec<String>> {
     let sql = "WITH RECURSIVE below (no) AS (
                    SELECT no FROM items WHERE parent = ?
                    UNION ALL SELECT items.no FROM items JOIN below ON items.parent = below.no)
-               SELECT items.id FROM items JOIN below ON below.no = items.no";
-    let mut statement = edit.db.prepare_cached(sql)?;
-    let below = statement.query_map([folder.no], |row| row.get(0))?;
-    let below: Vec<String> = below.collect::<rusqlite::Result<_>>()?;
-    permissions::lower(edit, folder.no)?;
-    for id in below {
-        let before = rows::find_any(edit.db, &id)?;
-        permissions::lower(edit, before.no)?;
-        // Those above it are there already, so who it was shared with is asked of the drive alone.
-        let left = match before.drive {
-            Some(drive) => vec![Keeper::Drive(rows::id(edit.db, drive)?)],
-            None => Vec::new(),
-        };
-        let after = ItemRow { drive: folder.drive, owner: folder.owner, ..before };
-        rows::save(edit, &after)?;
-        changes::change_keepers(edit, &id, &left, &changes::keepers(edit.db, identity, &after)?)?;
-    }
-    Ok(())
+               SELECT items.id FROM below JOIN items ON items.no = below.no";
+    let mut statement = db.prepare_cached(sql)?;
+    let ids = statement.query_map([folder], |row| row.get(0))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
 }

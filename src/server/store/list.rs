@@ -1,14 +1,11 @@
 //! Listings, page by page.
 
-use rusqlite::params_from_iter;
 use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
 
-use super::super::access::Access;
-use super::super::corpora::Spaces;
 use super::super::error::Result;
 use super::super::item::Item;
 use super::super::order::{Order, Position};
-use super::super::query::sql::Condition;
 use super::rows::{ITEM, ITEM_FROM, ITEM_WIDTH, item};
 
 /// One page of a listing.
@@ -28,25 +25,58 @@ pub(crate) enum Scope {
     Drive(i64),
 }
 
+/// Which spaces are looked at: where people's files are, where an application hides its own, or both, or neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spaces {
+    pub drive: bool,
+    pub app_data: bool,
+}
+
+impl Spaces {
+    /// Where people's files are.
+    #[cfg(test)]
+    pub(crate) const DRIVE: Self = Self { drive: true, app_data: false };
+
+    /// The condition that they put on a row of `items`.
+    pub(super) fn condition(self) -> &'static str {
+        match (self.drive, self.app_data) {
+            (true, false) => "items.app_data IS NULL",
+            (false, true) => "items.app_data IS NOT NULL",
+            (true, true) => "1",
+            (false, false) => "0",
+        }
+    }
+}
+
+/// An SQL expression with its parameters, in the order of its question marks.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Condition {
+    pub sql: String,
+    pub params: Vec<Value>,
+    /// Whether an index leads to the few rows that meet it.
+    pub is_narrow: bool,
+}
+
 /// What a listing is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question<'a> {
     pub scope: Scope,
     pub spaces: Spaces,
+    /// The application that asks.
+    pub app: &'a str,
     pub condition: Option<&'a Condition>,
     pub order: &'a Order,
 }
 
-/// At most `size` items that the caller sees, after `position`. The folder at the top of a drive is in no listing.
+/// At most `size` items after `position`, of those that `is_seen` lets pass. The folder at the top of a drive is in no listing.
 pub(crate) fn page(
-    access: &Access<'_>,
+    db: &Connection,
     question: Question<'_>,
     position: Option<&Position>,
     size: usize,
+    is_seen: impl Fn(&Item) -> Result<bool>,
 ) -> Result<Page> {
     let order = question.order;
-    // What is reached by its folder or its name alone need not be among what the caller has.
-    let is_narrow = question.condition.is_some_and(|condition| condition.is_narrow);
     let mut position = position.cloned();
     let mut items: Vec<Item> = Vec::new();
     // Where the page ends: where it began, if nothing fits into it.
@@ -54,8 +84,8 @@ pub(crate) fn page(
     loop {
         // One more than wanted tells whether the page is the last.
         let limit = size + 1;
-        let (sql, params) = statement(&access.caller.app, question, position.as_ref(), limit);
-        let mut statement = access.db.prepare_cached(&sql)?;
+        let (sql, params) = statement(question, position.as_ref(), limit);
+        let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(params))?;
         let mut read = 0;
         while let Some(row) = rows.next()? {
@@ -63,8 +93,7 @@ pub(crate) fn page(
             let item = item(row)?;
             let keys = (0..order.len()).map(|key| row.get(ITEM_WIDTH + key)).collect::<rusqlite::Result<_>>()?;
             let here = Position { keys, no: item.no };
-            let place = item.place();
-            let is_seen = if is_narrow { access.role(place)?.is_some() } else { access.has(place)? };
+            let is_seen = is_seen(&item)?;
             if is_seen && items.len() == size {
                 return Ok(Page { items, next: Some(last) });
             }
@@ -77,13 +106,13 @@ pub(crate) fn page(
         if read < limit {
             return Ok(Page { items, next: None });
         }
-        // Some of them the caller does not see.
+        // Some of them are not for who asks.
     }
 }
 
 /// The statement that reads what follows a position.
-fn statement(app: &str, question: Question<'_>, position: Option<&Position>, limit: usize) -> (String, Vec<Value>) {
-    let Question { scope, spaces, condition, order } = question;
+fn statement(question: Question<'_>, position: Option<&Position>, limit: usize) -> (String, Vec<Value>) {
+    let Question { scope, spaces, app, condition, order } = question;
     let mut params = vec![Value::Text(app.to_owned())];
     let mut sql = format!("SELECT {ITEM}{} FROM {ITEM_FROM} WHERE items.parent IS NOT NULL", order.columns());
     sql.extend([" AND ", spaces.condition()]);
@@ -123,8 +152,9 @@ mod tests {
         let caller = identity.own_caller();
         let condition = condition(&query::parse(q).expect("parses"), &caller).expect("may be asked");
         let order = Order::default();
-        let question = Question { scope, spaces: Spaces::DRIVE, condition: Some(&condition), order: &order };
-        let (sql, params) = statement("app", question, position, 1001);
+        let (app, condition) = ("app", Some(&condition));
+        let question = Question { scope, spaces: Spaces::DRIVE, app, condition, order: &order };
+        let (sql, params) = statement(question, position, 1001);
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("prepares");
         let steps = statement.query_map(params_from_iter(params), |row| row.get::<_, String>(3)).expect("runs");
         steps.collect::<rusqlite::Result<Vec<_>>>().expect("reads").join("\n")

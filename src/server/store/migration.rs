@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::super::access::Access;
 use super::users::OWNER;
-use super::{APPLICATION, FORMAT, Store, connect, in_memory, invariants, prepare, rows};
+use super::{APPLICATION, FORMAT, Store, connect, in_memory, invariants, prepare};
 
 /// A drive of format 1, as a server of that time left it: a folder with a file in it, one in the trash, one deleted.
 fn old() -> (tempfile::TempDir, PathBuf) {
@@ -75,7 +75,7 @@ async fn an_old_drive_becomes_one_of_today_and_loses_nothing() {
             let caller = identity.own_caller();
             let access = &Access::new(db, &identity, &caller);
             assert_eq!((&*caller.user.root, caller.user.no), ("ROOT", OWNER));
-            let file = rows::get(access, "B")?;
+            let file = access.get("B")?;
             assert_eq!((file.parent.as_deref(), file.starred, file.drive.as_deref()), (Some("A"), true, None));
             assert_eq!((file.version, file.head.map(|head| head.size)), (3, Some(7)));
             assert_eq!(super::users::used(db, OWNER)?, 12);

@@ -6,11 +6,9 @@ use serde_json::Map;
 
 use crate::clock::Timestamp;
 
-use super::super::access::{Access, Place};
 use super::super::error::{ApiError, Result};
-use super::super::item::{Item, Revision, Shortcut};
+use super::super::item::{Item, Place, Revision, Shortcut};
 use super::super::media_type::FOLDER;
-use super::super::permission::Role;
 use super::super::query::words::fold;
 use super::Edit;
 
@@ -179,30 +177,14 @@ fn shortcut(row: &Row<'_>, target: usize, mime_type: usize) -> rusqlite::Result<
     Ok(target.zip(target_mime_type).map(|(target, target_mime_type)| Shortcut { target, target_mime_type }))
 }
 
-/// The item `id` as the caller sees it, wherever it is; `None` if there is none that it sees.
-pub(crate) fn seen(access: &Access<'_>, id: &str) -> Result<Option<Item>> {
+/// The item `id` as the application `app` sees it, wherever it is.
+pub(crate) fn get(db: &Connection, app: &str, id: &str) -> Result<Option<Item>> {
     let sql = format!("SELECT {ITEM} FROM {ITEM_FROM} WHERE items.id = ?2");
-    let found = access.db.prepare_cached(&sql)?.query_row([&*access.caller.app, id], item).optional()?;
-    let Some(item) = found else { return Ok(None) };
-    Ok(access.role(item.place())?.map(|_| item))
+    Ok(db.prepare_cached(&sql)?.query_row([app, id], item).optional()?)
 }
 
-/// The item `id` as the caller sees it, wherever it is.
-pub(crate) fn get(access: &Access<'_>, id: &str) -> Result<Item> {
-    seen(access, id)?.ok_or_else(|| ApiError::file_not_found(id))
-}
-
-/// The writable part of the item `id`, wherever it is, and what the caller may do with it.
-pub(crate) fn find(access: &Access<'_>, id: &str) -> Result<(ItemRow, Role)> {
-    let row = find_any(access.db, id)?;
-    match access.role(row.place())? {
-        Some(role) => Ok((row, role)),
-        None => Err(ApiError::file_not_found(id)),
-    }
-}
-
-/// The writable part of the item `id`, wherever it is, for whoever may not see it.
-pub(crate) fn find_any(db: &Connection, id: &str) -> Result<ItemRow> {
+/// The writable part of the item `id`, wherever it is.
+pub(crate) fn find(db: &Connection, id: &str) -> Result<ItemRow> {
     let sql = "SELECT no, id, parent, name, mime_type, created, modified, viewed, starred, trashed, explicitly_trashed,
                       details, indexable_text, shortcut_target, shortcut_mime_type, children, drive, trashed_time,
                       owner, modifier, app, app_data

@@ -3,8 +3,9 @@
 use rusqlite::Connection;
 
 use super::super::error::Result;
+use super::Edit;
+use super::changes::{self, Keeper};
 use super::rows::{ItemRow, unsigned};
-use super::{Edit, Identity, changes};
 
 /// Makes what lies in the folder `no` follow it into the trash, or out of it.
 ///
@@ -28,10 +29,9 @@ pub(crate) fn spread(edit: &Edit<'_>, no: i64, trashed: bool) -> Result<()> {
 }
 
 /// Deletes an item with all that is in it, as the next change in each log that it is in.
-pub(crate) fn delete(edit: &Edit<'_>, identity: &Identity, row: &ItemRow) -> Result<()> {
-    let keepers = changes::keepers(edit.db, identity, row)?;
+pub(crate) fn delete(edit: &Edit<'_>, row: &ItemRow, keepers: &[Keeper]) -> Result<()> {
     edit.db.prepare_cached("DELETE FROM items WHERE no = ?")?.execute([row.no])?;
-    changes::change_keepers(edit, &row.id, &keepers, &[])
+    changes::change_keepers(edit, &row.id, keepers, &[])
 }
 
 /// Whose trash.

@@ -7,7 +7,6 @@
 //! **One request at a time.** A client whose connection broke comes back before this server has noticed. So a new request
 //! on a session takes over from the one before, waits until that has put away what it received, and goes on from there.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -15,8 +14,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
@@ -31,45 +28,6 @@ use super::Request;
 use super::content_range::ContentRange;
 use super::receive::{End, receive};
 use crate::clock;
-
-/// Sessions whose hashes are remembered between requests. Of those beyond, the idle ones are hashed anew when they go on.
-const REMEMBERED: usize = 1024;
-
-/// The sessions of which this process knows more than the database does.
-#[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<HashMap<String, Arc<Live>>>);
-
-/// A session in this process.
-#[derive(Debug, Default)]
-struct Live {
-    /// Ends the request that is running, if one is.
-    turn: Mutex<CancellationToken>,
-    /// How far the blob is, if this process wrote it. Held by the request that is running.
-    progress: AsyncMutex<Option<Progress>>,
-}
-
-impl Sessions {
-    fn enter(&self, id: &str) -> Arc<Live> {
-        let mut sessions = self.0.lock();
-        if sessions.len() >= REMEMBERED {
-            sessions.retain(|_, live| Arc::strong_count(live) > 1);
-        }
-        sessions.entry(id.to_owned()).or_default().clone()
-    }
-
-    fn forget(&self, id: &str) {
-        self.0.lock().remove(id);
-    }
-}
-
-impl Live {
-    /// Ends the request before this one, and gives what will end this one.
-    fn take_turn(&self) -> CancellationToken {
-        let mine = CancellationToken::new();
-        std::mem::replace(&mut *self.turn.lock(), mine.clone()).cancel();
-        mine
-    }
-}
 
 /// How a request on a session ends.
 enum Answer {
