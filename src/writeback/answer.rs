@@ -98,7 +98,7 @@ impl Writeback {
             }
             journal::end_upload(tx, ino)?;
             let settled = self.tree.uploaded(tx, ino, item, newest, &mut effects)?;
-            Ok(Some(journal::acknowledge(tx, &job.entry, settled && newest)?))
+            Ok(Some(journal::acknowledge(tx, &job.entry.with_content(content.seq()), settled && newest)?))
         })?;
         if let (Some(_), Content::Staged(staging, snapshot)) = (stored, content) {
             self.stagings.acknowledge(staging, snapshot, source);

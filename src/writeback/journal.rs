@@ -70,6 +70,14 @@ pub(super) struct Entry {
     pub(super) error: Option<String>,
 }
 
+impl Entry {
+    /// As it is sent with the content that was sealed at `seq`. That may be later than the row says: it was sealed between the
+    /// look at the row and the look at what is sealed.
+    pub(super) fn with_content(&self, seq: Seq) -> Self {
+        Self { content: self.content.max(Some(seq)), ..self.clone() }
+    }
+}
+
 const COLUMNS: &str = "ino, seq, acked, gone, unclosed, content, attempts, error";
 
 fn seq(value: i64) -> Seq {
@@ -270,6 +278,26 @@ pub(super) fn count_ids(db: &Connection) -> rusqlite::Result<usize> {
 mod tests {
     use super::*;
     use crate::state::State;
+
+    #[test]
+    fn content_that_was_sealed_after_the_plan_and_sent_is_not_to_be_sent_again() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = State::open(&dir.path().join("state.db")).expect("opens");
+        let ino = Ino(7);
+        let row = || state.read(|db| get(db, ino)).expect("reads").expect("is there");
+        let write = |work: &dyn Fn(&Connection) -> rusqlite::Result<()>| {
+            state.write::<_, rusqlite::Error>(|tx| work(tx)).expect("writes");
+        };
+        write(&|db| touch_content(db, ino, Seq(1)));
+        let planned = row();
+        write(&|db| touch_content(db, ino, Seq(2)));
+        write(&|db| acknowledge(db, &planned.with_content(Seq(2)), true).map(drop));
+        // What changed beside the content is still to be looked at.
+        assert_eq!((row().seq, row().acked, row().content), (Seq(2), Seq(1), None));
+        write(&|db| touch_content(db, ino, Seq(3)));
+        write(&|db| acknowledge(db, &planned.with_content(Seq(2)), true).map(drop));
+        assert_eq!(row().content, Some(Seq(3)), "what was sealed later still is");
+    }
 
     #[test]
     fn every_late_answer_is_known_until_one_of_them_came() {

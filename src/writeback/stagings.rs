@@ -49,7 +49,21 @@ pub(super) struct Stagings {
     bytes: AtomicU64,
     /// Bytes that may be written before the disk is looked at again.
     claimable: AtomicU64,
-    in_use: Mutex<HashMap<Ino, Weak<Staging>>>,
+    in_use: Mutex<InUse>,
+}
+
+/// The stagings in memory. INVARIANT: no more than one an entry is alive.
+#[derive(Debug, Default)]
+struct InUse {
+    stagings: HashMap<Ino, Weak<Staging>>,
+    /// How many there ever were. Who finds it unchanged knows that none came and went meanwhile.
+    made: u64,
+}
+
+impl InUse {
+    fn get(&self, ino: Ino) -> Option<Arc<Staging>> {
+        self.stagings.get(&ino).and_then(Weak::upgrade)
+    }
 }
 
 impl Stagings {
@@ -87,17 +101,27 @@ impl Stagings {
 
     /// The staging of an entry that has content which the drive has not, or that is open for writing; `None` if there is none.
     pub(super) fn get(self: &Arc<Self>, ino: Ino) -> Result<Option<Arc<Staging>>> {
-        if let Some(staging) = self.in_use(ino) {
-            return Ok(Some(staging));
-        }
-        let Some((stored, layers)) = self.load(ino)? else { return Ok(None) };
+        let (stored, layers, mut in_use) = loop {
+            let made = {
+                let in_use = self.in_use.lock();
+                if let Some(staging) = in_use.get(ino) {
+                    return Ok(Some(staging));
+                }
+                in_use.made
+            };
+            let Some((stored, layers)) = self.load(ino)? else { return Ok(None) };
+            let in_use = self.in_use.lock();
+            // Somebody else may have loaded it meanwhile.
+            if let Some(staging) = in_use.get(ino) {
+                return Ok(Some(staging));
+            }
+            // And sent it, and let go of it: then what was read here is of the past, and its files are not ours to write into.
+            if in_use.made == made {
+                break (stored, layers, in_use);
+            }
+        };
         let base_size = stored.base.as_ref().map_or(0, |base| base.blob.size);
         let base = stored.base.map(|source| self.content.open(&source));
-        let mut in_use = self.in_use.lock();
-        // Somebody else may have loaded it meanwhile.
-        if let Some(staging) = in_use.get(&ino).and_then(Weak::upgrade) {
-            return Ok(Some(staging));
-        }
         let pile = Pile::sealed(Layers { size: stored.size, stack: layers, base_size });
         let seal = pile.sealed.clone().map(|layers| Sealed { seq: stored.seq, layers });
         let inner = Inner { pile, base, origin: stored.origin, stored: seal, ..Inner::default() };
@@ -134,7 +158,7 @@ impl Stagings {
             return Ok(staging);
         }
         let mut in_use = self.in_use.lock();
-        if let Some(staging) = in_use.get(&node.ino).and_then(Weak::upgrade) {
+        if let Some(staging) = in_use.get(node.ino) {
             return Ok(staging);
         }
         let origin = table::source_of(node);
@@ -145,9 +169,10 @@ impl Stagings {
         Ok(self.keep(node.ino, Inner { pile, base, origin, ..Inner::default() }, &mut in_use))
     }
 
-    fn keep(self: &Arc<Self>, ino: Ino, inner: Inner, in_use: &mut HashMap<Ino, Weak<Staging>>) -> Arc<Staging> {
+    fn keep(self: &Arc<Self>, ino: Ino, inner: Inner, in_use: &mut InUse) -> Arc<Staging> {
         let staging = Staging::new(ino, Arc::clone(self), inner);
-        in_use.insert(ino, Arc::downgrade(&staging));
+        in_use.made += 1;
+        in_use.stagings.insert(ino, Arc::downgrade(&staging));
         staging
     }
 
@@ -156,8 +181,8 @@ impl Stagings {
         {
             let mut in_use = self.in_use.lock();
             // Somebody may have begun a new one for the same entry already.
-            if in_use.get(&ino).is_some_and(|staging| staging.strong_count() == 0) {
-                in_use.remove(&ino);
+            if in_use.stagings.get(&ino).is_some_and(|staging| staging.strong_count() == 0) {
+                in_use.stagings.remove(&ino);
             }
         }
         // Neither: it waits to be sent, and the tables know where it is; or it was opened for writing and not written.
@@ -175,7 +200,7 @@ impl Stagings {
 
     /// The staging of an entry, if it is in memory.
     pub(super) fn in_use(&self, ino: Ino) -> Option<Arc<Staging>> {
-        self.in_use.lock().get(&ino).and_then(Weak::upgrade)
+        self.in_use.lock().get(ino)
     }
 
     /// Writes. Blocks on the local disk only. Fails before the disk is full: what was written before must still be sent.
