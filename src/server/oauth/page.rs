@@ -40,7 +40,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\n\
          <style>:root {{ color-scheme: light dark }} \
          body {{ font: 16px/1.5 sans-serif; max-width: 34em; margin: 3em auto; padding: 0 1em; overflow-wrap: anywhere }} \
-         label {{ display: block; margin: .5em 0 }} button, input {{ font: inherit }} button {{ padding: .3em 1.2em }}\
+         label {{ display: block; margin: .5em 0; padding-left: 1.5em; text-indent: -1.5em }} button, input {{ font: inherit }} button {{ padding: .3em 1.2em }}\
          </style></head>\n\
          <body>\n<h1>{title}</h1>\n{body}\n</body>\n</html>\n"
     );
