@@ -584,21 +584,6 @@ async fn deprecated_and_unknown_parameters_are_ignored_and_booleans_checked() {
 }
 
 #[tokio::test]
-async fn what_is_locked_says_so_and_a_copy_of_it_is_not() {
-    let drive = Drive::start().await;
-    let file = id(&drive.upload(&json!({ "name": "a" }), b"content").await);
-    let path = format!("/drive/v3/files/{file}?fields=*");
-    let lock = json!({ "contentRestrictions": [{ "readOnly": true, "reason": "done" }] });
-    let locked = drive.patch(&path).json(&lock).send().await.ok();
-    for capability in ["canEdit", "canModifyContent", "canRename"] {
-        assert_eq!(locked["capabilities"][capability], false, "{capability}");
-    }
-    drive.patch(&path).json(&json!({ "name": "b" })).send().await.refused(403, "insufficientFilePermissions");
-    let copy = drive.post(&format!("/drive/v3/files/{file}/copy?fields=*")).json(&json!({})).send().await.ok();
-    assert_eq!((&copy["contentRestrictions"], &copy["capabilities"]["canEdit"]), (&Value::Null, &json!(true)));
-}
-
-#[tokio::test]
 async fn literal_paths_are_ids_to_other_verbs() {
     let drive = Drive::start().await;
     for path in ["/drive/v3/files/trash", "/drive/v3/files/generateIds"] {

@@ -439,3 +439,18 @@ async fn the_role_in_a_shared_drive_says_what_a_member_may_do() {
 fn path_of_files() -> &'static str {
     "/drive/v3/files?supportsAllDrives=true"
 }
+
+#[tokio::test]
+async fn what_is_locked_says_so_and_a_copy_of_it_is_not() {
+    let drive = Drive::start().await;
+    let file = id(&drive.upload(&json!({ "name": "a" }), b"content").await);
+    let path = format!("/drive/v3/files/{file}?fields=*");
+    let lock = json!({ "contentRestrictions": [{ "readOnly": true, "reason": "done" }] });
+    let locked = drive.patch(&path).json(&lock).send().await.ok();
+    for capability in ["canEdit", "canModifyContent", "canRename"] {
+        assert_eq!(locked["capabilities"][capability], false, "{capability}");
+    }
+    drive.patch(&path).json(&json!({ "name": "b" })).send().await.refused(403, "insufficientFilePermissions");
+    let copy = drive.post(&format!("/drive/v3/files/{file}/copy?fields=*")).json(&json!({})).send().await.ok();
+    assert_eq!((&copy["contentRestrictions"], &copy["capabilities"]["canEdit"]), (&Value::Null, &json!(true)));
+}
