@@ -1,18 +1,32 @@
 //! Where access tokens come from.
 //!
 //! [`TokenSource`] is all that the rest of the house knows of signing in: it gives a token that is valid now, and is told when
-//! the drive refused one. Three sources stand behind it:
+//! the drive refused one. [`open`] makes one of what a mount was told. These stand behind it:
 //!
 //! - [`StaticToken`]: a token from a flag or the environment, good until it expires;
 //! - [`TokenFile`]: a token in a file that somebody else renews;
 //! - [`AuthorizedUser`]: a refresh token in the `authorized_user` file that gcloud and others write, from which this module
 //!   makes access tokens itself.
 //!
+//! ```text
+//!   open                                 what a mount is told -> a source
+//!   static_token  token_file             tokens as they are
+//!   renewed                              tokens that are issued anew before they expire, by:
+//!   authorized_user                      what trades something for them
+//!   refresh  endpoint                    how that is traded
+//!   kept  file                           what stands in a file, and notices that it changed
+//!   secret                               what must not be shown
+//! ```
+//!
 //! No secret leaves this module but by [`Secret::expose`]: none is in a `Debug` or `Display` text, an error or a log line.
 
 mod authorized_user;
+mod endpoint;
 mod file;
+mod kept;
+mod open;
 mod refresh;
+mod renewed;
 mod secret;
 mod static_token;
 mod token_file;
@@ -25,6 +39,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub use authorized_user::AuthorizedUser;
+pub use open::{Access, open};
 pub use secret::Secret;
 pub use static_token::StaticToken;
 pub use token_file::TokenFile;
@@ -40,6 +55,11 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// The drive answered 401 to this very token: it is not given out again if a newer one can be had. A token that is not
     /// the current one any more is ignored, so every request that failed with it may say so.
     fn reject(&self, token: &AccessToken);
+
+    /// What the last token is good for: scopes separated by spaces. `None` if that is not known.
+    fn scopes(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A bearer token: proof to the drive who we are. Cheap to clone.
@@ -81,7 +101,7 @@ pub enum AuthError {
         why: String,
     },
     /// The sign-in is no longer good: expired, revoked, or never was. Final until the credentials change.
-    #[error("the sign-in was refused ({code}); sign in again")]
+    #[error("the sign-in was refused ({code}: {})", meaning(code))]
     Refused {
         /// The word of the token service for it, e.g. `invalid_grant`.
         code: String,
@@ -116,6 +136,23 @@ impl AuthError {
             Self::Failed { .. } => Kind::Server,
             Self::Protocol => Kind::Protocol,
         }
+    }
+}
+
+/// What a word of a token service means: those of RFC 6749 (section 5.2) and Google's own.
+fn meaning(code: &str) -> &'static str {
+    match code {
+        "invalid_grant" => "it has expired or was revoked",
+        "invalid_client" | "deleted_client" | "disabled_client" => {
+            "the OAuth client is not known, or its secret is wrong"
+        }
+        "unauthorized_client" => {
+            "the client may not do this; a service account that acts for somebody needs domain-wide delegation"
+        }
+        "invalid_scope" => "the scope is not known or was not granted",
+        "access_denied" => "the person did not allow it",
+        "admin_policy_enforced" | "org_internal" => "the administrator of the account does not allow it",
+        _ => "the token service says no more",
     }
 }
 

@@ -100,7 +100,11 @@ impl MountArgs {
             Source::Local(dir) => Source::Local(config::absolute(&dir)),
             other => other,
         };
-        let cache_dir = match self.cache_dir.or_else(|| config::default_cache_dir(&source)) {
+        let credentials = self.token.map(Credentials::Token);
+        let credentials = credentials.or(self.token_file.map(|path| Credentials::TokenFile(config::absolute(&path))));
+        let file = |path: PathBuf| Credentials::File { path: config::absolute(&path), impersonate: None };
+        let credentials = credentials.or(self.credentials.map(file));
+        let cache_dir = match self.cache_dir.or_else(|| config::default_cache_dir(&source, credentials.as_ref())) {
             Some(dir) => config::absolute(&dir),
             None => {
                 return Err(Failure::new(
@@ -124,10 +128,6 @@ impl MountArgs {
             );
             return Err(Failure::new(Exit::Usage, message));
         }
-        let credentials = self.token.map(Credentials::Token);
-        let credentials = credentials.or(self.token_file.map(|path| Credentials::TokenFile(config::absolute(&path))));
-        let credentials =
-            credentials.or(self.credentials.map(|path| Credentials::AuthorizedUser(config::absolute(&path))));
         Ok(MountConfig {
             source,
             mountpoint,
@@ -185,9 +185,7 @@ pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
 
 /// What is said of credentials that everybody can read. In a container with one user that means nothing, so it is no error.
 fn open_secret(config: &MountConfig) -> Option<String> {
-    let (Credentials::TokenFile(path) | Credentials::AuthorizedUser(path)) = config.credentials.as_ref()? else {
-        return None;
-    };
+    let path = config.credentials.as_ref()?.file()?;
     let open = fs::metadata(path).ok()?.mode() & 0o004 != 0;
     let word = mountpoint::word(path);
     open.then(|| format!("every user of this machine can read {}; `chmod 600 {word}` ends that", path.display()))

@@ -12,9 +12,9 @@ use url::Url;
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
 use super::{Lock, MountError, tasks};
-use crate::auth::{AuthorizedUser, StaticToken, TokenFile, TokenSource};
+use crate::auth::{self, Access, StaticToken, TokenSource};
 use crate::cache::Cache;
-use crate::config::{Credentials, GOOGLE, MountConfig, Source};
+use crate::config::{GOOGLE, MountConfig, Source};
 use crate::content::Content;
 use crate::error::Kind;
 use crate::fs::{self, Fs};
@@ -156,7 +156,7 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
                 Source::Http(url) => url.clone(),
                 _ => GOOGLE.parse().map_err(|_| bad_address(GOOGLE))?,
             };
-            (config.api_url.clone().unwrap_or(url), token_source(credentials).await?)
+            (config.api_url.clone().unwrap_or(url), auth::open(credentials, access(config)).await?)
         }
     };
     let mut options = DriveOptions::new(url.clone());
@@ -170,16 +170,13 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
     Ok(Drive { url, remote: Arc::new(remote), hasty: Arc::new(hasty), server })
 }
 
-fn bad_address(url: &str) -> MountError {
-    MountError::Remote(RemoteError::new(Kind::Invalid, "mount", format!("{url} is no address")))
+/// What a mount needs to be allowed.
+fn access(config: &MountConfig) -> Access {
+    if config.read_only { Access::ReadOnly } else { Access::ReadWrite }
 }
 
-async fn token_source(credentials: &Credentials) -> Result<Arc<dyn TokenSource>, MountError> {
-    Ok(match credentials {
-        Credentials::Token(token) => Arc::new(StaticToken::new("--token or $DRIVEMOUNT_TOKEN", token)?),
-        Credentials::TokenFile(path) => Arc::new(TokenFile::new(path.clone())),
-        Credentials::AuthorizedUser(path) => Arc::new(AuthorizedUser::open(path.clone()).await?),
-    })
+fn bad_address(url: &str) -> MountError {
+    MountError::Remote(RemoteError::new(Kind::Invalid, "mount", format!("{url} is no address")))
 }
 
 /// Asks whose drive it is. If it cannot be reached but was mounted here before, it is mounted all the same (`None`): what is
