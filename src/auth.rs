@@ -15,12 +15,16 @@
 //!   authorized_user                      what trades something for them
 //!   refresh  endpoint                    how that is traded
 //!   kept  file                           what stands in a file, and notices that it changed
+//!   sign_in  client  accounts            how a person signs in with a browser, and what is stored of it
+//!   watched                              a source, and whether somebody has to sign in
 //!   secret                               what must not be shown
 //! ```
 //!
 //! No secret leaves this module but by [`Secret::expose`]: none is in a `Debug` or `Display` text, an error or a log line.
 
+mod accounts;
 mod authorized_user;
+mod client;
 mod endpoint;
 mod file;
 mod kept;
@@ -28,8 +32,10 @@ mod open;
 mod refresh;
 mod renewed;
 mod secret;
+mod sign_in;
 mod static_token;
 mod token_file;
+mod watched;
 
 use std::fmt;
 use std::io;
@@ -38,11 +44,15 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use accounts::{Account, Accounts, AccountsError};
 pub use authorized_user::AuthorizedUser;
+pub use client::SignInClient;
 pub use open::{Access, open};
 pub use secret::Secret;
+pub use sign_in::{Code, PasteError, SignIn, SignInError, SignedIn};
 pub use static_token::StaticToken;
 pub use token_file::TokenFile;
+pub use watched::Watched;
 
 use crate::error::Kind;
 

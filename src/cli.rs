@@ -3,10 +3,13 @@
 // They panic when nobody reads: `output` has what does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod accounts;
 mod arguments;
 mod daemon;
 mod demo;
 mod flush;
+mod login;
+mod logout;
 mod mount;
 mod output;
 mod serve;
@@ -40,6 +43,9 @@ enum Command {
     Unmount(unmount::Args),
     Flush(flush::Args),
     Status(status::Args),
+    Login(login::Args),
+    Logout(logout::Args),
+    Accounts(accounts::Args),
     Demo(demo::Args),
     Serve(serve::Args),
     /// The part of a mount that runs in the background; reads its settings from standard input
@@ -55,6 +61,9 @@ pub fn main() -> ExitCode {
         Command::Unmount(args) => unmount::run(&args),
         Command::Flush(args) => flush::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Login(args) => login::run(&args),
+        Command::Logout(args) => logout::run(&args),
+        Command::Accounts(args) => accounts::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Daemon(args) => daemon::run(&args),

@@ -36,6 +36,11 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// The moment this much later; saturates at the end of the range.
+    pub fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)))
+    }
+
     /// RFC 3339 in UTC with exactly three fractional digits, `2026-01-02T03:04:05.678Z`.
     pub fn to_rfc3339(self) -> String {
         let moment = jiff::Timestamp::from_millisecond(self.millis()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);

@@ -165,6 +165,11 @@ pub fn default_cache_dir(source: &Source, credentials: Option<&Credentials>) -> 
     Some(user_dir("XDG_CACHE_HOME", ".cache")?.join("drivemount").join(source.key() + &label))
 }
 
+/// Where sign-ins and settings of this user are.
+pub fn config_dir() -> Option<PathBuf> {
+    Some(user_dir("XDG_CONFIG_HOME", ".config")?.join("drivemount"))
+}
+
 /// The folder that the XDG rules give to a variable: its value if that is absolute, or a place below the home folder.
 pub fn user_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);

@@ -42,8 +42,14 @@ pub struct Status {
     pub version: String,
     /// Process number of the daemon.
     pub pid: u32,
-    /// `mounted`, or `draining` when it is about to end.
+    /// `mounted`; `sign-in required` when the drive refuses the credentials; `draining` when it is about to end.
     pub state: String,
+    /// Why somebody has to sign in, and how; absent while all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in: Option<SignInStatus>,
+    /// The name of the stored sign-in that it uses, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_in_name: Option<String>,
     /// No changes can be made.
     pub read_only: bool,
     /// When it was mounted, as RFC 3339.
@@ -61,6 +67,15 @@ pub struct Status {
     pub drive: DriveStatus,
     /// What went over the network since it was mounted.
     pub traffic: Traffic,
+}
+
+/// What is wrong with a sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignInStatus {
+    /// What the drive, or the token service, said.
+    pub reason: String,
+    /// What mends it, as a sentence without its end.
+    pub remedy: String,
 }
 
 /// Bytes on the local disk.

@@ -22,6 +22,12 @@ impl Access {
             Self::ReadWrite => "https://www.googleapis.com/auth/drive",
         }
     }
+
+    /// Whether these scopes (separated by spaces) are enough for it.
+    pub fn is_granted_by(self, scopes: &str) -> bool {
+        let has = |access: Self| scopes.split_ascii_whitespace().any(|scope| scope == access.scope());
+        has(self) || has(Self::ReadWrite)
+    }
 }
 
 /// The tokens of `credentials`. What can be known to be wrong without the network is said here.

@@ -42,6 +42,9 @@ fn text(status: &Status) -> String {
         format!("account   {}", status.account),
         format!("since     {}", status.since),
     ];
+    if let Some(sign_in) = &status.sign_in {
+        lines.push(format!("sign-in   required: {}; {}", sign_in.reason, sign_in.remedy));
+    }
     let storage = match status.drive.total_bytes {
         Some(total) => format!("{} of {} used", Bytes(status.drive.used_bytes), Bytes(total)),
         None => format!("{} used, no limit", Bytes(status.drive.used_bytes)),

@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::mountpoint::Mountpoint;
 use super::{Lock, Ready, drain};
+use crate::auth::Watched;
 use crate::clock::{self, Instant, Timestamp};
-use crate::config::MountConfig;
+use crate::config::{Credentials, MountConfig};
 use crate::control::{
-    AsideStatus, CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, Status, Traffic,
-    Unsent, UnsentItem,
+    AsideStatus, CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, SignInStatus,
+    Status, Traffic, Unsent, UnsentItem,
 };
 use crate::error::Retry;
 use crate::fs::{Fs, Parts};
@@ -42,6 +43,8 @@ pub(super) struct Running {
     pub(super) account: String,
     pub(super) parts: Parts,
     pub(super) fs: Arc<Fs>,
+    /// How the sign-in fares.
+    pub(super) tokens: Arc<Watched>,
     /// Cancelled when the kernel has no mount any more.
     pub(super) gone: CancellationToken,
     since: Timestamp,
@@ -88,6 +91,7 @@ impl Running {
         account: String,
         parts: Parts,
         fs: Arc<Fs>,
+        tokens: Arc<Watched>,
         gone: CancellationToken,
     ) -> Self {
         Self {
@@ -96,6 +100,7 @@ impl Running {
             account,
             parts,
             fs,
+            tokens,
             gone,
             since: clock::now(),
             draining: AtomicBool::new(false),
@@ -171,6 +176,13 @@ impl Running {
         Ok(Left { entries: pending.len(), bytes, items: self.items(pending) })
     }
 
+    /// Why somebody has to sign in, and how.
+    fn sign_in(&self) -> Option<SignInStatus> {
+        let reason = self.tokens.trouble()?;
+        let remedy = self.config.credentials.as_ref().map_or_else(String::new, Credentials::remedy);
+        Some(SignInStatus { reason, remedy })
+    }
+
     /// Waits for the end; says what is left then.
     async fn end(&self) -> Result<Left, String> {
         let mut ended = self.ended.subscribe();
@@ -191,13 +203,25 @@ impl Controlled for Running {
         let conflicts = self.parts.writeback.conflicts().into_iter();
         let aside = self.parts.writeback.set_aside().into_iter();
         let cache = self.parts.content.cache();
+        let sign_in = self.sign_in();
+        let state = match &sign_in {
+            _ if self.draining.load(Ordering::Relaxed) => "draining",
+            Some(_) => "sign-in required",
+            None => "mounted",
+        };
+        let sign_in_name = match &self.config.credentials {
+            Some(Credentials::Account { name, .. }) => Some(name.clone()),
+            _ => None,
+        };
         Ok(Status {
             mountpoint: self.mountpoint.path().to_owned(),
             source: self.config.source.to_string(),
             account: self.account.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            state: if self.draining.load(Ordering::Relaxed) { "draining" } else { "mounted" }.to_owned(),
+            state: state.to_owned(),
+            sign_in,
+            sign_in_name,
             read_only: self.config.read_only,
             since: self.since.to_rfc3339(),
             cache: CacheStatus {

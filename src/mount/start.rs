@@ -12,7 +12,7 @@ use url::Url;
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
 use super::{Lock, MountError, tasks};
-use crate::auth::{self, Access, StaticToken, TokenSource};
+use crate::auth::{self, Access, StaticToken, TokenSource, Watched};
 use crate::cache::Cache;
 use crate::config::{GOOGLE, MountConfig, Source};
 use crate::content::Content;
@@ -47,6 +47,8 @@ struct Drive {
     remote: Arc<dyn Remote>,
     /// The same, less patient: for who tries again themselves, or has somebody waiting who can.
     hasty: Arc<dyn Remote>,
+    /// How its sign-in fares.
+    tokens: Arc<Watched>,
     /// The embedded drive, if the source is a folder of this machine.
     server: Option<Server>,
 }
@@ -105,7 +107,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let gone = CancellationToken::new();
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
     tasks::tune_readahead(mountpoint.path());
-    let running = Arc::new(Running::new(config, mountpoint, account, parts, fs, gone));
+    let running = Arc::new(Running::new(config, mountpoint, account, parts, fs, drive.tokens, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     let answering = CancellationToken::new();
     let serving = tokio::spawn({
@@ -165,9 +167,10 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
         // Only Google counts units; another server says itself when it wants fewer requests.
         options.units_per_minute = None;
     }
-    let remote = DriveRemote::new(&options, tokens).map_err(MountError::Remote)?;
+    let tokens = Arc::new(Watched::new(tokens));
+    let remote = DriveRemote::new(&options, Arc::clone(&tokens) as Arc<dyn TokenSource>).map_err(MountError::Remote)?;
     let hasty = remote.with_patience(HASTE.min(options.retry_for));
-    Ok(Drive { url, remote: Arc::new(remote), hasty: Arc::new(hasty), server })
+    Ok(Drive { url, remote: Arc::new(remote), hasty: Arc::new(hasty), tokens, server })
 }
 
 /// What a mount needs to be allowed.
