@@ -118,6 +118,8 @@ pub struct Options {
     pub sign_in: bool,
     /// How long the tokens of applications work.
     pub token_life: Duration,
+    /// How long a sign-in lasts, if not until nobody uses it: seven days for an application in testing, at Google.
+    pub sign_in_life: Option<Duration>,
     /// Whether the meter can be read and the trouble be set, at `/admin`.
     pub admin: bool,
 }
@@ -134,6 +136,7 @@ impl Options {
             trouble: Script::default(),
             sign_in: false,
             token_life: Duration::from_hours(1),
+            sign_in_life: None,
             admin: false,
         }
     }
@@ -292,7 +295,12 @@ impl Server {
         let store = Arc::new(opened.store);
         let (reaper, reaping) = Reaper::start(store.clone(), opened.blobs.clone());
         let token = opened.token;
-        let oauth = Oauth { clients: opened.clients, access_life: options.token_life, url: url.clone() };
+        let oauth = Oauth {
+            clients: opened.clients,
+            access_life: options.token_life,
+            refresh_life: options.sign_in_life,
+            url: url.clone(),
+        };
         let drive = Arc::new(Drive::new(store, opened.blobs, reaper, options.limits, oauth, token.clone()));
         let stop = CancellationToken::new();
         let trouble = Arc::new(Trouble::new(options.trouble));

@@ -49,6 +49,9 @@ pub(super) struct Args {
     /// How long the tokens of applications work
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
     token_life: Duration,
+    /// How long their sign-ins last (168h is what Google gives to an app in testing); without it, until nobody uses them
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    sign_in_life: Option<Duration>,
     /// Make trouble, written as METHODS:KIND,KEY=VALUE,… (files.list:latency,ms=200); can be given again
     ///
     /// METHODS are names such as files.list, joined by +; files.* stands for a family, * for all. KIND is one of
@@ -106,6 +109,7 @@ fn options(args: &Args) -> Result<Options, Failure> {
         trouble: Script { seed: args.trouble_seed, rules: args.trouble.clone() },
         sign_in: args.sign_in,
         token_life: args.token_life,
+        sign_in_life: args.sign_in_life,
         admin: args.admin,
         limits: Limits { storage: args.quota.map(|quota| quota.0), ..Limits::default() },
         ..Options::new(&args.data)

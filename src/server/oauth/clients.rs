@@ -95,6 +95,8 @@ pub(crate) struct Oauth {
     pub clients: Clients,
     /// How long an access token works.
     pub access_life: Duration,
+    /// How long a refresh token works, if not until nobody uses it.
+    pub refresh_life: Option<Duration>,
     /// Where this server is: what an assertion must be meant for.
     pub url: String,
 }

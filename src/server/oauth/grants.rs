@@ -174,7 +174,9 @@ pub(super) fn issue_access(edit: &Edit<'_>, granted: &Granted, life: Duration) -
     Ok(token)
 }
 
-pub(super) fn issue_refresh(edit: &Edit<'_>, granted: &Granted) -> Result<String> {
+/// `life`: how long it works, if not until nobody uses it.
+pub(super) fn issue_refresh(edit: &Edit<'_>, granted: &Granted, life: Option<Duration>) -> Result<String> {
+    edit.db.execute("DELETE FROM oauth_ends WHERE token NOT IN (SELECT token FROM oauth_refresh)", [])?;
     edit.db.execute("DELETE FROM oauth_refresh WHERE used <= ?", [unused_since(edit)])?;
     drop_oldest(edit, "oauth_refresh", &granted.client, MAX_REFRESH)?;
     let token = format!("1//0{}", ids::secret());
@@ -182,6 +184,10 @@ pub(super) fn issue_refresh(edit: &Edit<'_>, granted: &Granted) -> Result<String
         "INSERT INTO oauth_refresh (token, client, scopes, used) VALUES (?, ?, ?, ?)",
         (hash(&token), &granted.client, granted.scopes.to_string(), edit.now.millis()),
     )?;
+    if let Some(life) = life {
+        let ends = (hash(&token), after(edit.now, life));
+        edit.db.execute("INSERT INTO oauth_ends (token, ends) VALUES (?, ?)", ends)?;
+    }
     Ok(token)
 }
 
@@ -198,7 +204,8 @@ fn unused_since(edit: &Edit<'_>) -> i64 {
 
 /// What a refresh token is good for.
 pub(super) fn use_refresh(edit: &Edit<'_>, token: &str) -> Result<Option<Granted>> {
-    let sql = "UPDATE oauth_refresh SET used = ? WHERE token = ? AND used > ? RETURNING client, scopes";
+    let sql = "UPDATE oauth_refresh SET used = ?1 WHERE token = ?2 AND used > ?3
+               AND NOT EXISTS (SELECT 1 FROM oauth_ends WHERE oauth_ends.token = ?2 AND ends <= ?1) RETURNING client, scopes";
     let row = (edit.now.millis(), hash(token), unused_since(edit));
     let granted = |row: &Row<'_>| Ok(Granted::by_owner(row.get("client")?, scopes(row, "scopes")?));
     Ok(edit.db.prepare_cached(sql)?.query_row(row, granted).optional()?)
@@ -257,7 +264,7 @@ mod tests {
     fn a_refresh_token_dies_of_six_months_without_use() {
         let (db, _) = in_memory();
         let mut edit = Edit { db: &db, now: Timestamp::from_millis(1) };
-        let token = issue_refresh(&edit, &some_grant()).expect("is issued");
+        let token = issue_refresh(&edit, &some_grant(), None).expect("is issued");
         for _ in 0..3 {
             edit.now = later(edit.now, REFRESH_LIFE.saturating_sub(Duration::from_secs(1)));
             assert_eq!(use_refresh(&edit, &token).expect("no failure"), Some(some_grant()));
@@ -267,10 +274,23 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_token_of_an_application_in_testing_ends_by_itself() {
+        let (db, _) = in_memory();
+        let (now, week) = (Timestamp::from_millis(1), Duration::from_hours(7 * 24));
+        let mut edit = Edit { db: &db, now };
+        let token = issue_refresh(&edit, &some_grant(), Some(week)).expect("is issued");
+        edit.now = later(now, week - Duration::from_secs(1));
+        assert_eq!(use_refresh(&edit, &token).expect("no failure"), Some(some_grant()));
+        edit.now = later(now, week);
+        assert_eq!(use_refresh(&edit, &token).expect("no failure"), None);
+    }
+
+    #[test]
     fn the_oldest_of_a_hundred_refresh_tokens_makes_room() {
         let (db, _) = in_memory();
         let edit = Edit { db: &db, now: Timestamp::from_millis(1) };
-        let tokens: Vec<_> = (0..=MAX_REFRESH).map(|_| issue_refresh(&edit, &some_grant()).expect("issued")).collect();
+        let tokens: Vec<_> =
+            (0..=MAX_REFRESH).map(|_| issue_refresh(&edit, &some_grant(), None).expect("issued")).collect();
         assert_eq!(use_refresh(&edit, &tokens[0]).expect("no failure"), None);
         assert_eq!(use_refresh(&edit, &tokens[1]).expect("no failure"), Some(some_grant()));
     }

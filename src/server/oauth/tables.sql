@@ -47,3 +47,9 @@ CREATE TABLE IF NOT EXISTS oauth_refresh (
     scopes       TEXT NOT NULL,
     used         INTEGER NOT NULL   -- the last time
 ) STRICT;
+
+-- When a refresh token ends by itself: those of applications in testing do.
+CREATE TABLE IF NOT EXISTS oauth_ends (
+    token        BLOB PRIMARY KEY,
+    ends         INTEGER NOT NULL
+) STRICT;

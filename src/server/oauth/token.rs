@@ -59,6 +59,9 @@ pub(super) async fn issue(
     });
     if let Some(refresh) = issued.refresh {
         body["refresh_token"] = refresh.into();
+        if let Some(life) = drive.oauth.refresh_life {
+            body["refresh_token_expires_in"] = life.as_secs().into();
+        }
     }
     Ok(answer(StatusCode::OK, &body))
 }
@@ -140,10 +143,10 @@ async fn device(drive: &Drive, client: Client, form: &Params) -> Result<Issued, 
 
 /// Tokens for what was granted.
 async fn access_for(drive: &Drive, granted: Granted, refreshable: bool) -> Result<Issued, TokenError> {
-    let life = drive.oauth.access_life;
+    let (life, lasts) = (drive.oauth.access_life, drive.oauth.refresh_life);
     let issued = drive.store.write(move |edit| {
         let access = grants::issue_access(edit, &granted, life)?;
-        let refresh = if refreshable { Some(grants::issue_refresh(edit, &granted)?) } else { None };
+        let refresh = if refreshable { Some(grants::issue_refresh(edit, &granted, lasts)?) } else { None };
         Ok(Issued { access, refresh, scopes: granted.scopes.to_string() })
     });
     Ok(issued.await?)
