@@ -36,7 +36,7 @@ pub struct Status {
     pub mountpoint: PathBuf,
     /// What is mounted: `google`, `local:DIR`, `http://HOST:PORT`.
     pub source: String,
-    /// Whose drive it is.
+    /// Whose drive it is, as an email address.
     pub account: String,
     /// Version of the daemon.
     pub version: String,

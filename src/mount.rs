@@ -244,7 +244,7 @@ pub struct Ready {
     pub mountpoint: PathBuf,
     /// What.
     pub source: String,
-    /// Whose.
+    /// Whose, as an email address.
     pub account: String,
     /// Entries that an earlier mount left unsent, and that are being sent now.
     pub recovered: usize,

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             .map_err(|error| Failure::new(Exit::CannotMount, format!("{} cannot be made: {error}", above.display())))?;
     }
     let options = arguments::parse::<Defaults>(["demo".into()]).options;
-    let config = options.config(Source::Local(data), &args.at)?;
+    let config = options.config(Some(Source::Local(data)), &args.at)?;
     let ready = daemon::spawn(&config)?;
     say(&banner(&ready, &config));
     let at = ready.mountpoint.display();

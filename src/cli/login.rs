@@ -198,7 +198,7 @@ async fn whose(api: &Url, signed_in: &SignedIn) -> Result<String, Failure> {
         Failure::new(exit, message)
     };
     let remote = DriveRemote::new(&options, Arc::new(token)).map_err(|error| refused(&error))?;
-    remote.about().await.map(|about| about.account).map_err(|error| refused(&error))
+    remote.about().await.map(|about| about.email).map_err(|error| refused(&error))
 }
 
 fn failure(error: SignInError) -> Failure {

@@ -1,5 +1,7 @@
 //! `drivemount mount`.
 
+mod account;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -75,16 +77,17 @@ pub(super) struct MountArgs {
     log_level: String,
 }
 
+/// The variable for the source, which is no flag.
+const SOURCE_VARIABLE: &str = "DRIVEMOUNT_SOURCE";
+
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let (source, mountpoint) = match args.what_and_where.as_slice() {
-        [mountpoint] => (Source::Google, mountpoint.clone()),
-        [source, mountpoint] => {
-            let text = source.to_string_lossy();
-            let source = text.parse().map_err(|error| Failure::new(Exit::Usage, format!("{text:?} is {error}")))?;
-            (source, mountpoint.clone())
-        }
+        [mountpoint] => (std::env::var(SOURCE_VARIABLE).ok().filter(|source| !source.is_empty()), mountpoint.clone()),
+        [source, mountpoint] => (Some(source.to_string_lossy().into_owned()), mountpoint.clone()),
         _ => return Err(Failure::new(Exit::Usage, "give a source and a mountpoint")),
     };
+    let source = source.map(|text| text.parse().map_err(|why| Failure::new(Exit::Usage, format!("{text:?} is {why}"))));
+    let source = source.transpose()?;
     let config = args.options.config(source, &mountpoint)?;
     if args.foreground {
         return daemon::foreground(config);
@@ -95,15 +98,16 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 impl MountArgs {
-    pub(super) fn config(self, source: Source, mountpoint: &Path) -> Result<MountConfig, Failure> {
-        let source = match source {
-            Source::Local(dir) => Source::Local(config::absolute(&dir)),
-            other => other,
-        };
+    pub(super) fn config(self, source: Option<Source>, mountpoint: &Path) -> Result<MountConfig, Failure> {
         let credentials = self.token.map(Credentials::Token);
         let credentials = credentials.or(self.token_file.map(|path| Credentials::TokenFile(config::absolute(&path))));
         let file = |path: PathBuf| Credentials::File { path: config::absolute(&path), impersonate: None };
         let credentials = credentials.or(self.credentials.map(file));
+        let (source, credentials) = account::complete(source, credentials)?;
+        let source = match source {
+            Source::Local(dir) => Source::Local(config::absolute(&dir)),
+            other => other,
+        };
         let cache_dir = match self.cache_dir.or_else(|| config::default_cache_dir(&source, credentials.as_ref())) {
             Some(dir) => config::absolute(&dir),
             None => {
@@ -163,9 +167,10 @@ fn apart(data: &Path, mountpoint: &Path) -> Result<(), Failure> {
 pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
     let mode = if config.read_only { "read-only" } else { "read and write" };
     let mut lines = vec![format!(
-        "mounted {} at {} ({mode}, cache up to {})",
+        "mounted {} at {} ({}, {mode}, cache up to {})",
         ready.source,
         ready.mountpoint.display(),
+        ready.account,
         config.cache_size
     )];
     if !config.read_only {
@@ -179,7 +184,8 @@ pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
         let changes = count(ready.recovered, "change", "changes");
         lines.push(format!("{changes} left by the last mount {are} being sent"));
     }
-    lines.extend(ready.notes.iter().cloned().chain(open_secret(config)).map(|note| format!("note: {note}")));
+    let notes = ready.notes.iter().cloned().chain(open_secret(config)).chain(account::note(config));
+    lines.extend(notes.map(|note| format!("note: {note}")));
     lines.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n")
 }
 
@@ -206,7 +212,7 @@ mod tests {
             options: MountArgs,
         }
         let options = Only::parse_from(["mount", "--cache-dir", "/cache", "--token-file", "t"]).options;
-        let config = options.config(Source::Google, Path::new("/content/drive")).expect("valid");
+        let config = options.config(Some(Source::Google), Path::new("/content/drive")).expect("valid");
         assert_eq!(config.cache_size, CACHE_SIZE);
         assert_eq!(config.poll_interval, POLL_INTERVAL);
         assert_eq!(config.network_timeout, NETWORK_TIMEOUT);

@@ -41,6 +41,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// ends.
 const HANDOVER: Duration = Duration::from_secs(5);
 
+/// Whose drive it is, for people: for a start without the drive.
+const FACT_PERSON: &str = "person";
+
 /// The drive that is to be mounted.
 struct Drive {
     url: Url,
@@ -71,9 +74,16 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let drive = connect(&config).await?;
     let about = sign_in(&config, &drive, &state, &mut notes).await?;
     let is_reached = about.is_some();
-    let (account, quota) = match about {
-        Some(about) => (about.account, about.quota),
+    let (account, quota) = match &about {
+        Some(about) => (about.account.clone(), about.quota),
         None => (Tree::account(&state).map_err(MountError::Tree)?.unwrap_or_default(), Quota { limit: None, used: 0 }),
+    };
+    let person = match about {
+        Some(about) => {
+            state.set_fact(FACT_PERSON, &about.email)?;
+            about.email
+        }
+        None => state.fact(FACT_PERSON)?.unwrap_or_else(|| account.clone()),
     };
     let parts = build(&config, state, &drive, &account, quota).await?;
     let recovered = parts.writeback.pending()?.len();
@@ -107,8 +117,9 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let gone = CancellationToken::new();
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
     tasks::tune_readahead(mountpoint.path());
-    let running = Arc::new(Running::new(config, mountpoint, account, parts, fs, drive.tokens, gone));
+    let running = Arc::new(Running::new(config, mountpoint, person, parts, fs, drive.tokens, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
+    jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
     let answering = CancellationToken::new();
     let serving = tokio::spawn({
         let (controlled, answering) = (Arc::clone(&running), answering.clone());

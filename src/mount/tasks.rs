@@ -42,6 +42,18 @@ pub(super) async fn keep_house(running: Arc<Running>, end: CancellationToken) {
     }
 }
 
+/// Sends what waited for a sign-in, each time that one is good again, until `end`.
+pub(super) async fn heed_sign_in(running: Arc<Running>, end: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = running.tokens.healed() => {}
+            () = end.cancelled() => return,
+        }
+        let waited = running.parts.writeback.retry_now();
+        tracing::info!(waited, "what waited for the sign-in is tried again");
+    }
+}
+
 /// Writes down what is only in memory, and could be made again; gives disk space back that others want.
 pub(super) fn put_down(running: &Running) {
     if let Err(error) = running.parts.content.cache().give_way() {
