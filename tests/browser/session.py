@@ -1,0 +1,100 @@
+"""A notebook on a runtime of its own: a home, a cache and a temporary folder that nothing else uses, and a real Jupyter kernel."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import nbformat
+from nbclient import NotebookClient
+
+# Far beyond what it takes: a bound against hanging.
+PATIENCE = 120
+
+
+class Runtime:
+    """A machine, as far as a notebook can tell. Its folders go with `lose`."""
+
+    def __init__(self, folder, **variables):
+        self.folder = Path(folder)
+        self.home, self.temporary = self.folder / "home", self.folder / "tmp"
+        for path in (self.home, self.temporary):
+            path.mkdir(parents=True)
+        mine = {name: value for name, value in os.environ.items() if not name.startswith(("DRIVEMOUNT", "XDG_"))}
+        programs = Path(sys.executable).parent
+        self.environment = mine | {
+            "HOME": str(self.home),
+            "TMPDIR": str(self.temporary),
+            # As in an activated environment: `!python` is the kernel's Python.
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "VIRTUAL_ENV": str(programs.parent),
+        } | variables  # fmt: skip
+
+    def lose(self):
+        """What is left of a runtime that was given back: nothing."""
+        shutil.rmtree(self.folder)
+
+
+class Session:
+    """A notebook that is executed there, cell by cell."""
+
+    def __init__(self, runtime, path):
+        self.runtime = runtime
+        self.notebook = nbformat.read(path, as_version=4)
+        self.client = NotebookClient(self.notebook, timeout=PATIENCE, kernel_name="python3")
+
+    def run(self, after=None):
+        """Executes all cells; `after` maps the beginning of a cell to what is done when it has run."""
+        after = dict(after or {})
+        kernel = {"env": self.runtime.environment, "cwd": str(self.runtime.home)}
+        with self.client.setup_kernel(**kernel):
+            try:
+                for index, cell in enumerate(self.notebook.cells):
+                    began = time.monotonic()
+                    self.client.execute_cell(cell, index)
+                    if cell.cell_type == "code":
+                        print(f"  {time.monotonic() - began:5.1f} s  {cell.source.splitlines()[0]}", flush=True)
+                    for start in [start for start in after if cell.source.startswith(start)]:
+                        after.pop(start)(self)
+            finally:
+                self.end_tensorboards()
+        if after:
+            raise LookupError(f"no such cells: {', '.join(after)}")
+
+    def output(self, start, kind="text/plain"):
+        """All that the cell with this beginning put out, of one kind."""
+        cell = next(cell for cell in self.notebook.cells if cell.source.startswith(start))
+        found = [output["text"] for output in cell.outputs if output.output_type == "stream" and kind == "text/plain"]
+        found += [output["data"][kind] for output in cell.outputs if kind in output.get("data", {})]
+        return "\n".join(found)
+
+    def tensorboards(self):
+        """The TensorBoards that the notebook started, as they describe themselves."""
+        return [json.loads(path.read_text()) for path in (self.runtime.temporary / ".tensorboard-info").glob("*.info")]
+
+    def end_tensorboards(self):
+        for board in self.tensorboards():
+            os.kill(board["pid"], signal.SIGTERM)
+
+    def scalars(self, run, tag, count):
+        """What the running TensorBoard serves to a browser: as (step, value), when there are so many."""
+        (board,) = self.tensorboards()
+        address = f"http://127.0.0.1:{board['port']}/data/plugin/scalars/scalars?run={quote(run)}&tag={quote(tag, safe='')}"
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with urlopen(address, timeout=PATIENCE) as answer:
+                    points = [(step, value) for _, step, value in json.loads(answer.read())]
+            except URLError as error:
+                points = error
+            if not isinstance(points, URLError) and len(points) >= count:
+                return points
+            if time.monotonic() > end:
+                raise TimeoutError(f"TensorBoard does not serve {count} of {tag} of {run}: {points}")
+            time.sleep(0.2)
