@@ -4,10 +4,11 @@
     BROWSER=tests/browser/consent.py drivemount login …      opens the link, allows all, and waits for the app's last page
     tests/browser/consent.py LINK                            the same; prints where the browser ended up, as its address bar says
 
-That address is what a person pastes back if the app runs on another machine, where the browser cannot reach it.
+That address is what a person pastes back if the app runs on another machine than the browser.
 
     --deny            presses Deny
     --only SCOPE      leaves the box of this scope ticked, and no other (can be given again)
+    --elsewhere       as if the browser ran on another machine: the address that it is sent to does not answer
     --picture FILE    takes a picture of the consent page first
 
 $CONSENT holds such options for a program that can only pass a link. Needs Debian's `chromium` and `chromium-driver`, and `selenium`
@@ -22,6 +23,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
 
 from selenium import webdriver
 from selenium.common.exceptions import NoSuchElementException, WebDriverException
@@ -32,6 +34,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 # Far beyond what it takes: a bound against hanging.
 PATIENCE = 60
 SIZE = (900, 700)
+# A port where nobody listens.
+NOBODY = 1
 
 
 class Unexpected(Exception):
@@ -47,9 +51,10 @@ class Answer:
 
 
 @contextmanager
-def browser(dark=False):
-    """A Chromium with an empty profile, which is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="consent-") as profile:
+def browser(unreachable=None):
+    """A Chromium with an empty profile, which is gone afterwards. `unreachable`: a port of this machine that it does not reach."""
+    # Its sockets lie in the temporary folder, and the path of a socket must be short.
+    with tempfile.TemporaryDirectory(prefix="consent-", dir="/tmp") as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = program("chromium")
         for flag in [
@@ -68,10 +73,11 @@ def browser(dark=False):
         if os.geteuid() == 0:
             # Chromium refuses to build its sandbox as root.
             options.add_argument("--no-sandbox")
-        if dark:
-            options.add_argument("--blink-settings=preferredColorScheme=0")
+        if unreachable:
+            options.add_argument(f"--host-resolver-rules=MAP 127.0.0.1:{unreachable} 127.0.0.1:{NOBODY}")
         # Named, so that nothing is looked for elsewhere.
-        driver = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
+        service = Service(program("chromedriver"), env=os.environ | {"TMPDIR": "/tmp"})
+        driver = webdriver.Chrome(options=options, service=service)
         try:
             driver.set_page_load_timeout(PATIENCE)
             yield driver
@@ -105,12 +111,8 @@ def consent(driver, link, allow=True, only=None, picture=None):
             box.click()
     if picture:
         driver.save_screenshot(picture)
-    try:
-        button.click()
-    except WebDriverException as error:
-        # Where nobody listens, Chromium shows a page of its own; the address bar says where it wanted to go.
-        if "ERR_CONNECTION" not in str(error):
-            raise
+    button.click()
+    # Where nobody listens, Chromium shows a page of its own; its address bar says where it was sent all the same.
     WebDriverWait(driver, PATIENCE).until(lambda driver: driver.current_url not in (form, "about:blank"))
     return Answer(driver.current_url, shown(driver))
 
@@ -120,15 +122,22 @@ def shown(driver):
     return driver.find_element(By.TAG_NAME, "body").text
 
 
+def returns_to(link):
+    """The port of this machine to which the browser will be sent back."""
+    redirect = parse_qs(urlsplit(link).query)["redirect_uri"][0]
+    return urlsplit(redirect).port
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("link")
     arguments.add_argument("--deny", action="store_true")
     arguments.add_argument("--only", action="append")
+    arguments.add_argument("--elsewhere", action="store_true")
     arguments.add_argument("--picture")
     arguments = arguments.parse_args(shlex.split(os.environ.get("CONSENT", "")) + sys.argv[1:])
     try:
-        with browser() as driver:
+        with browser(returns_to(arguments.link) if arguments.elsewhere else None) as driver:
             answer = consent(driver, arguments.link, not arguments.deny, arguments.only, arguments.picture)
     except (Unexpected, WebDriverException) as error:
         sys.exit(f"consent: {error}")

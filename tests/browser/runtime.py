@@ -1,9 +1,10 @@
-"""A notebook on a runtime of its own: a home, a cache and a temporary folder that nothing else uses, and a real Jupyter kernel."""
+"""A runtime of its own — a home, a cache and a temporary folder that nothing else uses — and notebooks on it, in a real Jupyter."""
 
 import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,13 +17,16 @@ from nbclient import NotebookClient
 
 # Far beyond what it takes: a bound against hanging.
 PATIENCE = 120
+# The cells of the tutorial say it.
+MOUNTPOINT = "/content/drive"
 
 
 class Runtime:
-    """A machine, as far as a notebook can tell. Its folders go with `lose`."""
+    """A machine, as far as its programs can tell."""
 
-    def __init__(self, folder, **variables):
+    def __init__(self, folder, drivemount, **variables):
         self.folder = Path(folder)
+        self.drivemount = drivemount
         self.home, self.temporary = self.folder / "home", self.folder / "tmp"
         for path in (self.home, self.temporary):
             path.mkdir(parents=True)
@@ -36,8 +40,41 @@ class Runtime:
             "VIRTUAL_ENV": str(programs.parent),
         } | variables  # fmt: skip
 
+    def start(self, *arguments, **variables):
+        """Starts the program, to be spoken to."""
+        pipe = subprocess.PIPE
+        environment = self.environment | variables
+        command = [self.drivemount, *map(str, arguments)]
+        return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    def run(self, *arguments, **variables):
+        """Runs the program to its end."""
+        process = self.start(*arguments, **variables)
+        try:
+            out, errors = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    def works(self, *arguments, **variables):
+        """Runs the program, which must not fail; returns what it said."""
+        done = self.run(*arguments, **variables)
+        assert done.returncode == 0, f"{done.args}: {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def end(self):
+        """Ends what is mounted for it, whatever state it is in."""
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            _, mountpoint, kind, *_ = line.split()
+            if kind.startswith("fuse") and (mountpoint == MOUNTPOINT or mountpoint.startswith(f"{self.folder.parent}/")):
+                self.run("unmount", mountpoint, "--timeout", "10s")
+                if os.path.ismount(mountpoint):
+                    subprocess.run(["umount", "--lazy", mountpoint], check=False)
+
     def lose(self):
         """What is left of a runtime that was given back: nothing."""
+        self.end()
         shutil.rmtree(self.folder)
 
 
@@ -47,7 +84,7 @@ class Session:
     def __init__(self, runtime, path):
         self.runtime = runtime
         self.notebook = nbformat.read(path, as_version=4)
-        self.client = NotebookClient(self.notebook, timeout=PATIENCE, kernel_name="python3")
+        self.client = NotebookClient(self.notebook, timeout=PATIENCE, kernel_name="python3", coalesce_streams=True)
 
     def run(self, after=None):
         """Executes all cells; `after` maps the beginning of a cell to what is done when it has run."""

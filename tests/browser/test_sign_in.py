@@ -1,0 +1,143 @@
+"""`drivemount login`, with the embedded drive's consent page in a real Chromium."""
+
+import json
+import os
+import re
+
+import pytest
+
+SIGN_IN_REQUIRED = 3
+
+
+class Login:
+    """A login that a program follows (`--json`)."""
+
+    def __init__(self, runtime, cloud, *options):
+        self.process = runtime.start("login", cloud.url, "--client-file", cloud.client_file, "--json", "--no-browser", *options)
+
+    def next(self):
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        return json.loads(line)
+
+    def paste(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def exit_code(self):
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def login(runtimes, clouds):
+    logins = []
+
+    def begin(*options):
+        logins.append(Login(runtimes(), clouds(), *options))
+        return logins[-1]
+
+    yield begin
+    for one in logins:
+        one.process.kill()
+        one.process.communicate()
+
+
+def sign_in(runtime, cloud, browser, *options):
+    """Signs in with a browser on the same machine."""
+    return runtime.run("login", cloud.url, "--client-file", cloud.client_file, *options, BROWSER=browser)
+
+
+def secrets(cloud, runtime, account="default"):
+    """The stored sign-in's text, and where it is."""
+    path = runtime.home / ".config" / "drivemount" / "accounts" / f"{account}.json"
+    return path, path.read_text() if path.exists() else ""
+
+
+def mount(runtime, cloud, mountpoint, *options):
+    mountpoint.mkdir(exist_ok=True)
+    runtime.works("mount", cloud.url, mountpoint, *options)
+    return mountpoint
+
+
+def test_a_browser_on_this_machine_brings_the_answer_back_by_itself(clouds, runtimes, browser, tmp_path):
+    cloud, runtime = clouds(), runtimes()
+    done = sign_in(runtime, cloud, browser())
+    assert done.returncode == 0, done
+    assert "owner@drive.localhost" in done.stdout + done.stderr, "it says who signed in"
+    path, _ = secrets(cloud, runtime)
+    assert path.stat().st_mode & 0o777 == 0o600
+    # The page that the browser ends at says that it is over, and the file that nothing else is needed.
+    drive = mount(runtime, cloud, tmp_path / "drive")
+    (drive / "note.txt").write_text("written through the mount")
+    runtime.works("flush", drive)
+    assert cloud.content(cloud.find("note.txt")) == b"written through the mount"
+
+
+def test_the_address_that_a_browser_elsewhere_shows_is_pasted_back(login, visit):
+    it = login()
+    event = it.next()
+    assert event["event"] == "link"
+    address = visit(event["url"])
+    assert re.match(r"http://127\.0\.0\.1:\d+/", address)
+    it.paste("no address")
+    assert it.next()["event"] == "again"
+    it.paste(address)
+    assert it.next() == {"event": "done", "account": "default", "email": "owner@drive.localhost"}
+    assert it.exit_code() == 0
+
+
+def test_the_code_alone_is_enough(login, visit):
+    it = login()
+    address = visit(it.next()["url"])
+    it.paste(re.search(r"[?&]code=([^&]+)", address)[1])
+    assert it.next()["event"] == "done"
+
+
+def test_a_browser_on_this_machine_answers_while_a_program_waits_for_a_paste(login, browser):
+    it = login()
+    assert os.spawnl(os.P_WAIT, browser(), "browser", it.next()["url"]) == 0
+    assert it.next()["event"] == "done"
+    assert it.exit_code() == 0
+
+
+def test_who_denies_is_told_what_to_do(clouds, runtimes, browser):
+    cloud, runtime = clouds(), runtimes()
+    done = sign_in(runtime, cloud, browser("--deny"))
+    assert done.returncode == SIGN_IN_REQUIRED, done
+    assert "drivemount login" in done.stderr, done.stderr
+    path, text = secrets(cloud, runtime)
+    assert not text, f"{path} was written"
+
+
+def test_a_denial_that_is_pasted_back_is_one(login, visit):
+    it = login()
+    it.paste(visit(it.next()["url"], "--deny"))
+    event = it.next()
+    assert event["event"] == "failed" and event["message"], event
+    assert it.exit_code() == SIGN_IN_REQUIRED
+
+
+def test_a_read_only_sign_in_asks_for_the_read_only_scope(login, visit, tmp_path):
+    it = login("--read-only")
+    link = it.next()["url"]
+    assert "drive.readonly" in link
+    it.paste(visit(link))
+    assert it.next()["event"] == "done"
+
+
+def test_two_accounts_are_mounted_at_once_with_caches_of_their_own(clouds, runtimes, browser, tmp_path):
+    runtime = runtimes()
+    drives = {name: clouds(f"cloud-{name}") for name in ("default", "work")}
+    for name, cloud in drives.items():
+        done = sign_in(runtime, cloud, browser(), "--account", name)
+        assert done.returncode == 0, done
+    accounts = runtime.works("accounts")
+    assert "default" in accounts and "work" in accounts, accounts
+    places = {name: mount(runtime, cloud, tmp_path / name, "--account", name) for name, cloud in drives.items()}
+    for name, place in places.items():
+        (place / "whose.txt").write_text(name)
+    states = {name: json.loads(runtime.works("status", place, "--json")) for name, place in places.items()}
+    assert len({state["cache"]["dir"] for state in states.values()}) == 2, states
+    for name, place in places.items():
+        runtime.works("unmount", place)
+        assert drives[name].content(drives[name].find("whose.txt")) == name.encode()

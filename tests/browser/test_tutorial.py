@@ -1,0 +1,111 @@
+"""The tutorial, executed as it stands by a real Jupyter: on one runtime, and then on a new one that has nothing of the first."""
+
+import hashlib
+import io
+import os
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util import tensor_util
+
+from runtime import MOUNTPOINT, Session
+
+TOP = Path(__file__).parents[2]
+TUTORIAL = TOP / "examples" / "notebooks" / "tutorial.ipynb"
+LOSS = "train/loss"
+FIRST, SECOND = [(f"from-epoch-{begin}", list(range(begin + 1, begin + 7))) for begin in (0, 6)]
+
+
+@pytest.fixture
+def mountpoint():
+    """The mountpoint is free before, and gone afterwards if it was not there."""
+    place = Path(MOUNTPOINT)
+    assert not os.path.ismount(place), f"something is mounted at {place}"
+    missing = [path for path in (place, *place.parents) if not path.exists()]
+    yield place
+    for path in missing:
+        if path.exists():
+            path.rmdir()
+
+
+def sign_in(runtime, cloud, browser):
+    runtime.works("login", cloud.url, "--client-file", cloud.client_file, BROWSER=browser)
+
+
+def fill(runtime, cloud, folder):
+    """Puts the pictures and the program on the drive."""
+    folder.mkdir()
+    runtime.works("mount", cloud.url, folder)
+    runtime.works("demo", "--sample", folder)
+    shutil.copyfile(TOP / "examples" / "train_torch.py", folder / "train.py")
+    runtime.works("unmount", folder)
+
+
+def keep(session, name):
+    """Keeps the executed notebook to be looked at, if somebody wants to ($KEEP)."""
+    if os.environ.get("KEEP"):
+        nbformat.write(session.notebook, Path(os.environ["KEEP"], name))
+
+
+def logged(cloud, session, folder):
+    """What the event files of a session say, as (step, loss): from the bytes that the drive has."""
+    found = []
+    for name, file in cloud.children(cloud.find(f"logs/{session}")["id"]).items():
+        content = cloud.content(file)
+        assert hashlib.md5(content).hexdigest() == file["md5Checksum"]
+        path = folder / name
+        path.write_bytes(content)
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.tag == LOSS:
+                    found.append((event.step, float(tensor_util.make_ndarray(value.tensor))))
+    return found
+
+
+def test_the_tutorial_goes_on_where_a_lost_runtime_ended(clouds, runtimes, browser, mountpoint, tmp_path):
+    cloud = clouds()
+    served = {}
+
+    def run(name, look):
+        runtime = runtimes(name, DRIVEMOUNT_SOURCE=cloud.url)
+        sign_in(runtime, cloud, browser())
+        if name == "first":
+            fill(runtime, cloud, tmp_path / "fill")
+        session = Session(runtime, TUTORIAL)
+        try:
+            session.run(after={"%tensorboard": look})
+        finally:
+            keep(session, f"{name}.ipynb")
+        assert not os.path.ismount(mountpoint), "it is unmounted"
+        runtime.lose()
+        return session
+
+    def look_at(*runs):
+        def look(session):
+            for run, steps in runs:
+                served[run] = session.scalars(run, LOSS, len(steps))
+                assert [step for step, _ in served[run]] == steps
+
+        return look
+
+    first = run("first", look_at(FIRST))
+    assert "Mounted at /content/drive" in first.output("from drivemount")
+    assert {"data", "train.py"} <= set(first.output("!ls").split())
+    assert first.output("from pathlib", "image/png"), "the pictures are shown"
+    assert "starting anew" in first.output("!python")
+    assert first.output("drive.status", "text/html"), "the status is a table"
+
+    second = run("second", look_at(FIRST, SECOND))
+    assert {"data", "train.py", "checkpoints", "logs"} <= set(second.output("!ls").split())
+    assert "going on from the checkpoint of epoch 6" in second.output("!python")
+
+    checkpoint = torch.load(io.BytesIO(cloud.content(cloud.find("checkpoints/last.pt"))))
+    assert checkpoint["epoch"] == 12
+    for name, steps in (FIRST, SECOND):
+        points = logged(cloud, name, tmp_path)
+        assert [step for step, _ in points] == steps
+        assert points == pytest.approx(served[name])
