@@ -108,4 +108,4 @@ def test_the_tutorial_goes_on_where_a_lost_runtime_ended(clouds, runtimes, brows
     for name, steps in (FIRST, SECOND):
         points = logged(cloud, name, tmp_path)
         assert [step for step, _ in points] == steps
-        assert points == pytest.approx(served[name])
+        assert dict(points) == pytest.approx(dict(served[name]))
