@@ -1,5 +1,6 @@
 """A runtime of its own — a home, a cache and a temporary folder that nothing else uses — and notebooks on it, in a real Jupyter."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -78,38 +79,66 @@ class Runtime:
         shutil.rmtree(self.folder)
 
 
-class Session:
-    """A notebook that is executed there, cell by cell."""
+def shown(cell, kind="text/html"):
+    """All that a cell has put out, of one kind."""
+    found = [output["text"] for output in cell.outputs if output.output_type == "stream" and kind == "text/plain"]
+    found += [output["data"][kind] for output in cell.outputs if kind in output.get("data", {})]
+    return "\n".join(found)
 
-    def __init__(self, runtime, path):
+
+class Session:
+    """A notebook that is executed there, cell by cell, by somebody who answers when a cell asks.
+
+    `answer` is given the question and all that the cell has shown so far, and returns what is typed into the box.
+    """
+
+    def __init__(self, runtime, path, answer=None):
         self.runtime = runtime
+        self.answer = answer
         self.notebook = nbformat.read(path, as_version=4)
         self.client = NotebookClient(self.notebook, timeout=PATIENCE, kernel_name="python3", coalesce_streams=True)
 
     def run(self, after=None):
         """Executes all cells; `after` maps the beginning of a cell to what is done when it has run."""
-        after = dict(after or {})
+        asyncio.run(self._run(dict(after or {})))
+
+    async def _run(self, after):
         kernel = {"env": self.runtime.environment, "cwd": str(self.runtime.home)}
-        with self.client.setup_kernel(**kernel):
+        async with self.client.async_setup_kernel(**kernel):
+            self.client.kc.allow_stdin = self.answer is not None
             try:
                 for index, cell in enumerate(self.notebook.cells):
                     began = time.monotonic()
-                    self.client.execute_cell(cell, index)
+                    await self._execute(cell, index)
                     if cell.cell_type == "code":
                         print(f"  {time.monotonic() - began:5.1f} s  {cell.source.splitlines()[0]}", flush=True)
                     for start in [start for start in after if cell.source.startswith(start)]:
-                        after.pop(start)(self)
+                        await asyncio.to_thread(after.pop(start), self)
             finally:
                 self.end_tensorboards()
         if after:
             raise LookupError(f"no such cells: {', '.join(after)}")
 
+    async def _execute(self, cell, index):
+        answers = asyncio.ensure_future(self._answer(cell)) if self.answer else None
+        try:
+            await self.client.async_execute_cell(cell, index)
+        finally:
+            if answers:
+                answers.cancel()
+                await asyncio.gather(answers, return_exceptions=True)
+
+    async def _answer(self, cell):
+        """Answers whatever the cell asks."""
+        while True:
+            message = await self.client.kc.get_stdin_msg(timeout=None)
+            if message["msg_type"] == "input_request":
+                typed = await asyncio.to_thread(self.answer, message["content"]["prompt"], shown(cell))
+                self.client.kc.input(typed)
+
     def output(self, start, kind="text/plain"):
         """All that the cell with this beginning put out, of one kind."""
-        cell = next(cell for cell in self.notebook.cells if cell.source.startswith(start))
-        found = [output["text"] for output in cell.outputs if output.output_type == "stream" and kind == "text/plain"]
-        found += [output["data"][kind] for output in cell.outputs if kind in output.get("data", {})]
-        return "\n".join(found)
+        return shown(next(cell for cell in self.notebook.cells if cell.source.startswith(start)), kind)
 
     def tensorboards(self):
         """The TensorBoards that the notebook started, as they describe themselves."""
