@@ -1,6 +1,8 @@
 """What the tests here share: the program that is tested, drives, runtimes, and a program that consents."""
 
+import html
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -74,3 +76,14 @@ def visit():
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout.strip()
 
     return address
+
+
+@pytest.fixture
+def paste(visit):
+    """Answers the question of a cell: opens the link that it shows on another machine, and pastes the address back."""
+    return lambda _, shown: visit(link_in(shown))
+
+
+def link_in(shown):
+    """The link that a person is to open, in what a cell shows."""
+    return html.unescape(re.search(r'href="([^"]+)"', shown)[1])

@@ -89,7 +89,7 @@ def shown(cell, kind="text/html"):
 class Session:
     """A notebook that is executed there, cell by cell, by somebody who answers when a cell asks.
 
-    `answer` is given the question and all that the cell has shown so far, and returns what is typed into the box.
+    `answer` is given the question and all that the cell has shown so far, and returns what is typed into the box; `None`: nothing.
     """
 
     def __init__(self, runtime, path, answer=None):
@@ -134,7 +134,8 @@ class Session:
             message = await self.client.kc.get_stdin_msg(timeout=None)
             if message["msg_type"] == "input_request":
                 typed = await asyncio.to_thread(self.answer, message["content"]["prompt"], shown(cell))
-                self.client.kc.input(typed)
+                if typed is not None:
+                    self.client.kc.input(typed)
 
     def output(self, start, kind="text/plain"):
         """All that the cell with this beginning put out, of one kind."""

@@ -32,10 +32,6 @@ def mountpoint():
             path.rmdir()
 
 
-def sign_in(runtime, cloud, browser):
-    runtime.works("login", cloud.url, "--client-file", cloud.client_file, BROWSER=browser)
-
-
 def fill(runtime, cloud, folder):
     """Puts the pictures and the program on the drive."""
     folder.mkdir()
@@ -66,23 +62,9 @@ def logged(cloud, session, folder):
     return found
 
 
-def test_the_tutorial_goes_on_where_a_lost_runtime_ended(clouds, runtimes, browser, mountpoint, tmp_path):
+def test_the_tutorial_goes_on_where_a_lost_runtime_ended(clouds, runtimes, browser, paste, mountpoint, tmp_path):
     cloud = clouds()
     served = {}
-
-    def run(name, look):
-        runtime = runtimes(name, DRIVEMOUNT_SOURCE=cloud.url)
-        sign_in(runtime, cloud, browser())
-        if name == "first":
-            fill(runtime, cloud, tmp_path / "fill")
-        session = Session(runtime, TUTORIAL)
-        try:
-            session.run(after={"%tensorboard": look})
-        finally:
-            keep(session, f"{name}.ipynb")
-        assert not os.path.ismount(mountpoint), "it is unmounted"
-        runtime.lose()
-        return session
 
     def look_at(*runs):
         def look(session):
@@ -92,16 +74,33 @@ def test_the_tutorial_goes_on_where_a_lost_runtime_ended(clouds, runtimes, brows
 
         return look
 
-    first = run("first", look_at(FIRST))
-    assert "Mounted at /content/drive" in first.output("from drivemount")
+    def tutorial(runtime, answer, *runs):
+        session = Session(runtime, TUTORIAL, answer)
+        try:
+            session.run(after={"%tensorboard": look_at(*runs)})
+        finally:
+            keep(session, f"{runtime.folder.name}.ipynb")
+        assert not os.path.ismount(mountpoint), "it is unmounted"
+        assert "Mounted at /content/drive" in session.output("from drivemount")
+        return session
+
+    # Somebody signed in on this machine before, and put things on the drive. Nothing is asked.
+    runtime = runtimes("first")
+    runtime.works("login", cloud.url, "--client-file", cloud.client_file, BROWSER=browser())
+    fill(runtime, cloud, tmp_path / "fill")
+    first = tutorial(runtime, None, FIRST)
     assert {"data", "train.py"} <= set(first.output("!ls").split())
     assert first.output("from pathlib", "image/png"), "the pictures are shown"
     assert "starting anew" in first.output("!python")
     assert first.output("drive.status", "text/html"), "the status is a table"
+    runtime.lose()
 
-    second = run("second", look_at(FIRST, SECOND))
+    # A machine where nobody ever signed in: the first cell asks.
+    runtime = runtimes("second", DRIVEMOUNT_SOURCE=cloud.url, DRIVEMOUNT_CLIENT_FILE=str(cloud.client_file))
+    second = tutorial(runtime, paste, FIRST, SECOND)
     assert {"data", "train.py", "checkpoints", "logs"} <= set(second.output("!ls").split())
     assert "going on from the checkpoint of epoch 6" in second.output("!python")
+    runtime.lose()
 
     checkpoint = torch.load(io.BytesIO(cloud.content(cloud.find("checkpoints/last.pt"))))
     assert checkpoint["epoch"] == 12
