@@ -17,7 +17,7 @@ def cell(clouds, runtimes, tmp_path):
 
     def execute(answer):
         cloud = clouds()
-        runtime = runtimes(DRIVEMOUNT_SOURCE=cloud.url, DRIVEMOUNT_CLIENT_FILE=str(cloud.client_file))
+        runtime = runtimes(DRIVEMOUNT_API_URL=cloud.url, DRIVEMOUNT_CLIENT_FILE=str(cloud.client_file))
         source = f"{MOUNT}\n\ndrive.mount({str(tmp_path / 'drive')!r})"
         path = tmp_path / "one.ipynb"
         nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)

@@ -96,7 +96,7 @@ def test_the_tutorial_goes_on_where_a_lost_runtime_ended(clouds, runtimes, brows
     runtime.lose()
 
     # A machine where nobody ever signed in: the first cell asks.
-    runtime = runtimes("second", DRIVEMOUNT_SOURCE=cloud.url, DRIVEMOUNT_CLIENT_FILE=str(cloud.client_file))
+    runtime = runtimes("second", DRIVEMOUNT_API_URL=cloud.url, DRIVEMOUNT_CLIENT_FILE=str(cloud.client_file))
     second = tutorial(runtime, paste, FIRST, SECOND)
     assert {"data", "train.py", "checkpoints", "logs"} <= set(second.output("!ls").split())
     assert "going on from the checkpoint of epoch 6" in second.output("!python")
