@@ -1,4 +1,4 @@
-"""Takes a picture of a whole page: picture.py FILE.html FILE.png"""
+"""Takes a picture of a whole page: picture.py ADDRESS-OR-FILE PICTURE.png"""
 
 import sys
 import time
@@ -7,10 +7,9 @@ from pathlib import Path
 from consent import SIZE, browser
 
 
-def main():
-    page, picture = map(Path, sys.argv[1:])
+def take(address, picture):
     with browser() as driver:
-        driver.get(page.resolve().as_uri())
+        driver.get(address)
         # What is on the page loads by itself.
         time.sleep(3)
         height = driver.execute_script("return document.documentElement.scrollHeight")
@@ -20,4 +19,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    page = sys.argv[1]
+    take(page if "://" in page else Path(page).resolve().as_uri(), sys.argv[2])

@@ -149,10 +149,14 @@ class Session:
         for board in self.tensorboards():
             os.kill(board["pid"], signal.SIGTERM)
 
+    def tensorboard(self):
+        """Where the running TensorBoard is."""
+        (board,) = self.tensorboards()
+        return f"http://127.0.0.1:{board['port']}/"
+
     def scalars(self, run, tag, count):
         """What the running TensorBoard serves to a browser: as (step, value), when there are so many."""
-        (board,) = self.tensorboards()
-        address = f"http://127.0.0.1:{board['port']}/data/plugin/scalars/scalars?run={quote(run)}&tag={quote(tag, safe='')}"
+        address = f"{self.tensorboard()}data/plugin/scalars/scalars?run={quote(run)}&tag={quote(tag, safe='')}"
         end = time.monotonic() + PATIENCE
         while True:
             try:

@@ -12,11 +12,14 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.util import tensor_util
 
+from picture import take
 from runtime import MOUNTPOINT, Session
 
 TOP = Path(__file__).parents[2]
 TUTORIAL = TOP / "examples" / "notebooks" / "tutorial.ipynb"
 LOSS = "train/loss"
+# A folder for notebooks and pictures that somebody wants to look at.
+KEEP = os.environ.get("KEEP")
 FIRST, SECOND = [(f"from-epoch-{begin}", list(range(begin + 1, begin + 7))) for begin in (0, 6)]
 
 
@@ -42,9 +45,9 @@ def fill(runtime, cloud, folder):
 
 
 def keep(session, name):
-    """Keeps the executed notebook to be looked at, if somebody wants to ($KEEP)."""
-    if os.environ.get("KEEP"):
-        nbformat.write(session.notebook, Path(os.environ["KEEP"], name))
+    """Keeps the executed notebook to be looked at, if somebody wants to."""
+    if KEEP:
+        nbformat.write(session.notebook, Path(KEEP, name))
 
 
 def logged(cloud, session, folder):
@@ -71,6 +74,8 @@ def test_the_tutorial_goes_on_where_a_lost_runtime_ended(clouds, runtimes, brows
             for run, steps in runs:
                 served[run] = session.scalars(run, LOSS, len(steps))
                 assert [step for step, _ in served[run]] == steps
+            if KEEP:
+                take(session.tensorboard(), Path(KEEP, f"{session.runtime.folder.name}-tensorboard.png"))
 
         return look
 
