@@ -4,7 +4,10 @@
 //! values make sense, and each default with its reason. The whole can be written down and read again, to be handed to the daemon
 //! without showing its secrets in the list of processes.
 
+mod accounts;
+mod application_default;
 mod credentials;
+mod rclone;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-pub use self::credentials::{Credentials, DEFAULT_ACCOUNT};
+pub use self::accounts::{account, accounts};
+pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
+pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
+pub use self::rclone::rclone_config;
 
 /// Google's own address.
 pub const GOOGLE: &str = "https://www.googleapis.com";
@@ -163,6 +169,11 @@ impl MountConfig {
 pub fn default_cache_dir(source: &Source, credentials: Option<&Credentials>) -> Option<PathBuf> {
     let label = credentials.and_then(Credentials::label).map_or_else(String::new, |label| format!("-{}", tame(&label)));
     Some(user_dir("XDG_CACHE_HOME", ".cache")?.join("drivemount").join(source.key() + &label))
+}
+
+/// Where sign-ins and settings of this user are.
+pub fn config_dir() -> Option<PathBuf> {
+    Some(user_dir("XDG_CONFIG_HOME", ".config")?.join("drivemount"))
 }
 
 /// The folder that the XDG rules give to a variable: its value if that is absolute, or a place below the home folder.
