@@ -11,8 +11,8 @@ use url::Url;
 
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
-use super::{Lock, MountError, tasks};
-use crate::auth::{self, Access, StaticToken, TokenSource};
+use super::{Lock, MountError, sign_in as checks, tasks};
+use crate::auth::{self, Access, AuthError, StaticToken, TokenSource};
 use crate::cache::Cache;
 use crate::config::{GOOGLE, MountConfig, Source};
 use crate::content::Content;
@@ -44,6 +44,7 @@ const HANDOVER: Duration = Duration::from_secs(5);
 /// The drive that is to be mounted.
 struct Drive {
     url: Url,
+    tokens: Arc<dyn TokenSource>,
     remote: Arc<dyn Remote>,
     /// The same, less patient: for who tries again themselves, or has somebody waiting who can.
     hasty: Arc<dyn Remote>,
@@ -146,7 +147,9 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
     let (url, tokens): (Url, Arc<dyn TokenSource>) = match (&config.source, &config.credentials) {
         (Source::Local(dir), _) => {
             let started = Server::start(server::Options::new(dir)).await?;
-            let (url, token) = (started.url(), StaticToken::new("the embedded drive", started.token())?);
+            let url = started.url();
+            let token =
+                StaticToken::new("the embedded drive", started.token()).map_err(|error| cannot_open(config, error))?;
             server = Some(started);
             (url.parse().map_err(|_| bad_address(&url))?, Arc::new(token))
         }
@@ -156,7 +159,8 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
                 Source::Http(url) => url.clone(),
                 _ => GOOGLE.parse().map_err(|_| bad_address(GOOGLE))?,
             };
-            (config.api_url.clone().unwrap_or(url), auth::open(credentials, access(config)).await?)
+            let tokens = auth::open(credentials, access(config)).await.map_err(|error| cannot_open(config, error))?;
+            (config.api_url.clone().unwrap_or(url), tokens)
         }
     };
     let mut options = DriveOptions::new(url.clone());
@@ -165,9 +169,16 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
         // Only Google counts units; another server says itself when it wants fewer requests.
         options.units_per_minute = None;
     }
-    let remote = DriveRemote::new(&options, tokens).map_err(MountError::Remote)?;
+    let remote = DriveRemote::new(&options, Arc::clone(&tokens)).map_err(MountError::Remote)?;
     let hasty = remote.with_patience(HASTE.min(options.retry_for));
-    Ok(Drive { url, remote: Arc::new(remote), hasty: Arc::new(hasty), server })
+    Ok(Drive { url, tokens, remote: Arc::new(remote), hasty: Arc::new(hasty), server })
+}
+
+fn cannot_open(config: &MountConfig, error: AuthError) -> MountError {
+    match error {
+        AuthError::NotGranted { why } => MountError::NotGranted { why },
+        error => MountError::Auth { error, remedy: checks::remedy(config.credentials.as_ref()) },
+    }
 }
 
 /// What a mount needs to be allowed.
@@ -188,9 +199,17 @@ async fn sign_in(
     notes: &mut Vec<String>,
 ) -> Result<Option<About>, MountError> {
     let url = drive.url.origin().ascii_serialization();
+    let credentials = config.credentials.as_ref();
+    checks::token(config, &*drive.tokens, &url).await?;
+    checks::check_scopes(config, &*drive.tokens, &url)?;
     match in_time(config, "about.get", drive.hasty.about()).await {
-        Ok(about) => Ok(Some(about)),
-        Err(error) if error.kind == Kind::SignIn => Err(MountError::Refused { url, why: error.message }),
+        Ok(about) => {
+            notes.extend(checks::notes(config, &*drive.tokens, &about));
+            Ok(Some(about))
+        }
+        Err(error) if error.kind == Kind::SignIn => {
+            Err(MountError::Refused { url, why: error.message, remedy: checks::remedy(credentials) })
+        }
         Err(error) if matches!(error.kind, Kind::Unreachable | Kind::TimedOut | Kind::Server) => {
             if Tree::account(state).map_err(MountError::Tree)?.is_none() {
                 return Err(MountError::Unreachable { url, why: error.message });
