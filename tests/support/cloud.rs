@@ -18,6 +18,7 @@ pub(crate) const SOON: Duration = Duration::from_mins(1);
 pub(crate) struct Cloud {
     pub(crate) url: String,
     dir: TempDir,
+    arguments: Vec<String>,
     process: Child,
     http: reqwest::Client,
     runtime: tokio::runtime::Runtime,
@@ -25,11 +26,17 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With more arguments for `serve`.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
-        let (process, url) = serve(dir.path(), "127.0.0.1:0");
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let (process, url) = serve(dir.path(), "127.0.0.1:0", &arguments);
         let http = drivemount::net::client(&url.parse().expect("url"), |builder| builder).expect("client");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-        Self { url, dir, process, http, runtime }
+        Self { url, dir, arguments, process, http, runtime }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -45,7 +52,7 @@ impl Cloud {
     /// Starts it again, at the same address.
     pub(crate) fn restart(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        let (process, url) = serve(self.dir.path(), &address);
+        let (process, url) = serve(self.dir.path(), &address, &self.arguments);
         assert_eq!(url, self.url);
         self.process = process;
     }
@@ -56,7 +63,29 @@ impl Cloud {
     }
 
     pub(crate) fn token_file(&self) -> PathBuf {
-        self.dir.path().join("data/token")
+        self.data("token")
+    }
+
+    /// A file in the drive's data folder.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.dir.path().join("data").join(name)
+    }
+
+    /// What the drive's pages answer to somebody without a token: the status, where it sends them, the text.
+    pub(crate) fn visit(&self, address: &str, form: Option<&[(&str, &str)]>) -> (u16, Option<String>, String) {
+        let http = drivemount::net::client(&self.url.parse().expect("url"), |builder| {
+            builder.redirect(reqwest::redirect::Policy::none())
+        });
+        let http = http.expect("client");
+        let request = match form {
+            Some(form) => http.post(address).form(form),
+            None => http.get(address),
+        };
+        self.runtime.block_on(async {
+            let answer = request.send().await.expect("answers");
+            let location = answer.headers().get("location").map(|to| to.to_str().expect("text").to_owned());
+            (answer.status().as_u16(), location, answer.text().await.expect("text"))
+        })
     }
 
     /// A call to the API: its status and its answer.
@@ -193,10 +222,11 @@ impl Drop for Cloud {
     }
 }
 
-fn serve(dir: &Path, listen: &str) -> (Child, String) {
+fn serve(dir: &Path, listen: &str, arguments: &[String]) -> (Child, String) {
     let mut process = Command::new(PROGRAM)
         .args(["serve", "--admin", "--listen", listen, "--data"])
         .arg(dir.join("data"))
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
         .expect("starts");
