@@ -6,13 +6,19 @@
 //! - [`StaticToken`]: a token from a flag or the environment, good until it expires;
 //! - [`TokenFile`]: a token in a file that somebody else renews;
 //! - [`AuthorizedUser`]: a refresh token in the `authorized_user` file that gcloud and others write, from which this module
-//!   makes access tokens itself.
+//!   makes access tokens itself;
+//! - files that say what they are, service accounts among them; the machine that we run on; a program that prints tokens; a
+//!   remote of rclone.
 //!
 //! ```text
 //!   open                                 what a mount is told -> a source
 //!   static_token  token_file             tokens as they are
 //!   renewed                              tokens that are issued anew before they expire, by:
-//!   authorized_user                      what trades something for them
+//!   authorized_user  credentials_file    what trades something for them: a file,
+//!   metadata_server  token_command       the machine, a program,
+//!   rclone                               the configuration of another program
+//!   service_account  jwt                 a key, and what is signed with it
+//!   brake                                not to ask again and again what is refused
 //!   refresh  endpoint                    how that is traded
 //!   kept  file                           what stands in a file, and notices that it changed
 //!   sign_in  client  accounts            how a person signs in with a browser, and what is stored of it
@@ -24,16 +30,23 @@
 
 mod accounts;
 mod authorized_user;
+mod brake;
 mod client;
+mod credentials_file;
 mod endpoint;
 mod file;
+mod jwt;
 mod kept;
+mod metadata_server;
 mod open;
+mod rclone;
 mod refresh;
 mod renewed;
 mod secret;
+mod service_account;
 mod sign_in;
 mod static_token;
+mod token_command;
 mod token_file;
 mod watched;
 
@@ -51,6 +64,7 @@ pub use open::{Access, open};
 pub use secret::Secret;
 pub use sign_in::{Code, PasteError, SignIn, SignInError, SignedIn};
 pub use static_token::StaticToken;
+pub use token_command::end_programs;
 pub use token_file::TokenFile;
 pub use watched::Watched;
 
@@ -69,6 +83,11 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// What the last token is good for: scopes separated by spaces. `None` if that is not known.
     fn scopes(&self) -> Option<String> {
         None
+    }
+
+    /// What whoever mounts should hear of it, a line each.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -116,6 +135,21 @@ pub enum AuthError {
         /// The word of the token service for it, e.g. `invalid_grant`.
         code: String,
     },
+    /// No token was given, for a reason that is known well enough to say what to do about it, and that may pass without a
+    /// change of the credentials.
+    #[error("{why}")]
+    NotGranted {
+        /// Who got none, why, and the remedy.
+        why: String,
+    },
+    /// The program that prints tokens failed.
+    #[error("the program of --token-command {why}")]
+    Program {
+        /// How; a verb and the rest.
+        why: String,
+        /// It was given up because it took too long.
+        is_late: bool,
+    },
     /// The token service cannot be reached.
     #[error("the token service cannot be reached: {why}")]
     Unreachable {
@@ -140,9 +174,13 @@ impl AuthError {
     /// What it means to the rest of the house.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Unreadable { .. } | Self::Malformed { .. } | Self::Refused { .. } => Kind::SignIn,
+            Self::Unreadable { .. }
+            | Self::Malformed { .. }
+            | Self::Refused { .. }
+            | Self::NotGranted { .. }
+            | Self::Program { is_late: false, .. } => Kind::SignIn,
             Self::Unreachable { .. } => Kind::Unreachable,
-            Self::TimedOut => Kind::TimedOut,
+            Self::TimedOut | Self::Program { is_late: true, .. } => Kind::TimedOut,
             Self::Failed { .. } => Kind::Server,
             Self::Protocol => Kind::Protocol,
         }

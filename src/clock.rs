@@ -52,6 +52,12 @@ impl Timestamp {
         let moment: jiff::Timestamp = text.parse().ok()?;
         i64::try_from(moment.as_nanosecond()).ok().map(Self)
     }
+
+    /// Parses the date of an HTTP header (RFC 9110, section 5.6.7), `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        let moment = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(Self::from_millis(moment.timestamp().as_millisecond()))
+    }
 }
 
 impl From<SystemTime> for Timestamp {
@@ -95,5 +101,7 @@ mod tests {
         assert_eq!(time.to_rfc3339(), "2026-01-02T03:04:05.123Z");
         assert_eq!(time.nanos() % 1_000_000_000, 123_456_789);
         assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+        let time = Timestamp::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("parses");
+        assert_eq!(time.to_rfc3339(), "1994-11-06T08:49:37.000Z");
     }
 }

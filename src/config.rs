@@ -4,7 +4,9 @@
 //! values make sense, and each default with its reason. The whole can be written down and read again, to be handed to the daemon
 //! without showing its secrets in the list of processes.
 
+mod application_default;
 mod credentials;
+mod rclone;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-pub use self::credentials::{Credentials, DEFAULT_ACCOUNT};
+pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
+pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
+pub use self::rclone::rclone_config;
 
 /// Google's own address.
 pub const GOOGLE: &str = "https://www.googleapis.com";

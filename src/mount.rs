@@ -3,6 +3,7 @@
 //! ```text
 //!   mountpoint   may it be mounted here?          lock    one daemon a cache folder
 //!   start        the rooms, from the bottom up    tasks   what goes on in the background
+//!   sign_in      what is known of it at the start
 //!   running      a mount as commands see it       drain   the end
 //! ```
 //!
@@ -13,16 +14,17 @@ mod drain;
 mod lock;
 pub mod mountpoint;
 mod running;
+mod sign_in;
 mod start;
 mod tasks;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::lock::{Lock, prepare as prepare_cache_dir};
-use crate::auth::AuthError;
+use crate::auth::{self, AuthError};
 use crate::cache::CacheError;
 use crate::config::MountConfig;
 use crate::control::Left;
@@ -41,37 +43,48 @@ pub enum MountError {
     Mountpoint(#[from] mountpoint::MountpointError),
     /// Nobody is signed in.
     #[error(
-        "nobody is signed in. Try it without an account with `drivemount demo`, mount a folder of this machine with \
-         `drivemount mount local:DIR MOUNTPOINT`, or sign in with --token-file FILE, --credentials FILE or \
-         $DRIVEMOUNT_TOKEN"
+        "nobody is signed in. Sign in with `drivemount login`; without a browser, give --service-account-file FILE, --credentials \
+         FILE, --application-default, --rclone-remote NAME, --token-command COMMAND, --token-file FILE or $DRIVEMOUNT_TOKEN. To \
+         try it without an account: `drivemount demo`, or mount a folder of this machine with `drivemount mount local:DIR \
+         MOUNTPOINT`"
     )]
     NoSignIn,
     /// The credentials do not do.
-    #[error("{0}. Give good ones with --token-file FILE, --credentials FILE or $DRIVEMOUNT_TOKEN")]
-    Auth(#[from] AuthError),
+    #[error("{error}. {remedy}")]
+    Auth {
+        /// Why.
+        error: AuthError,
+        /// What to do, as a sentence.
+        remedy: String,
+    },
     /// The drive refused, or cannot be reached.
     #[error("{0}")]
     Remote(RemoteError),
     /// There is no token, or the drive refused it.
-    #[error(
-        "not signed in at {url}: {why}. Give a fresh token with --token-file or $DRIVEMOUNT_TOKEN, or a sign-in with --credentials"
-    )]
+    #[error("not signed in at {url}: {why}. {remedy}")]
     Refused {
         /// Where.
         url: String,
         /// What it said, or what is wrong with the credentials.
         why: String,
+        /// What to do, as a sentence.
+        remedy: String,
+    },
+    /// There is no token, for a reason that says itself what to do.
+    #[error("not signed in: {why}")]
+    NotGranted {
+        /// The reason, and the remedy.
+        why: String,
     },
     /// The token is good, but not for this.
-    #[error(
-        "the drive at {url} lets this sign-in do nothing: {why}. It must be made with the scope \
-         https://www.googleapis.com/auth/drive, in a project that has the Google Drive API enabled"
-    )]
+    #[error("this sign-in does not reach far enough at {url}: {why}. {remedy}")]
     Scope {
         /// Where.
         url: String,
         /// What it said.
         why: String,
+        /// What to do, as a sentence.
+        remedy: String,
     },
     /// Somebody else answers.
     #[error("the server at {url} does not answer as a drive does ({why}). Is this the address of a Drive API?")]
@@ -200,7 +213,11 @@ impl MountError {
     pub fn sort(&self) -> FailureSort {
         match self {
             Self::Mountpoint(_) | Self::Kernel { .. } => FailureSort::CannotMount,
-            Self::NoSignIn | Self::Auth(_) | Self::Refused { .. } | Self::Scope { .. } => FailureSort::SignIn,
+            Self::NoSignIn
+            | Self::Auth { .. }
+            | Self::Refused { .. }
+            | Self::NotGranted { .. }
+            | Self::Scope { .. } => FailureSort::SignIn,
             Self::Unreachable { .. } => FailureSort::Unreachable,
             Self::CacheDir { .. }
             | Self::NotACache { .. }
@@ -223,18 +240,26 @@ impl MountError {
     }
 
     /// With the names of what it is about, as a person knows them.
-    fn of(self, url: &str, dir: &Path) -> Self {
-        let url = url.to_owned();
+    fn of(self, names: Names) -> Self {
+        let Names { url, dir, enable } = names;
         match self {
-            Self::State(what) if what.kind() == Kind::Corrupt => Self::Damaged { what, dir: dir.to_owned() },
+            Self::State(what) if what.kind() == Kind::Corrupt => Self::Damaged { what, dir },
             Self::Remote(error) | Self::Tree(TreeError::Remote(error)) => match error.kind {
                 Kind::Protocol | Kind::NotFound | Kind::Invalid => Self::NoDrive { url, why: error.message },
-                Kind::Denied => Self::Scope { url, why: error.message },
+                Kind::Denied => Self::Scope { url, why: error.message, remedy: enable },
                 _ => Self::Remote(error),
             },
             other => other,
         }
     }
+}
+
+/// What a failure of the start may be about, as a person knows it.
+struct Names {
+    url: String,
+    dir: PathBuf,
+    /// What to do about a sign-in that may do nothing, as a sentence.
+    enable: String,
 }
 
 /// What a mount says once it can be used.
@@ -257,9 +282,11 @@ pub struct Ready {
 /// The process must end soon after: only that takes the mount away from who still has a file of it open, and gives the cache
 /// folder back.
 pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
-    let (url, dir) = (config.address(), config.cache_dir.clone());
-    let mount = start::start(config).await.map_err(|error| error.of(&url, &dir))?;
+    let names = Names { url: config.address(), dir: config.cache_dir.clone(), enable: sign_in::enable(&config) };
+    let mount = start::start(config).await.map_err(|error| error.of(names))?;
     ready(&mount.ready());
     mount.until_end().await;
-    Ok(mount.finish().await)
+    let left = mount.finish().await;
+    auth::end_programs();
+    Ok(left)
 }

@@ -3,6 +3,7 @@
 //! The browser here only sends forms; `scripts/test-browser` does the same with a real one.
 
 #[path = "support/cloud.rs"]
+#[allow(dead_code)] // the mount's tests use all of it
 mod cloud;
 #[path = "support/home.rs"]
 mod home;

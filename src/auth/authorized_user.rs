@@ -64,7 +64,7 @@ impl Issuer for Trade {
 }
 
 /// What is wrong is said without repeating the text; the words of a JSON parser would.
-fn parse(text: &str) -> Result<Refresh, String> {
+pub(super) fn parse(text: &str) -> Result<Refresh, String> {
     #[derive(Deserialize)]
     struct Fields {
         r#type: Option<String>,

@@ -15,11 +15,13 @@ use oauth2::{
     StandardTokenResponse, TokenResponse,
 };
 use reqwest::StatusCode;
+use reqwest::header::DATE;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::renewed::Issued;
 use super::{AccessToken, AuthError, Secret};
+use crate::clock::{self, Timestamp};
 use crate::error::Retry;
 use crate::net;
 
@@ -32,6 +34,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Endpoint {
     pub(super) uri: Url,
     http: reqwest::Client,
+}
+
+/// A final answer.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Issued(Issued),
+    Refused {
+        /// The word for it, as in [`AuthError::Refused`].
+        code: String,
+        /// How far the clock of this machine is before that of the service, if it said what time it is.
+        ahead_seconds: Option<i64>,
+    },
 }
 
 /// What Google adds to the answer of the standard.
@@ -80,18 +94,25 @@ impl Endpoint {
     }
 
     /// Asks in words that the `oauth2` crate has none for.
-    pub(super) async fn ask(&self, fields: &[(&str, &str)]) -> Result<Issued, AuthError> {
+    pub(super) async fn ask(&self, fields: &[(&str, &str)]) -> Result<Reply, AuthError> {
         let answer = self.http.post(self.uri.clone()).form(fields).send().await.map_err(transport)?;
+        let date = answer.headers().get(DATE).and_then(|date| Timestamp::parse_http_date(date.to_str().ok()?));
         let status = answer.status();
         if is_temporary(status) {
             return Err(AuthError::Failed { answer: status.as_u16().to_string() });
         }
         let body = answer.bytes().await.map_err(transport)?;
         if status.is_success() {
-            return issued(&serde_json::from_slice(&body).map_err(|_| AuthError::Protocol)?);
+            return issued(&serde_json::from_slice(&body).map_err(|_| AuthError::Protocol)?).map(Reply::Issued);
         }
         let error: BasicErrorResponse = serde_json::from_slice(&body).map_err(|_| AuthError::Protocol)?;
-        Err(refused(&error))
+        match refused(&error) {
+            AuthError::Refused { code } => {
+                let ahead_seconds = date.map(|date| (clock::now().millis() - date.millis()) / 1000);
+                Ok(Reply::Refused { code, ahead_seconds })
+            }
+            error => Err(error),
+        }
     }
 
     /// Gives a token back: it and what came of it is good for nothing from then on (RFC 7009). `uri` is where.
@@ -135,6 +156,7 @@ pub(super) fn issued(answer: &Answer) -> Result<Issued, AuthError> {
         lifetime: answer.expires_in(),
         scopes: scopes.map(|scopes| scopes.join(" ")),
         refresh_token: answer.refresh_token().map(|token| Secret::new(token.secret())),
+        renew_after: None,
         refresh_lifetime: answer.extra_fields().refresh_token_expires_in.map(Duration::from_secs),
     })
 }

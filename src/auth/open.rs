@@ -1,9 +1,14 @@
 //! From a description of credentials to a source of tokens.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::credentials_file::CredentialsFile;
+use super::metadata_server::MetadataServer;
+use super::rclone::RcloneRemote;
+use super::token_command::TokenCommand;
 use super::{AuthError, AuthorizedUser, StaticToken, TokenFile, TokenSource};
-use crate::config::Credentials;
+use crate::config::{self, Credentials};
 
 /// What a token shall be good for, where that can be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +36,36 @@ impl Access {
 }
 
 /// The tokens of `credentials`. What can be known to be wrong without the network is said here.
-pub async fn open(credentials: &Credentials, _access: Access) -> Result<Arc<dyn TokenSource>, AuthError> {
+pub async fn open(credentials: &Credentials, access: Access) -> Result<Arc<dyn TokenSource>, AuthError> {
+    let file = async |path: &PathBuf, person: &Option<String>| {
+        CredentialsFile::open(path.clone(), access, person.clone()).await
+    };
     Ok(match credentials {
         Credentials::Token(token) => Arc::new(StaticToken::new("--token or $DRIVEMOUNT_TOKEN", token)?),
         Credentials::TokenFile(path) => Arc::new(TokenFile::new(path.clone())),
-        Credentials::File { path, .. } | Credentials::Account { path, .. } => {
-            Arc::new(AuthorizedUser::open(path.clone()).await?)
+        Credentials::TokenCommand { line, dir } => Arc::new(TokenCommand::new(line, dir.clone())),
+        Credentials::File { path, impersonate } | Credentials::ApplicationDefault { file: Some(path), impersonate } => {
+            Arc::new(file(path, impersonate).await?)
         }
-        Credentials::TokenCommand(_) | Credentials::ApplicationDefault { .. } | Credentials::Rclone { .. } => {
-            return Err(AuthError::Protocol);
+        Credentials::ApplicationDefault { file: None, impersonate: None } => {
+            Arc::new(MetadataServer::open(&config::metadata_host(), access)?)
         }
+        Credentials::ApplicationDefault { file: None, impersonate: Some(person) } => {
+            return Err(AuthError::NotGranted {
+                why: format!(
+                    "the service account of a machine has no key and cannot act for {person}: leave out --impersonate, or give a \
+                     key with --service-account-file FILE"
+                ),
+            });
+        }
+        Credentials::Rclone { remote, config: Some(path) } => {
+            Arc::new(RcloneRemote::open(remote, path.clone(), access).await?)
+        }
+        Credentials::Rclone { config: None, .. } => {
+            return Err(AuthError::NotGranted {
+                why: "rclone has no configuration here; name its file with --rclone-config FILE".to_owned(),
+            });
+        }
+        Credentials::Account { path, .. } => Arc::new(AuthorizedUser::open(path.clone()).await?),
     })
 }

@@ -84,6 +84,10 @@ impl TokenSource for Watched {
     fn scopes(&self) -> Option<String> {
         self.source.scopes()
     }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
+    }
 }
 
 #[cfg(test)]

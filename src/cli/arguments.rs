@@ -6,13 +6,22 @@
 use std::ffi::OsString;
 use std::process;
 
-use clap::builder::Resettable;
+use clap::builder::{BoolishValueParser, Resettable, TypedValueParser};
 use clap::{Command, Parser};
 
 use super::output::complain;
 
 /// Flags of which a mount takes one.
-const CREDENTIALS: [&str; 3] = ["token", "token-file", "credentials"];
+const CREDENTIALS: [&str; 8] = [
+    "account",
+    "service-account-file",
+    "credentials",
+    "application-default",
+    "token-command",
+    "token-file",
+    "token",
+    "rclone-remote",
+];
 
 /// A variable that is set, and the flag that it stands for.
 #[derive(Debug)]
@@ -49,8 +58,11 @@ fn settle(command: Command, line: &[OsString], variables: &mut Vec<Variable>) ->
         let names = arg.get_env().and_then(|name| name.to_str()).zip(arg.get_long());
         let Some((name, flag)) = names.map(|(name, flag)| (name.to_owned(), flag.to_owned())) else { return arg };
         let value = std::env::var_os(&name);
-        let outdone = CREDENTIALS.contains(&flag.as_str()) && CREDENTIALS.iter().any(|flag| gives(line, flag));
-        if outdone || value.as_ref().is_some_and(|value| value.is_empty()) {
+        let is_credential = CREDENTIALS.contains(&flag.as_str());
+        let outdone = is_credential && CREDENTIALS.iter().any(|flag| gives(line, flag));
+        // A switch that is off is no credential, either.
+        let is_off = is_credential && !arg.get_action().takes_values() && value.as_ref().is_some_and(is_no);
+        if outdone || is_off || value.as_ref().is_some_and(|value| value.is_empty()) {
             return arg.env(Resettable::Reset);
         }
         if value.is_some() && !gives(line, &flag) {
@@ -58,6 +70,11 @@ fn settle(command: Command, line: &[OsString], variables: &mut Vec<Variable>) ->
         }
         arg
     })
+}
+
+/// Whether a switch is off by this, as `clap` reads it.
+fn is_no(value: &OsString) -> bool {
+    BoolishValueParser::new().parse_ref(&Command::new(""), None, value).is_ok_and(|is_on| !is_on)
 }
 
 /// Whether a flag stands on the command line.

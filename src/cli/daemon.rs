@@ -45,8 +45,8 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     let settings = serde_json::to_vec(config).map_err(|error| failed("settings", &error))?;
     let mut daemon = Command::new(program);
     daemon.arg("daemon").arg(&config.mountpoint).current_dir("/");
-    // The settings have it already.
-    daemon.env_remove("DRIVEMOUNT_TOKEN");
+    // The settings have them already.
+    daemon.env_remove("DRIVEMOUNT_TOKEN").env_remove("DRIVEMOUNT_TOKEN_COMMAND");
     daemon.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // Somebody may wait for the lock, or for the end of the pipe, that the caller left open.
     sys::keep_files_from_children().map_err(|error| failed("open files cannot be listed", &error))?;

@@ -1,18 +1,20 @@
 //! `drivemount mount`.
 
 mod account;
+mod credentials;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::builder::BoolishValueParser;
 use url::Url;
 
+use self::credentials::CredentialArgs;
 use super::output::{count, plain, say};
 use super::{Exit, Failure, daemon};
-use crate::config::{self, Bytes, Credentials, MountConfig, Source};
+use crate::config::{self, Bytes, MountConfig, Source};
 use crate::config::{parse_cache_size, parse_duration, parse_log_level, parse_web_address};
 use crate::mount::{Ready, mountpoint};
 
@@ -37,16 +39,8 @@ pub(super) struct Args {
 /// What is common to all commands that mount.
 #[derive(Debug, clap::Args)]
 pub(super) struct MountArgs {
-    /// Access token. Other users of the machine can see arguments: better use --token-file or the variable
-    #[arg(long, value_name = "TOKEN", env = "DRIVEMOUNT_TOKEN", hide_env_values = true, group = "credential",
-          value_parser = NonEmptyStringValueParser::new())]
-    token: Option<String>,
-    /// File that holds the access token; read again when it changes
-    #[arg(long, value_name = "FILE", env = "DRIVEMOUNT_TOKEN_FILE", group = "credential")]
-    token_file: Option<PathBuf>,
-    /// Sign-in file of type `authorized_user`, as `gcloud auth application-default login` writes it
-    #[arg(long, value_name = "FILE", env = "DRIVEMOUNT_CREDENTIALS", group = "credential")]
-    credentials: Option<PathBuf>,
+    #[command(flatten)]
+    credentials: CredentialArgs,
     /// Address of the Drive API, if it is not that of the source
     #[arg(long, value_name = "URL", env = "DRIVEMOUNT_API_URL", value_parser = parse_web_address)]
     api_url: Option<Url>,
@@ -99,11 +93,10 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
 
 impl MountArgs {
     pub(super) fn config(self, source: Option<Source>, mountpoint: &Path) -> Result<MountConfig, Failure> {
-        let credentials = self.token.map(Credentials::Token);
-        let credentials = credentials.or(self.token_file.map(|path| Credentials::TokenFile(config::absolute(&path))));
-        let file = |path: PathBuf| Credentials::File { path: config::absolute(&path), impersonate: None };
-        let credentials = credentials.or(self.credentials.map(file));
+        let impersonate = self.credentials.impersonate();
+        let credentials = self.credentials.given(mountpoint)?;
         let (source, credentials) = account::complete(source, credentials)?;
+        let credentials = credentials::settled(&source, credentials, impersonate)?;
         let source = match source {
             Source::Local(dir) => Source::Local(config::absolute(&dir)),
             other => other,

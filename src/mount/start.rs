@@ -11,8 +11,8 @@ use url::Url;
 
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
-use super::{Lock, MountError, tasks};
-use crate::auth::{self, Access, StaticToken, TokenSource, Watched};
+use super::{Lock, MountError, sign_in as checks, tasks};
+use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
 use crate::cache::Cache;
 use crate::config::{GOOGLE, MountConfig, Source};
 use crate::content::Content;
@@ -159,7 +159,9 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
     let (url, tokens): (Url, Arc<dyn TokenSource>) = match (&config.source, &config.credentials) {
         (Source::Local(dir), _) => {
             let started = Server::start(server::Options::new(dir)).await?;
-            let (url, token) = (started.url(), StaticToken::new("the embedded drive", started.token())?);
+            let url = started.url();
+            let token =
+                StaticToken::new("the embedded drive", started.token()).map_err(|error| cannot_open(config, error))?;
             server = Some(started);
             (url.parse().map_err(|_| bad_address(&url))?, Arc::new(token))
         }
@@ -169,7 +171,8 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
                 Source::Http(url) => url.clone(),
                 _ => GOOGLE.parse().map_err(|_| bad_address(GOOGLE))?,
             };
-            (config.api_url.clone().unwrap_or(url), auth::open(credentials, access(config)).await?)
+            let tokens = auth::open(credentials, access(config)).await.map_err(|error| cannot_open(config, error))?;
+            (config.api_url.clone().unwrap_or(url), tokens)
         }
     };
     let mut options = DriveOptions::new(url.clone());
@@ -181,7 +184,14 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
     let tokens = Arc::new(Watched::new(tokens));
     let remote = DriveRemote::new(&options, Arc::clone(&tokens) as Arc<dyn TokenSource>).map_err(MountError::Remote)?;
     let hasty = remote.with_patience(HASTE.min(options.retry_for));
-    Ok(Drive { url, remote: Arc::new(remote), hasty: Arc::new(hasty), tokens, server })
+    Ok(Drive { url, tokens, remote: Arc::new(remote), hasty: Arc::new(hasty), server })
+}
+
+fn cannot_open(config: &MountConfig, error: AuthError) -> MountError {
+    match error {
+        AuthError::NotGranted { why } => MountError::NotGranted { why },
+        error => MountError::Auth { error, remedy: checks::remedy(config.credentials.as_ref()) },
+    }
 }
 
 /// What a mount needs to be allowed.
@@ -202,9 +212,17 @@ async fn sign_in(
     notes: &mut Vec<String>,
 ) -> Result<Option<About>, MountError> {
     let url = drive.url.origin().ascii_serialization();
+    let credentials = config.credentials.as_ref();
+    checks::token(config, &*drive.tokens, &url).await?;
+    checks::check_scopes(config, &*drive.tokens, &url)?;
     match in_time(config, "about.get", drive.hasty.about()).await {
-        Ok(about) => Ok(Some(about)),
-        Err(error) if error.kind == Kind::SignIn => Err(MountError::Refused { url, why: error.message }),
+        Ok(about) => {
+            notes.extend(checks::notes(config, &*drive.tokens, &about));
+            Ok(Some(about))
+        }
+        Err(error) if error.kind == Kind::SignIn => {
+            Err(MountError::Refused { url, why: error.message, remedy: checks::remedy(credentials) })
+        }
         Err(error) if matches!(error.kind, Kind::Unreachable | Kind::TimedOut | Kind::Server) => {
             if Tree::account(state).map_err(MountError::Tree)?.is_none() {
                 return Err(MountError::Unreachable { url, why: error.message });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cloud::{Cloud, eventually};
-use crate::home::{Home, consent};
+use crate::home::{Home, consent, visit};
 use crate::machine::{bytes, read, said, write};
 
 fn text(path: &std::path::Path) -> &str {
@@ -81,6 +81,6 @@ fn revoke(cloud: &Cloud, home: &Home) {
     let stored = String::from_utf8(read(home.at("config/drivemount/accounts/default.json"))).expect("text");
     let stored: serde_json::Value = serde_json::from_str(&stored).expect("json");
     let token = stored["refresh_token"].as_str().expect("text");
-    let (status, _, answer) = cloud.visit(&format!("{}/revoke", cloud.url), Some(&[("token", token)]));
+    let (status, _, answer) = visit(&format!("{}/revoke", cloud.url), Some(&[("token", token)]));
     assert_eq!(status, 200, "{answer}");
 }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::cloud::Cloud;
-use crate::home::{Home, consent};
+use crate::home::{Home, consent, visit};
 use crate::machine::read;
 
 fn text(path: &std::path::Path) -> &str {
@@ -40,9 +40,9 @@ fn a_browser_on_this_machine_answers_by_itself() {
     let mut login = home.login(&[&cloud.url, "--client-file", text(&cloud.data("client-secret.json"))]);
     let address = consent(&cloud, &login.link(), &["allow"]);
     // Somebody else's answer is turned away, and does no harm.
-    let (status, _, page) = cloud.visit(&address.replace("state=", "state=x"), None);
+    let (status, _, page) = visit(&address.replace("state=", "state=x"), None);
     assert_eq!(status, 400, "{page}");
-    let (status, _, page) = cloud.visit(&address, None);
+    let (status, _, page) = visit(&address, None);
     assert_eq!(status, 200, "{page}");
     assert!(page.contains("close this tab"), "{page}");
     login.event("done");
@@ -76,7 +76,7 @@ fn a_person_who_does_not_allow_it_is_told_what_to_do() {
     for presses in [&["deny"][..], &["allow", "untick"]] {
         let mut login = home.login(&[&cloud.url, "--client-file", text(&client)]);
         let address = consent(&cloud, &login.link(), presses);
-        let (_, _, page) = cloud.visit(&address, None);
+        let (_, _, page) = visit(&address, None);
         assert!(page.contains("no access"), "{page}");
         let failed = login.event("failed");
         assert!(failed["message"].as_str().expect("text").contains("drivemount login"), "{failed}");

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::cloud::{Cloud, eventually};
-use crate::home::{Home, consent};
+use crate::home::{Home, consent, visit};
 use crate::machine::{names, read, run, said, write};
 
 fn text(path: &Path) -> &str {
@@ -143,7 +143,7 @@ fn no_secret_is_said_logged_listed_or_left_in_the_cache() {
     let stored: serde_json::Value =
         serde_json::from_slice(&read(home.at("config/drivemount/accounts/default.json"))).expect("json");
     let token = stored["refresh_token"].as_str().expect("text");
-    cloud.visit(&format!("{}/revoke", cloud.url), Some(&[("token", token)]));
+    visit(&format!("{}/revoke", cloud.url), Some(&[("token", token)]));
     write(place.join("written"), b"again");
     eventually("the mount hears of it", || (home.status("drive")["state"] == "sign-in required").then_some(()));
     search.see_processes(daemon);

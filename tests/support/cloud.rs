@@ -71,23 +71,6 @@ impl Cloud {
         self.dir.path().join("data").join(name)
     }
 
-    /// What the drive's pages answer to somebody without a token: the status, where it sends them, the text.
-    pub(crate) fn visit(&self, address: &str, form: Option<&[(&str, &str)]>) -> (u16, Option<String>, String) {
-        let http = drivemount::net::client(&self.url.parse().expect("url"), |builder| {
-            builder.redirect(reqwest::redirect::Policy::none())
-        });
-        let http = http.expect("client");
-        let request = match form {
-            Some(form) => http.post(address).form(form),
-            None => http.get(address),
-        };
-        self.runtime.block_on(async {
-            let answer = request.send().await.expect("answers");
-            let location = answer.headers().get("location").map(|to| to.to_str().expect("text").to_owned());
-            (answer.status().as_u16(), location, answer.text().await.expect("text"))
-        })
-    }
-
     /// A call to the API: its status and its answer.
     pub(crate) fn try_call(
         &self,

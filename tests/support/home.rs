@@ -148,7 +148,7 @@ impl Drop for Login {
 /// With `untick` it ticks nothing.
 #[track_caller]
 pub(crate) fn consent(cloud: &Cloud, link: &str, presses: &[&str]) -> String {
-    let (status, _, page) = cloud.visit(link, None);
+    let (status, _, page) = visit(link, None);
     assert_eq!(status, 200, "{page}");
     let between = |text: &str, before: &str| {
         text.split(before).skip(1).map(|rest| rest.split('"').next().expect("an end").to_owned()).collect::<Vec<_>>()
@@ -159,7 +159,25 @@ pub(crate) fn consent(cloud: &Cloud, link: &str, presses: &[&str]) -> String {
     if !presses.contains(&"untick") {
         form.extend(boxes.iter().map(|scope| (scope.as_str(), "on")));
     }
-    let (status, location, page) = cloud.visit(&format!("{}/o/oauth2/consent", cloud.url), Some(&form));
+    let (status, location, page) = visit(&format!("{}/o/oauth2/consent", cloud.url), Some(&form));
     assert_eq!(status, 302, "{page}");
     location.expect("a place to go")
+}
+
+/// What the drive's pages answer to somebody without a token: the status, where it sends them, the text.
+pub(crate) fn visit(address: &str, form: Option<&[(&str, &str)]>) -> (u16, Option<String>, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    let http = drivemount::net::client(&address.parse().expect("url"), |builder| {
+        builder.redirect(reqwest::redirect::Policy::none())
+    });
+    let http = http.expect("client");
+    runtime.block_on(async {
+        let request = match form {
+            Some(form) => http.post(address).form(form),
+            None => http.get(address),
+        };
+        let answer = request.send().await.expect("answers");
+        let location = answer.headers().get("location").map(|to| to.to_str().expect("text").to_owned());
+        (answer.status().as_u16(), location, answer.text().await.expect("text"))
+    })
 }
