@@ -1,7 +1,7 @@
 //! Where access tokens come from.
 //!
 //! [`TokenSource`] is all that the rest of the house knows of signing in: it gives a token that is valid now, and is told when
-//! the drive refused one. [`open`] makes one of what a mount was told. These stand behind it:
+//! the drive refused one. [`open()`] makes one of what a mount was told. These stand behind it:
 //!
 //! - [`StaticToken`]: a token from a flag or the environment, good until it expires;
 //! - [`TokenFile`]: a token in a file that somebody else renews;

@@ -29,18 +29,16 @@ pub(super) struct Args {
     /// DIR) or `http://HOST:PORT` (any server that speaks the Drive API)
     #[arg(value_name = "MOUNTPOINT", num_args = 1..=2, required = true)]
     what_and_where: Vec<PathBuf>,
-    #[command(flatten)]
-    options: MountArgs,
     /// Stay in the foreground, and log to the terminal
     #[arg(long, short)]
     foreground: bool,
+    #[command(flatten)]
+    options: MountArgs,
 }
 
 /// What is common to all commands that mount.
 #[derive(Debug, clap::Args)]
 pub(super) struct MountArgs {
-    #[command(flatten)]
-    credentials: CredentialArgs,
     /// Address of the Drive API, if it is not that of the source
     #[arg(long, value_name = "URL", env = "DRIVEMOUNT_API_URL", value_parser = parse_web_address)]
     api_url: Option<Url>,
@@ -69,6 +67,9 @@ pub(super) struct MountArgs {
     #[arg(long, value_name = "LEVEL", env = "DRIVEMOUNT_LOG_LEVEL", default_value = "info",
           value_parser = parse_log_level)]
     log_level: String,
+    // Last, because its heading would be that of what follows.
+    #[command(flatten)]
+    credentials: CredentialArgs,
 }
 
 /// The variable for the source, which is no flag.
