@@ -37,6 +37,7 @@ impl Timestamp {
     }
 
     /// The moment this much later; saturates at the end of the range.
+    #[must_use]
     pub fn after(self, time: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)))
     }

@@ -116,7 +116,7 @@ fn signed_in(cloud: &Cloud, scopes: &str) -> Value {
         ("redirect_uri", redirect),
         ("code", &code),
     ];
-    let (status, _, body) = cloud.visit(&format!("{}/token", cloud.url), Some(&form));
+    let (status, _, body) = home::visit(&format!("{}/token", cloud.url), Some(&form));
     assert_eq!(status, 200, "{body}");
     let mut answer: Value = serde_json::from_str(&body).expect("JSON");
     answer["client_id"] = id.into();

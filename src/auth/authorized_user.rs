@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::kept::Kept;
-use super::refresh::{self, Refresh};
+use super::refresh::{self, Grant};
 use super::renewed::{Issued, Issuer, Renewed};
 use super::{AccessToken, AuthError, Secret, TokenSource};
 
@@ -27,7 +27,7 @@ pub struct AuthorizedUser(Renewed<Trade>);
 
 /// Trades the refresh token in a file.
 #[derive(Debug)]
-struct Trade(Kept<Refresh>);
+struct Trade(Kept<Grant>);
 
 impl AuthorizedUser {
     /// Of the file at `path`; reads it, so that a wrong one is noticed here and not at the first request.
@@ -64,7 +64,7 @@ impl Issuer for Trade {
 }
 
 /// What is wrong is said without repeating the text; the words of a JSON parser would.
-pub(super) fn parse(text: &str) -> Result<Refresh, String> {
+pub(super) fn parse(text: &str) -> Result<Grant, String> {
     #[derive(Deserialize)]
     struct Fields {
         r#type: Option<String>,
@@ -82,7 +82,7 @@ pub(super) fn parse(text: &str) -> Result<Refresh, String> {
         field.filter(|text| !text.is_empty()).ok_or_else(|| format!("`{name}` is missing"))
     };
     let token_uri = fields.token_uri.as_deref().unwrap_or(TOKEN_URI);
-    Refresh::new(
+    Grant::new(
         need(fields.client_id, "client_id")?,
         Secret::new(&need(fields.client_secret, "client_secret")?),
         Secret::new(&need(fields.refresh_token, "refresh_token")?),

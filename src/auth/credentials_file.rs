@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use super::kept::Kept;
-use super::refresh::{self, Refresh};
+use super::refresh::{self, Grant};
 use super::renewed::{Issued, Issuer, Renewed};
 use super::service_account::ServiceAccount;
 use super::{Access, AuthError, authorized_user};
@@ -27,7 +27,7 @@ pub(super) struct CredentialsFile {
 
 #[derive(Debug, Clone)]
 enum Login {
-    Person(Refresh),
+    Person(Grant),
     Service(ServiceAccount),
 }
 

@@ -17,7 +17,7 @@ use serde_json::json;
 use self::config::{Remotes, Section};
 use super::authorized_user::{TOKEN_URI, web_address};
 use super::kept::Kept;
-use super::refresh::{self, Refresh};
+use super::refresh::{self, Grant};
 use super::renewed::{Issued, Issuer, Renewed};
 use super::service_account::ServiceAccount;
 use super::token_command::{Printed, printed};
@@ -40,7 +40,7 @@ pub(super) struct RcloneRemote {
 
 /// What a remote signs in with.
 enum Login {
-    Person { found: Printed, refresh: Refresh },
+    Person { found: Printed, refresh: Grant },
     Service { account: ServiceAccount, person: Option<String> },
 }
 
@@ -127,7 +127,7 @@ impl RcloneRemote {
         let refresh_token = refresh_token.ok_or_else(|| unusable(format!("has no refresh token: {reconnect}")))?;
         let token_uri = web_address(section.get("token_url").unwrap_or(TOKEN_URI));
         let token_uri = token_uri.ok_or_else(|| unusable("has a token_url that is no web address".to_owned()))?;
-        let refresh = Refresh::new(id.to_owned(), Secret::new(secret), refresh_token, token_uri).map_err(unusable)?;
+        let refresh = Grant::new(id.to_owned(), Secret::new(secret), refresh_token, token_uri).map_err(unusable)?;
         Ok(Login::Person { found, refresh })
     }
 

@@ -9,14 +9,14 @@ use super::{AuthError, Secret};
 
 /// What a person got when signing in, and where it can be traded.
 #[derive(Debug, Clone)]
-pub(super) struct Refresh {
+pub(super) struct Grant {
     pub(super) client_id: String,
     pub(super) client_secret: Secret,
     pub(super) refresh_token: Secret,
     pub(super) endpoint: Endpoint,
 }
 
-impl Refresh {
+impl Grant {
     pub(super) fn new(
         client_id: String,
         client_secret: Secret,
@@ -29,7 +29,7 @@ impl Refresh {
 }
 
 /// One access token.
-pub(super) async fn refresh(login: Refresh) -> Result<Issued, AuthError> {
+pub(super) async fn refresh(login: Grant) -> Result<Issued, AuthError> {
     // In the body and not as basic authentication: what Google documents for installed applications.
     let client = OauthClient::new(ClientId::new(login.client_id.clone()))
         .set_client_secret(ClientSecret::new(login.client_secret.expose().to_owned()))

@@ -54,12 +54,11 @@ impl Watched {
             Err(_) => return,
         };
         if trouble != state.trouble {
-            match &trouble {
-                Some(why) => tracing::warn!(why, "sign-in required; what is cached can be read, what is written waits"),
-                None => {
-                    tracing::info!("signed in again");
-                    self.healed.notify_one();
-                }
+            if let Some(why) = &trouble {
+                tracing::warn!(why, "sign-in required; what is cached can be read, what is written waits");
+            } else {
+                tracing::info!("signed in again");
+                self.healed.notify_one();
             }
             state.trouble = trouble;
         }

@@ -56,7 +56,7 @@ fn line(account: &Account, width: usize) -> String {
         line += "  read-only";
     }
     if let Some(ends) = account.ends {
-        line += &format!("  until {}", ends.to_rfc3339());
+        line.extend(["  until ", &ends.to_rfc3339()]);
     }
     line
 }

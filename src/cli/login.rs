@@ -91,13 +91,13 @@ async fn login(args: &Args, talk: &mut Talk) -> Result<Account, Failure> {
     let api = api(&source, args.api_url.as_ref())?;
     let client = client(args, &accounts)?;
     let access = if args.read_only { Access::ReadOnly } else { Access::ReadWrite };
-    let mut sign_in = SignIn::begin(client.clone(), access).await.map_err(failure)?;
+    let mut sign_in = SignIn::begin(client.clone(), access).await.map_err(|error| failure(&error))?;
     talk.link(sign_in.link());
     let code = tokio::time::timeout(args.timeout, answer(&mut sign_in, talk)).await;
     let code = code.map_err(|_| {
         Failure::new(Exit::SignIn, "nobody answered in time; begin again with `drivemount login`".to_owned())
     })??;
-    let signed_in = sign_in.finish(code).await.map_err(failure)?;
+    let signed_in = sign_in.finish(code).await.map_err(|error| failure(&error))?;
     let email = whose(&api, &signed_in).await?;
     if let Some(known) = known.filter(|known| known.email != email) {
         return Err(Failure::new(
@@ -168,7 +168,7 @@ fn client(args: &Args, accounts: &Accounts) -> Result<SignInClient, Failure> {
 async fn answer(sign_in: &mut SignIn, talk: &mut Talk) -> Result<Code, Failure> {
     loop {
         let text = tokio::select! {
-            code = sign_in.arrival() => return code.map_err(failure),
+            code = sign_in.arrival() => return code.map_err(|error| failure(&error)),
             text = talk.pasted() => text,
         };
         match sign_in.pasted(&text) {
@@ -181,7 +181,7 @@ async fn answer(sign_in: &mut SignIn, talk: &mut Talk) -> Result<Code, Failure> 
 /// Whose drive a sign-in is for.
 async fn whose(api: &Url, signed_in: &SignedIn) -> Result<String, Failure> {
     let token = StaticToken::new("the answer of the token service", signed_in.token.expose());
-    let token = token.map_err(|error| failure(SignInError::Auth(error)))?;
+    let token = token.map_err(|error| failure(&SignInError::Auth(error)))?;
     let mut options = DriveOptions::new(api.clone());
     options.retry_for = PATIENCE;
     let refused = |error: &RemoteError| {
@@ -201,8 +201,8 @@ async fn whose(api: &Url, signed_in: &SignedIn) -> Result<String, Failure> {
     remote.about().await.map(|about| about.email).map_err(|error| refused(&error))
 }
 
-fn failure(error: SignInError) -> Failure {
-    let exit = match &error {
+fn failure(error: &SignInError) -> Failure {
+    let exit = match error {
         SignInError::Auth(error) => match error.kind() {
             Kind::Unreachable | Kind::TimedOut | Kind::Server => Exit::Unreachable,
             _ => Exit::SignIn,
@@ -210,7 +210,7 @@ fn failure(error: SignInError) -> Failure {
         SignInError::Listen(_) => Exit::Failure,
         _ => Exit::SignIn,
     };
-    let message = match &error {
+    let message = match error {
         SignInError::Auth(crate::auth::AuthError::Refused { code }) if code == "invalid_client" => {
             format!("{error}; give the file of your client again with --client-file")
         }

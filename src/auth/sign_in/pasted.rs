@@ -12,10 +12,12 @@ pub enum PasteError {
     #[error("this address has no code in it; allow access first, and paste the address that the browser shows then")]
     NoCode,
     /// It was made for another link.
-    #[error("this address belongs to another sign-in; open the link above, and paste the address that comes of it")]
+    #[error(
+        "this address belongs to another sign-in; open the link of this one, and paste the address that comes of it"
+    )]
     OtherSignIn,
     /// The person said no.
-    #[error("access was not allowed; open the link above again, and allow it")]
+    #[error("access was not allowed; open the link again, and allow it")]
     Denied,
     /// Anything else.
     #[error(

@@ -27,7 +27,7 @@ impl Talk {
     /// Shows the link, and opens it if that can be done here.
     pub(super) fn link(&self, link: &Url) {
         if self.json {
-            event(json!({ "event": "link", "url": link.as_str() }));
+            event(&json!({ "event": "link", "url": link.as_str() }));
         } else {
             say(&format!("Open this link in a browser, and allow access:\n\n  {link}\n"));
         }
@@ -51,7 +51,7 @@ impl Talk {
     /// What was pasted was no answer.
     pub(super) fn again(&self, why: &str) {
         if self.json {
-            event(json!({ "event": "again", "message": why }));
+            event(&json!({ "event": "again", "message": why }));
         } else {
             say(why);
             self.prompt();
@@ -68,7 +68,7 @@ impl Talk {
 
     pub(super) fn done(&self, account: &Account) {
         if self.json {
-            return event(json!({ "event": "done", "account": account.name, "email": account.email }));
+            return event(&json!({ "event": "done", "account": account.name, "email": account.email }));
         }
         say(&format!("signed in as {}", account.email));
         if let Some(note) = super::super::accounts::ending(account) {
@@ -79,7 +79,7 @@ impl Talk {
     /// Says why nobody is signed in, if it is said here.
     pub(super) fn failed(&self, why: &str) -> bool {
         if self.json {
-            event(json!({ "event": "failed", "message": why }));
+            event(&json!({ "event": "failed", "message": why }));
         }
         self.json
     }
@@ -92,7 +92,7 @@ impl Talk {
     }
 }
 
-fn event(event: Value) {
+fn event(event: &Value) {
     say(&event.to_string());
 }
 

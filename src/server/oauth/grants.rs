@@ -279,7 +279,7 @@ mod tests {
         let (now, week) = (Timestamp::from_millis(1), Duration::from_hours(7 * 24));
         let mut edit = Edit { db: &db, now };
         let token = issue_refresh(&edit, &some_grant(), Some(week)).expect("is issued");
-        edit.now = later(now, week - Duration::from_secs(1));
+        edit.now = later(now, week.saturating_sub(Duration::from_secs(1)));
         assert_eq!(use_refresh(&edit, &token).expect("no failure"), Some(some_grant()));
         edit.now = later(now, week);
         assert_eq!(use_refresh(&edit, &token).expect("no failure"), None);
