@@ -4,15 +4,22 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
+mod cache;
 mod daemon;
 mod demo;
 mod flush;
+mod list;
+mod logs;
 mod mount;
 mod output;
+mod prefetch;
+mod refresh;
 mod serve;
 mod status;
 mod target;
+mod trash;
 mod unmount;
+mod watch;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -40,6 +47,12 @@ enum Command {
     Unmount(unmount::Args),
     Flush(flush::Args),
     Status(status::Args),
+    List(list::Args),
+    Refresh(refresh::Args),
+    Prefetch(prefetch::Args),
+    Cache(cache::Args),
+    Trash(trash::Args),
+    Logs(logs::Args),
     Demo(demo::Args),
     Serve(serve::Args),
     /// The part of a mount that runs in the background; reads its settings from standard input
@@ -55,6 +68,12 @@ pub fn main() -> ExitCode {
         Command::Unmount(args) => unmount::run(&args),
         Command::Flush(args) => flush::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Refresh(args) => refresh::run(&args),
+        Command::Prefetch(args) => prefetch::run(&args),
+        Command::Cache(args) => cache::run(&args),
+        Command::Trash(args) => trash::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Daemon(args) => daemon::run(&args),

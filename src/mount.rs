@@ -9,19 +9,25 @@
 //! Start-up is recovery, every time. The end stops new changes, waits for the drive, unmounts, and says exactly what is not on
 //! the drive yet; all ways to end (command, signal, plain `umount`) are the same way.
 
+pub mod caches;
+mod commands;
 mod drain;
 mod lock;
 pub mod mountpoint;
+mod notify;
 mod running;
 mod start;
 mod tasks;
+mod trash;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::lock::{Lock, prepare as prepare_cache_dir};
+pub use self::notify::NOTIFY_SOCKET;
 use crate::auth::AuthError;
 use crate::cache::CacheError;
 use crate::config::MountConfig;
@@ -260,6 +266,12 @@ pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left
     let (url, dir) = (config.address(), config.cache_dir.clone());
     let mount = start::start(config).await.map_err(|error| error.of(&url, &dir))?;
     ready(&mount.ready());
+    let supervisor = notify::Supervisor::of_environment();
+    supervisor.ready(&mount.running);
     mount.until_end().await;
-    Ok(mount.finish().await)
+    let running = Arc::clone(&mount.running);
+    tokio::select! {
+        left = mount.finish() => Ok(left),
+        () = supervisor.draining(&running) => unreachable!("it has no end of its own"),
+    }
 }

@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Of what is not on the drive, that which lies at or below a path in the mount.
-fn below(path: &str, unsent: Unsent) -> Left {
+pub(super) fn below(path: &str, unsent: Unsent) -> Left {
     // The root has more names than one; `status` says none of them.
     let path = ["MyDrive", "My Drive"]
         .iter()

@@ -83,6 +83,13 @@ impl Writeback {
         })
     }
 
+    /// Tries again at once what could not be sent and waits for its next attempt, for whatever reason. Says how much that is.
+    pub fn retry_now(&self) -> usize {
+        let failed = self.queue.inner.lock().hasten_failed();
+        self.queue.wake.notify_one();
+        failed
+    }
+
     /// Waits until the drive has everything that was changed so far and that `wanted` picks, or until each entry that is left
     /// has failed for a reason that will not pass by itself. What is left is still to be sent, and is said. To bound the wait,
     /// drop the future. Content must be sealed to count.

@@ -181,6 +181,17 @@ impl Inner {
         }
     }
 
+    /// Tries again at once all that failed before. Says how many that are.
+    pub(super) fn hasten_failed(&mut self) -> usize {
+        let failed: Vec<Ino> = self.failures.drain().map(|(ino, _)| ino).collect();
+        for &ino in &failed {
+            if self.at.contains_key(&ino) {
+                self.schedule(ino, Instant::now());
+            }
+        }
+        failed.len()
+    }
+
     /// Whether sending an entry, or what it waits for, failed for a reason that will not pass by itself.
     pub(super) fn is_hopeless(&self, ino: Ino) -> bool {
         self.failures.get(&self.root(ino)).is_some_and(|failure| failure.kind.retry() != Retry::Soon)
@@ -314,6 +325,22 @@ mod tests {
     /// Everything that may run now, as it is taken.
     fn take(queue: &Queue) -> Vec<u64> {
         queue.inner.lock().take_due().into_iter().map(|(ino, _)| ino.0).collect()
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_when_somebody_asks() {
+        let queue = Queue::default();
+        queue.inner.lock().hurry();
+        queue.changed(ino(1));
+        queue.changed(ino(2));
+        assert_eq!(take(&queue), [1, 2]);
+        queue.finish(ino(1), Err(&refusal()), 1);
+        queue.finish(ino(2), Ok(Outcome::Settled), 0);
+        assert!(take(&queue).is_empty(), "not before its time");
+        assert_eq!(queue.inner.lock().hasten_failed(), 1);
+        assert_eq!(take(&queue), [1]);
+        assert_eq!(queue.inner.lock().hasten_failed(), 0);
+        assert!(take(&queue).is_empty());
     }
 
     fn refusal() -> WritebackError {
