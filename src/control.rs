@@ -10,7 +10,7 @@
 //! | `POST /v1/refresh` with [`Scope`] | [`Refreshed`], when the drive was asked for all that is new |
 //! | `POST /v1/entry` with [`Scope`] | [`EntryStatus`]: how one file or folder fares |
 //! | `POST /v1/cache/clear` | [`Cleared`]: what can be fetched again is dropped |
-//! | `POST /v1/trash` with [`Which`] | [`TrashList`]: what is in the trash of the drive |
+//! | `GET /v1/trash` with [`Which`] in the query | [`TrashList`]: what is in the trash of the drive |
 //! | `POST /v1/trash/empty` with [`Chosen`] | [`Emptied`], when these are deleted for good |
 //! | `POST /v1/trash/restore` with [`Wanted`] | [`Restored`], when it is in the mount again |
 //! | `POST /v1/unmount` with [`Ending`] | [`Left`], when the mount is gone |

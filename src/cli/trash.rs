@@ -115,11 +115,10 @@ fn rows(items: &[TrashItem]) -> String {
                 (true, 0) => format!("{path}/"),
                 (true, entries) => format!("{path}/  ({} in it)", count(entries, "entry", "entries")),
             };
-            let at_least = if item.exact { "" } else { "at least " };
-            [format!("{at_least}{}", age(&item.since)), Bytes(item.bytes).to_string(), item.id.clone(), path]
+            [age(item), Bytes(item.bytes).to_string(), item.id.clone(), path]
         })
         .collect();
-    table(["SINCE", "SIZE", "ID", "PATH"], &cells)
+    table(["FOR", "SIZE", "ID", "PATH"], &cells)
 }
 
 fn empty(
@@ -218,15 +217,16 @@ fn restore(mountpoint: Option<&Path>, what: &[PathBuf]) -> Result<Exit, Failure>
     Ok(exit)
 }
 
-/// How long ago that was.
-fn age(since: &str) -> String {
-    let Some(since) = Timestamp::parse_rfc3339(since) else { return "?".to_owned() };
+/// How long it has been in the trash.
+fn age(item: &TrashItem) -> String {
+    let Some(since) = Timestamp::parse_rfc3339(&item.since) else { return "?".to_owned() };
     let minutes = (clock::now().millis() - since.millis()).max(0) / 60_000;
-    match (minutes / 1440, minutes / 60) {
-        (0, 0) if minutes == 0 => "0 min".to_owned(),
+    let age = match (minutes / 1440, minutes / 60) {
+        (0, 0) if minutes == 0 => return "a moment".to_owned(),
         (0, 0) => format!("{minutes} min"),
         (0, hours) => format!("{hours} h"),
         (1, _) => "1 day".to_owned(),
         (days, _) => format!("{days} days"),
-    }
+    };
+    if item.exact { age } else { format!("at least {age}") }
 }

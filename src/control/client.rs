@@ -136,7 +136,8 @@ impl Client {
 
     /// What is in the trash of the drive.
     pub async fn trash(&self, which: &Which) -> Result<TrashList, ClientError> {
-        self.post("trash", which).await
+        let url = address("trash").map_err(|why| self.no_answer(why))?;
+        self.read(self.http.get(url).query(which)).await
     }
 
     /// Deletes things in the trash for good.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -45,7 +45,7 @@ pub async fn serve(socket: Socket, mount: Arc<dyn Controlled>, end: Cancellation
         .route("/v1/refresh", post(refresh))
         .route("/v1/entry", post(entry))
         .route("/v1/cache/clear", post(clear_cache))
-        .route("/v1/trash", post(trash))
+        .route("/v1/trash", get(trash))
         .route("/v1/trash/empty", post(empty_trash))
         .route("/v1/trash/restore", post(restore))
         .route("/v1/unmount", post(unmount))
@@ -78,12 +78,14 @@ async fn clear_cache(State(mount): Mount) -> Response {
     respond(cleared.unwrap_or_else(|panic| Err(panic.to_string())))
 }
 
-async fn trash(State(mount): Mount, Json(which): Json<Which>) -> Response {
+async fn trash(State(mount): Mount, Query(which): Query<Which>) -> Response {
     respond(mount.trash(which).await)
 }
 
 async fn empty_trash(State(mount): Mount, Json(chosen): Json<Chosen>) -> Response {
-    respond(mount.empty_trash(chosen).await)
+    // What was begun is done, also when the command that asked goes away.
+    let done = tokio::spawn(mount.empty_trash(chosen)).await;
+    respond(done.unwrap_or_else(|panic| Err(panic.to_string())))
 }
 
 async fn restore(State(mount): Mount, Json(wanted): Json<Wanted>) -> Response {

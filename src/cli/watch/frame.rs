@@ -59,7 +59,7 @@ impl Rates {
         let passed = self.at.map(|at| now - at);
         self.at = Some(now);
         self.received.look(status.traffic.downloaded_bytes, passed);
-        self.sent.look(status.traffic.uploaded_bytes, passed);
+        self.sent.look(sent(status), passed);
         let mut uploads = HashMap::new();
         for item in status.unsent.items.iter().filter(|item| item.state == "uploading") {
             let before = self.uploads.remove(&item.path);
@@ -112,11 +112,7 @@ pub(super) fn lines(
         "traffic   receiving {}/s, sending {}/s  {}",
         Bytes(rates.received.get()),
         Bytes(rates.sent.get()),
-        faint.apply_to(format!(
-            "({} and {} so far)",
-            Bytes(status.traffic.downloaded_bytes),
-            Bytes(status.traffic.uploaded_bytes)
-        ))
+        faint.apply_to(format!("({} and {} so far)", Bytes(status.traffic.downloaded_bytes), Bytes(sent(status))))
     ));
     below.extend(trouble(status).iter().map(|line| warning.apply_to(plain(line)).to_string()));
     if footer {
@@ -131,6 +127,11 @@ pub(super) fn lines(
     // Better the first lines than the last ones.
     lines.truncate(rows.max(1));
     lines.iter().map(|line| truncate_str(line, columns.max(1), "…").into_owned()).collect()
+}
+
+/// Bytes that went to the drive: an upload is counted when it is done, so those under way come on top.
+fn sent(status: &Status) -> u64 {
+    status.traffic.uploaded_bytes + status.unsent.items.iter().map(|item| item.sent).sum::<u64>()
 }
 
 /// What is not as it should be.
