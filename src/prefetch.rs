@@ -60,9 +60,11 @@ pub struct Progress {
     pub bytes: AtomicU64,
 }
 
-/// Finds all files that are `paths` or lie below them, with up to `jobs` folders listed at one time. Links are not followed.
+/// Finds all files that are `paths` or lie below them, with up to `jobs` folders listed at one time. Links are followed if they are
+/// given, and not if they are met.
 pub fn find(paths: &[PathBuf], jobs: usize) -> Found {
-    let work = Work { state: Mutex::new((paths.to_vec(), 0)), more: Condvar::new() };
+    let paths = paths.iter().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).collect();
+    let work = Work { state: Mutex::new((paths, 0)), more: Condvar::new() };
     let found = Mutex::new(Found::default());
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -197,8 +199,9 @@ mod tests {
             fs::write(at(path), vec![1; size]).expect("writes");
         }
         std::os::unix::fs::symlink("/", at("a/link")).expect("links");
+        std::os::unix::fs::symlink("a", at("way")).expect("links");
         fs::write(at("a/notes.gdoc"), b"mine: I can write it").expect("writes");
-        let found = find(&[at("a"), at("other"), at("none")], 4);
+        let found = find(&[at("way"), at("other"), at("none")], 4);
         assert_eq!((found.files.len(), found.bytes, found.documents), (5, 3_000_037, 0));
         assert_eq!(found.failed.len(), 1);
         let mut files = found.files;

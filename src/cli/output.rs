@@ -1,14 +1,16 @@
 //! What commands show: bars, tables, lists.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use super::target::Target;
 use super::{Exit, Failure};
 use crate::config::Bytes;
-use crate::control::{Client, Left, Unsent, UnsentItem};
+use crate::control::{Left, Unsent, UnsentItem};
 
 /// How often a bar looks at the mount.
 const LOOK: Duration = Duration::from_millis(200);
@@ -103,8 +105,8 @@ pub(super) async fn with_spinner<T>(what: &'static str, work: impl Future<Output
     value
 }
 
-/// Shows on a bar how much is not on the drive yet, while `work` waits for it.
-pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Future<Output = T>) -> T {
+/// Shows on a bar how much of a place is not on the drive yet, while `work` waits for it.
+pub(super) async fn watch_unsent<T>(target: &Target, verb: &str, work: impl Future<Output = T>) -> T {
     let bar = ProgressBar::new(0);
     if !io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -120,8 +122,8 @@ pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Futu
     let look = async {
         let mut most = 0;
         loop {
-            if let Ok(status) = client.status().await {
-                let unsent = status.unsent;
+            if let Ok(status) = target.client.status().await {
+                let unsent = below(&target.path, status.unsent);
                 if most == 0
                     && unsent.bytes > 0
                     && let Ok(style) = &of_bytes
@@ -132,7 +134,7 @@ pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Futu
                 bar.set_length(most);
                 bar.set_position(most - unsent.bytes);
                 let entries = count(unsent.entries, "entry", "entries");
-                bar.set_message(plain(&format!("{verb} {entries}{}", trouble(&unsent))));
+                bar.set_message(plain(&format!("{verb} {entries}{}", trouble(&unsent.items))));
             }
             bar.tick();
             tokio::time::sleep(LOOK).await;
@@ -146,8 +148,8 @@ pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Futu
     value
 }
 
-fn trouble(unsent: &Unsent) -> String {
-    unsent.items.iter().find_map(|item| item.reason.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"))
+fn trouble(items: &[UnsentItem]) -> String {
+    items.iter().find_map(|item| item.reason.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"))
 }
 
 /// How much would be lost with this machine, and of how many entries.
@@ -165,6 +167,21 @@ pub(super) fn at_risk(unsent: &Unsent) -> String {
         entries => format!(" in {}", count(entries, "entry", "entries")),
     };
     format!("{}{entries}{open}", Bytes(unsent.bytes))
+}
+
+/// Of what is not on the drive, that which lies at or below a path in the mount.
+pub(super) fn below(path: &str, unsent: Unsent) -> Left {
+    // The root has more names than one; `status` says none of them.
+    let path = ["MyDrive", "My Drive"]
+        .iter()
+        .find_map(|alias| Path::new(path).strip_prefix(alias).ok())
+        .unwrap_or(Path::new(path));
+    if path.as_os_str().is_empty() {
+        return Left { items: unsent.items, entries: unsent.entries, bytes: unsent.bytes };
+    }
+    let items: Vec<_> = unsent.items.into_iter().filter(|item| Path::new(&item.path).starts_with(path)).collect();
+    let bytes = items.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum();
+    Left { entries: items.len(), bytes, items }
 }
 
 /// The lines that say what is not on the drive.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use console::Term;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::output::{at_risk, print, say};
+use super::output::{at_risk, below, print, say};
 use super::target::{self, Answer, Target};
-use super::{Exit, Failure, flush};
+use super::{Exit, Failure};
 use crate::clock::{self, Instant};
 use crate::control::{ClientError, Status, Unsent};
 use crate::mount::mountpoint;
@@ -90,7 +90,7 @@ async fn look(target: &Target, view: &mut View) -> Result<Exit, Failure> {
 
 /// Of what is not on the drive, that which lies at or below a path.
 fn narrowed(path: &str, unsent: Unsent) -> Unsent {
-    let left = flush::below(path, unsent);
+    let left = below(path, unsent);
     Unsent { entries: left.entries, bytes: left.bytes, unsealed_bytes: 0, items: left.items }
 }
 

@@ -30,6 +30,9 @@ const PRECIOUS: [&str; 2] = ["staging", "unfinished"];
 /// Something that the start of a mount notes for people: what is mounted.
 pub const FACT_SOURCE: &str = "source";
 
+/// Whose drive it is, for people, where a mount noted that.
+const FACT_PERSON: &str = "person";
+
 /// A cache folder.
 #[derive(Debug)]
 pub struct Folder {
@@ -73,10 +76,12 @@ impl Folder {
             })
             .map_err(unusable)?;
         }
+        let person = state.fact(FACT_PERSON).map_err(damaged)?;
+        let account = person.map_or_else(|| Tree::account(&state), |person| Ok(Some(person)));
         Ok(Some(Self {
             dir: dir.to_owned(),
             source: state.fact(FACT_SOURCE).map_err(damaged)?,
-            account: Tree::account(&state).map_err(MountError::Tree)?,
+            account: account.map_err(MountError::Tree)?,
             holder,
             in_use,
             cached_bytes: on_disk(&dir.join(BLOCKS)).map_err(unusable)?,

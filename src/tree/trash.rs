@@ -70,3 +70,46 @@ impl Tree {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::{Item, ItemKind, Posix};
+    use crate::state::State;
+
+    #[test]
+    fn what_comes_back_and_goes_again_counts_from_then() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = State::open(&dir.path().join("state.db")).expect("opens");
+        let item = |trashed| Item {
+            id: FileId("f".to_owned()),
+            name: "f".to_owned(),
+            parent: None,
+            kind: ItemKind::Folder,
+            version: 1,
+            modified: Timestamp::default(),
+            created: Timestamp::default(),
+            trashed,
+            posix: Posix::default(),
+        };
+        let known = || state.read(all).expect("reads").get(&FileId("f".to_owned())).copied();
+        let hear = |change: &Change| {
+            let heard: state::Result<()> = state.write(|tx| Ok(heard(tx, change)?));
+            heard.expect("writes");
+        };
+        state.set_fact("trashed:f", "1000").expect("writes");
+        state.set_fact("trashed", "no such thing").expect("writes");
+        assert_eq!(known(), Some(Timestamp::from_millis(1000)));
+        hear(&Change::Present(item(true)));
+        assert!(known() > Some(Timestamp::from_millis(1000)), "it may have been out in between");
+        hear(&Change::Present(item(false)));
+        assert_eq!(known(), None);
+        hear(&Change::Present(item(true)));
+        hear(&Change::Removed(FileId("f".to_owned())));
+        assert_eq!(known(), None);
+        hear(&Change::Present(item(true)));
+        let forgotten: state::Result<()> = state.write(|tx| Ok(forget_all(tx)?));
+        forgotten.expect("writes");
+        assert_eq!((known(), state.fact("trashed").expect("reads")), (None, Some("no such thing".to_owned())));
+    }
+}

@@ -1,34 +1,25 @@
+use serde_json::json;
+
 use super::*;
-use crate::control::{CacheStatus, ConflictStatus, DriveStatus, Traffic, Unsent};
+use crate::control::ConflictStatus;
 
 fn item(path: &str, state: &str, bytes: u64, sent: u64) -> UnsentItem {
     UnsentItem { path: path.to_owned(), state: state.to_owned(), bytes, sent, reason: None, retry_in_seconds: None }
 }
 
 fn status(items: Vec<UnsentItem>) -> Status {
-    let bytes = items.iter().map(|item| item.bytes - item.sent).sum();
-    Status {
-        mountpoint: "/content/drive".into(),
-        source: "google".to_owned(),
-        account: "me".to_owned(),
-        version: "1".to_owned(),
-        pid: 1,
-        state: "mounted".to_owned(),
-        read_only: false,
-        since: clock::now().to_rfc3339(),
-        cache: CacheStatus { dir: "/cache".into(), used_bytes: 1 << 30, cap_bytes: 10 << 30, staged_bytes: bytes },
-        unsent: Unsent { entries: items.len(), bytes, unsealed_bytes: 0, items },
-        conflicts: Vec::new(),
-        set_aside: Vec::new(),
-        log_file: "/cache/log".into(),
-        drive: DriveStatus { total_bytes: Some(15 << 30), used_bytes: 3 << 30 },
-        traffic: Traffic {
-            downloaded_bytes: 0,
-            uploaded_bytes: 0,
-            retries: 0,
-            requests: std::collections::BTreeMap::new(),
-        },
-    }
+    let bytes: u64 = items.iter().map(|item| item.bytes - item.sent).sum();
+    let mut status: Status = serde_json::from_value(json!({
+        "mountpoint": "/content/drive", "source": "google", "account": "me", "version": "1", "pid": 1,
+        "state": "mounted", "read_only": false, "since": clock::now().to_rfc3339(),
+        "cache": {"dir": "/cache", "used_bytes": 1_u64 << 30, "cap_bytes": 10_u64 << 30, "staged_bytes": bytes},
+        "unsent": {"entries": items.len(), "bytes": bytes, "unsealed_bytes": 0, "items": []},
+        "conflicts": [], "drive": {"total_bytes": 15_u64 << 30, "used_bytes": 3_u64 << 30},
+        "traffic": {"downloaded_bytes": 0, "uploaded_bytes": 0, "retries": 0, "requests": {}},
+    }))
+    .expect("a status");
+    status.unsent.items = items;
+    status
 }
 
 fn drawn(status: &Status, size: (usize, usize)) -> Vec<String> {
