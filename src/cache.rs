@@ -13,6 +13,7 @@
 //! - **Nothing is lost by a kill.** The maps are written behind the data at most a second late; what a crash forgets is fetched
 //!   again.
 
+mod clear;
 mod disk;
 mod entry;
 mod index;

@@ -5,17 +5,24 @@
 
 mod accounts;
 mod arguments;
+mod cache;
 mod daemon;
 mod demo;
 mod flush;
+mod list;
 mod login;
 mod logout;
+mod logs;
 mod mount;
 mod output;
+mod prefetch;
+mod refresh;
 mod serve;
 mod status;
 mod target;
+mod trash;
 mod unmount;
+mod watch;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -46,6 +53,12 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Accounts(accounts::Args),
+    List(list::Args),
+    Refresh(refresh::Args),
+    Prefetch(prefetch::Args),
+    Cache(cache::Args),
+    Trash(trash::Args),
+    Logs(logs::Args),
     Demo(demo::Args),
     Serve(serve::Args),
     /// The part of a mount that runs in the background; reads its settings from standard input
@@ -64,6 +77,12 @@ pub fn main() -> ExitCode {
         Command::Login(args) => login::run(&args),
         Command::Logout(args) => logout::run(&args),
         Command::Accounts(args) => accounts::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Refresh(args) => refresh::run(&args),
+        Command::Prefetch(args) => prefetch::run(&args),
+        Command::Cache(args) => cache::run(&args),
+        Command::Trash(args) => trash::run(&args),
+        Command::Logs(args) => logs::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Daemon(args) => daemon::run(&args),

@@ -43,6 +43,9 @@ pub const NETWORK_TIMEOUT: Duration = Duration::from_mins(2);
 /// of a long-running log costs at most.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The name of the log within a cache folder.
+pub const LOG_FILE: &str = "drivemount.log";
+
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
@@ -159,14 +162,19 @@ impl MountConfig {
 
     /// Where a mount in the background writes what it has to say.
     pub fn log_file(&self) -> PathBuf {
-        self.cache_dir.join("drivemount.log")
+        self.cache_dir.join(LOG_FILE)
     }
 }
 
 /// The cache folder of a source when none is given: in the user's cache folder, one for each, and for each account.
 pub fn default_cache_dir(source: &Source, credentials: Option<&Credentials>) -> Option<PathBuf> {
     let label = credentials.and_then(Credentials::label).map_or_else(String::new, |label| format!("-{}", tame(&label)));
-    Some(user_dir("XDG_CACHE_HOME", ".cache")?.join("drivemount").join(source.key() + &label))
+    Some(default_cache_root()?.join(source.key() + &label))
+}
+
+/// The folder in which cache folders are when none is given.
+pub fn default_cache_root() -> Option<PathBuf> {
+    Some(user_dir("XDG_CACHE_HOME", ".cache")?.join("drivemount"))
 }
 
 /// Where sign-ins and settings of this user are.
@@ -243,6 +251,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let millis = number.checked_mul(millis).filter(|&millis| millis > 0 && millis <= 30 * 24 * 3_600_000);
     millis.map(Duration::from_millis).ok_or_else(bad)
+}
+
+/// Parses how long ago something was, written as a time or as `30d`.
+pub fn parse_age(text: &str) -> Result<Duration, String> {
+    let days = text.trim().strip_suffix('d').and_then(|days| days.trim().parse::<u64>().ok());
+    match days {
+        Some(days) if days <= 36_500 => Ok(Duration::from_hours(24 * days)),
+        Some(_) => Err("too long ago".to_owned()),
+        None => parse_duration(text).map_err(|_| "not a time; write it as 30m, 12h or 30d".to_owned()),
+    }
 }
 
 /// Parses the size of a cache, which has a least one.
@@ -325,6 +343,16 @@ mod tests {
         }
         for text in ["", "s", "-5s", "0", "5 years", "999999999999h"] {
             assert!(parse_duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ages_may_be_days() {
+        for (text, hours) in [("0d", 0), ("30d", 720), ("12h", 12), ("90m", 1)] {
+            assert_eq!(parse_age(text).expect("parses").as_secs() / 3600, hours, "{text}");
+        }
+        for text in ["", "d", "-1d", "99999d", "1 week"] {
+            assert!(parse_age(text).is_err(), "{text:?}");
         }
     }
 

@@ -7,12 +7,20 @@
 //! | --- | --- |
 //! | `GET /v1/status` | [`Status`], within milliseconds |
 //! | `POST /v1/flush` with [`Scope`] | [`Left`], when the drive has everything or what is left cannot be sent |
+//! | `POST /v1/refresh` with [`Scope`] | [`Refreshed`], when the drive was asked for all that is new |
+//! | `POST /v1/entry` with [`Scope`] | [`EntryStatus`]: how one file or folder fares |
+//! | `POST /v1/cache/clear` | [`Cleared`]: what can be fetched again is dropped |
+//! | `GET /v1/trash` with [`Which`] in the query | [`TrashList`]: what is in the trash of the drive |
+//! | `POST /v1/trash/empty` with [`Chosen`] | [`Emptied`], when these are deleted for good |
+//! | `POST /v1/trash/restore` with [`Wanted`] | [`Restored`], when it is in the mount again |
 //! | `POST /v1/unmount` with [`Ending`] | [`Left`], when the mount is gone |
 //!
 //! Closing the connection gives up waiting. It gives up nothing else, but a flush that nobody waits for is not hurried.
 
 mod client;
+mod entry;
 mod server;
+mod trash;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +31,9 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use self::client::{Client, ClientError};
+pub use self::entry::{Cleared, EntryStatus, Refreshed};
 pub use self::server::{Socket, listen, serve};
+pub use self::trash::{Chosen, Emptied, Restored, TrashItem, TrashList, Wanted, Which};
 use crate::metrics::Requests;
 
 /// The most entries that a status lists one by one.
@@ -63,6 +73,9 @@ pub struct Status {
     /// Content that cannot be sent and is kept on this machine, since the mount.
     #[serde(default)]
     pub set_aside: Vec<AsideStatus>,
+    /// Where a mount in the background writes what it has to say.
+    #[serde(default)]
+    pub log_file: PathBuf,
     /// The drive's storage; without a limit `total` is absent.
     pub drive: DriveStatus,
     /// What went over the network since it was mounted.
@@ -199,6 +212,18 @@ pub trait Controlled: Send + Sync + fmt::Debug {
     fn status(&self) -> Result<Status, String>;
     /// Waits for the drive.
     fn flush(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Left, String>>;
+    /// Asks the drive for what is new, and tries again at once what could not be sent.
+    fn refresh(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Refreshed, String>>;
+    /// How one file or folder fares.
+    fn entry(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<EntryStatus, String>>;
+    /// Drops what can be fetched again. Blocks on the disk.
+    fn clear_cache(&self) -> Result<Cleared, String>;
+    /// What is in the trash of the drive.
+    fn trash(self: Arc<Self>, which: Which) -> BoxFuture<'static, Result<TrashList, String>>;
+    /// Deletes things that are in the trash for good.
+    fn empty_trash(self: Arc<Self>, chosen: Chosen) -> BoxFuture<'static, Result<Emptied, String>>;
+    /// Takes something out of the trash.
+    fn restore(self: Arc<Self>, wanted: Wanted) -> BoxFuture<'static, Result<Restored, String>>;
     /// Drains and unmounts; completes when the mount is gone.
     fn unmount(self: Arc<Self>, ending: Ending) -> BoxFuture<'static, Result<Left, String>>;
 }

@@ -193,7 +193,7 @@ pub struct Parts {
     pub content: Arc<Content>,
     /// Writing.
     pub writeback: Arc<Writeback>,
-    /// The drive itself, for its quota only.
+    /// The drive itself, for its quota and its trash.
     pub remote: Arc<dyn Remote>,
     /// The drive's storage as it was at the start.
     pub quota: Quota,

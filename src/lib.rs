@@ -16,6 +16,7 @@
 //!      auth  net  config  ranges           tokens, HTTP clients, settings, sets of bytes
 //!      error  metrics  clock  sys          words, numbers, time, system calls
 //!
+//!      prefetch                            reads files through a mount, as any program does
 //!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
 //! ```
 
@@ -34,6 +35,7 @@ pub mod fuse;
 pub mod metrics;
 pub mod mount;
 pub mod net;
+pub mod prefetch;
 pub mod ranges;
 pub mod remote;
 pub mod server;

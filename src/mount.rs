@@ -10,20 +10,26 @@
 //! Start-up is recovery, every time. The end stops new changes, waits for the drive, unmounts, and says exactly what is not on
 //! the drive yet; all ways to end (command, signal, plain `umount`) are the same way.
 
+pub mod caches;
+mod commands;
 mod drain;
 mod lock;
 pub mod mountpoint;
+mod notify;
 mod running;
 mod sign_in;
 mod start;
 mod tasks;
+mod trash;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::lock::{Lock, prepare as prepare_cache_dir};
+pub use self::notify::NOTIFY_SOCKET;
 use crate::auth::{self, AuthError};
 use crate::cache::CacheError;
 use crate::config::MountConfig;
@@ -239,11 +245,16 @@ impl MountError {
         }
     }
 
+    /// What a failure of the database in `dir` is.
+    fn of_state(what: StateError, dir: &Path) -> Self {
+        if what.kind() == Kind::Corrupt { Self::Damaged { what, dir: dir.to_owned() } } else { Self::State(what) }
+    }
+
     /// With the names of what it is about, as a person knows them.
     fn of(self, names: Names) -> Self {
         let Names { url, dir, enable } = names;
         match self {
-            Self::State(what) if what.kind() == Kind::Corrupt => Self::Damaged { what, dir },
+            Self::State(what) => Self::of_state(what, &dir),
             Self::Remote(error) | Self::Tree(TreeError::Remote(error)) => match error.kind {
                 Kind::Protocol | Kind::NotFound | Kind::Invalid => Self::NoDrive { url, why: error.message },
                 Kind::Denied => Self::Scope { url, why: error.message, remedy: enable },
@@ -285,8 +296,14 @@ pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left
     let names = Names { url: config.address(), dir: config.cache_dir.clone(), enable: sign_in::enable(&config) };
     let mount = start::start(config).await.map_err(|error| error.of(names))?;
     ready(&mount.ready());
+    let supervisor = notify::Supervisor::of_environment();
+    supervisor.ready(&mount.running);
     mount.until_end().await;
-    let left = mount.finish().await;
+    let running = Arc::clone(&mount.running);
+    let left = tokio::select! {
+        left = mount.finish() => left,
+        () = supervisor.draining(&running) => unreachable!("it has no end of its own"),
+    };
     auth::end_programs();
     Ok(left)
 }

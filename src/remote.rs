@@ -27,7 +27,7 @@ use futures_util::stream::BoxStream;
 use crate::clock::Timestamp;
 use crate::error::Kind;
 
-pub use pages::Pages;
+pub use pages::{Pages, all_trashed};
 
 /// Identity of an item on the drive. Opaque.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -218,6 +218,26 @@ pub struct Page {
     pub next: Option<PageToken>,
 }
 
+/// Something in the trash of the drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trashed {
+    /// What it is.
+    pub item: Item,
+    /// It was put there itself, and not only a folder above it.
+    pub itself: bool,
+    /// When it was put there, where the drive tells.
+    pub since: Option<Timestamp>,
+}
+
+/// One page of what is in the trash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrashPage {
+    /// What is in it, maybe nothing even if more pages follow.
+    pub items: Vec<Trashed>,
+    /// The next page; `None` only at the end.
+    pub next: Option<PageToken>,
+}
+
 /// One page of the feed of changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changes {
@@ -299,6 +319,14 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
 
     /// Moves an item, with all that is in it, to the trash. Fine if it is there already.
     fn trash<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>>;
+
+    /// Takes an item out of the trash, with all that went there with it. Fine if it is not there. What lies in a folder that is
+    /// itself in the trash stays there with it: [`Item::trashed`] tells.
+    fn untrash<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>>;
+
+    /// One page of what this account has in the trash, what lies in trashed folders included, in no order. [`Kind::Invalid`] as
+    /// for [`Remote::list`].
+    fn trashed<'a>(&'a self, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<TrashPage>>;
 
     /// Deletes an item, with all that is in it, for good. Fine if it is gone already.
     fn delete<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<()>>;

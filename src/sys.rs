@@ -81,6 +81,11 @@ pub fn leave_terminal() -> io::Result<()> {
     if unsafe { libc::setsid() } == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Whether this process has a terminal, by whose end it is told.
+pub fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
 /// Whether this process was told to ignore a signal by who started it.
 pub fn is_ignored(signal: i32) -> bool {
     let mut action = std::mem::MaybeUninit::<libc::sigaction>::zeroed();

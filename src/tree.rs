@@ -19,6 +19,7 @@ pub mod local;
 pub mod merge;
 mod names;
 pub mod nodes;
+mod trash;
 
 use std::fmt;
 use std::ops::Range;
@@ -254,6 +255,7 @@ pub struct Tree {
     remote: Arc<dyn Remote>,
     inos: Mutex<Inos>,
     listings: listing::Listings,
+    looks: follow::Looks,
     listener: OnceLock<Arc<dyn Listener>>,
 }
 
@@ -297,6 +299,7 @@ impl Tree {
             remote,
             inos: Mutex::new(Inos { next, reserved: next }),
             listings: listing::Listings::default(),
+            looks: follow::Looks::default(),
             listener: OnceLock::new(),
         };
         tree.state.write::<_, TreeError>(|tx| Ok(nodes::sweep_tombstones(tx, clock::now())?))?;

@@ -43,6 +43,7 @@ mod stagings;
 mod table;
 mod take_in;
 mod upload;
+mod waiting;
 mod worker;
 
 use std::io;
@@ -58,6 +59,7 @@ pub use self::aside::Aside;
 pub use self::flush::Pending;
 pub use self::journal::Seq;
 pub use self::staging::{Durability, Staging};
+pub use self::waiting::{Waiting, waiting};
 use crate::cache::CacheError;
 use crate::content::{Content, ContentError};
 use crate::error::Kind;

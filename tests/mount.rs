@@ -11,6 +11,10 @@ mod proxy;
 
 #[path = "mount/bad_input.rs"]
 mod bad_input;
+#[path = "mount/cache.rs"]
+mod cache;
+#[path = "mount/commands.rs"]
+mod commands;
 #[path = "mount/copy.rs"]
 mod copy;
 #[path = "mount/crash.rs"]
@@ -29,5 +33,11 @@ mod limits;
 mod model;
 #[path = "mount/python.rs"]
 mod python;
+#[path = "mount/service.rs"]
+mod service;
+#[path = "mount/trash.rs"]
+mod trash;
 #[path = "mount/trouble.rs"]
 mod trouble;
+#[path = "mount/watch.rs"]
+mod watch;

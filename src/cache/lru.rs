@@ -102,6 +102,11 @@ impl Lru {
         blocks.for_each(|key| self.remove(key));
     }
 
+    /// All blocks, taken out.
+    pub(super) fn drain(&mut self) -> Vec<BlockKey> {
+        std::iter::from_fn(|| self.pop()).collect()
+    }
+
     /// Keeps the protected part within its share.
     fn demote(&mut self) {
         while self.protected_bytes > self.bytes / 100 * PROTECTED_PERCENT {

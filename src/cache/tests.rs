@@ -244,3 +244,22 @@ fn readers_and_eviction_at_once_never_show_a_hole() {
     });
     assert!(cache.used() <= LEAST);
 }
+
+#[test]
+fn a_cache_that_is_cleared_is_empty_on_the_disk_and_serves_who_has_a_file_open() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    let used = cache.entry(&source("used", 3 * BLOCK));
+    fill(&cache, &used, 0..3);
+    fill(&cache, &cache.entry(&source("unused", 2 * BLOCK)), 0..2);
+    assert_eq!(cache.clear().expect("clears"), 5 * BLOCK);
+    assert_eq!((cache.used(), disk_usage(dir.path())), (0, 0));
+    assert_eq!(cache.read(&used, 0, 10).expect("reads"), None);
+    fill(&cache, &used, 1..2);
+    assert_eq!(cache.read(&used, BLOCK, 10).expect("reads"), Some(vec![2; 10]));
+    assert!(Arc::ptr_eq(&used, &cache.entry(&source("used", 3 * BLOCK))), "it is one file still");
+    assert_eq!(cache.read(&cache.entry(&source("unused", 2 * BLOCK)), 0, 10).expect("reads"), None);
+    cache.persist().expect("persists");
+    drop((used, cache));
+    assert_eq!(open(&dir).used(), BLOCK, "and the next start agrees");
+}

@@ -47,6 +47,8 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     daemon.arg("daemon").arg(&config.mountpoint).current_dir("/");
     // The settings have them already.
     daemon.env_remove("DRIVEMOUNT_TOKEN").env_remove("DRIVEMOUNT_TOKEN_COMMAND");
+    // Whose service this runs in is another's: the mount is not that service.
+    daemon.env_remove(life::NOTIFY_SOCKET);
     daemon.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // Somebody may wait for the lock, or for the end of the pipe, that the caller left open.
     sys::keep_files_from_children().map_err(|error| failed("open files cannot be listed", &error))?;
@@ -79,7 +81,8 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
 /// Mounts within this process, and logs to the terminal.
 pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&config)).with_writer(io::stderr);
-    let subscriber = subscriber.with_ansi(io::stderr().is_terminal());
+    // A terminal that is gone takes no lines, and the complaint about that would end the process before its files are sent.
+    let subscriber = subscriber.with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
     // One that is set already is as good.
     let _already = subscriber.try_init();
     let shown = config.clone();

@@ -1,12 +1,12 @@
 //! `drivemount flush`: waits until everything is on the drive.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::output::{complain, left_lines, say, watch_unsent};
+use super::output::{below, complain, left_lines, say, watch_unsent};
 use super::{Exit, Failure, small_runtime, target};
 use crate::config::parse_duration;
-use crate::control::{Left, Scope, Unsent};
+use crate::control::Scope;
 
 /// Wait until what was saved is on the drive; the mount stays as it is
 #[derive(Debug, clap::Args)]
@@ -22,7 +22,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let target = target::find_within(args.path.as_deref(), args.timeout)?;
     small_runtime()?.block_on(async {
         let scope = Scope { path: target.path.clone() };
-        let flush = watch_unsent(&target.client, "sending", target.client.flush(&scope));
+        let flush = watch_unsent(&target, "sending", target.client.flush(&scope));
         let timeout = args.timeout.unwrap_or(Duration::MAX);
         let left = match tokio::time::timeout(timeout, flush).await {
             Ok(left) => left?,
@@ -41,19 +41,4 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         complain(&format!("{}\nIt is kept on this machine, and sent as soon as that is possible.", left_lines(&left)));
         Ok(Exit::Unsent)
     })
-}
-
-/// Of what is not on the drive, that which lies at or below a path in the mount.
-fn below(path: &str, unsent: Unsent) -> Left {
-    // The root has more names than one; `status` says none of them.
-    let path = ["MyDrive", "My Drive"]
-        .iter()
-        .find_map(|alias| Path::new(path).strip_prefix(alias).ok())
-        .unwrap_or(Path::new(path));
-    if path.as_os_str().is_empty() {
-        return Left { items: unsent.items, entries: unsent.entries, bytes: unsent.bytes };
-    }
-    let items: Vec<_> = unsent.items.into_iter().filter(|item| Path::new(&item.path).starts_with(path)).collect();
-    let bytes = items.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum();
-    Left { entries: items.len(), bytes, items }
 }

@@ -1,13 +1,16 @@
 //! What commands show: bars, tables, lists.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 
+use super::target::Target;
 use super::{Exit, Failure};
 use crate::config::Bytes;
-use crate::control::{Client, Left, Unsent, UnsentItem};
+use crate::control::{Left, Unsent, UnsentItem};
 
 /// How often a bar looks at the mount.
 const LOOK: Duration = Duration::from_millis(200);
@@ -51,13 +54,59 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
+/// Prints JSON.
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
+    print(&(json + "\n"))
+}
+
+/// Rows with a head, each column as wide as its widest cell; the last one ends where its text ends.
+pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let head = head.map(str::to_owned);
+    let rows: Vec<[String; N]> =
+        std::iter::once(&head).chain(rows).map(|row| row.each_ref().map(|cell| plain(cell))).collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().map(|row| console::measure_text_width(&row[column])).max().unwrap_or(0)
+    });
+    let line = |row: &[String; N]| {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(cell);
+            line.extend(std::iter::repeat_n(' ', width + 2 - console::measure_text_width(cell)));
+        }
+        line.trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Asks a question that is answered by yes or no; anything but a yes is a no.
+pub(super) fn agrees(question: &str) -> bool {
+    let _closed = write!(io::stderr(), "{} [y/N] ", plain(question));
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(100).read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
 /// A number of things: `1 file`, `2 files`.
 pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
-/// Shows on a bar how much is not on the drive yet, while `work` waits for it.
-pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Future<Output = T>) -> T {
+/// Shows that something is being done, while `work` waits for it.
+pub(super) async fn with_spinner<T>(what: &'static str, work: impl Future<Output = T>) -> T {
+    let spinner = ProgressBar::new_spinner();
+    if !io::stderr().is_terminal() {
+        spinner.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    spinner.set_message(what);
+    spinner.enable_steady_tick(LOOK);
+    let value = work.await;
+    spinner.finish_and_clear();
+    value
+}
+
+/// Shows on a bar how much of a place is not on the drive yet, while `work` waits for it.
+pub(super) async fn watch_unsent<T>(target: &Target, verb: &str, work: impl Future<Output = T>) -> T {
     let bar = ProgressBar::new(0);
     if !io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
@@ -73,8 +122,8 @@ pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Futu
     let look = async {
         let mut most = 0;
         loop {
-            if let Ok(status) = client.status().await {
-                let unsent = status.unsent;
+            if let Ok(status) = target.client.status().await {
+                let unsent = below(&target.path, status.unsent);
                 if most == 0
                     && unsent.bytes > 0
                     && let Ok(style) = &of_bytes
@@ -85,7 +134,7 @@ pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Futu
                 bar.set_length(most);
                 bar.set_position(most - unsent.bytes);
                 let entries = count(unsent.entries, "entry", "entries");
-                bar.set_message(plain(&format!("{verb} {entries}{}", trouble(&unsent))));
+                bar.set_message(plain(&format!("{verb} {entries}{}", trouble(&unsent.items))));
             }
             bar.tick();
             tokio::time::sleep(LOOK).await;
@@ -99,8 +148,40 @@ pub(super) async fn watch_unsent<T>(client: &Client, verb: &str, work: impl Futu
     value
 }
 
-fn trouble(unsent: &Unsent) -> String {
-    unsent.items.iter().find_map(|item| item.reason.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"))
+fn trouble(items: &[UnsentItem]) -> String {
+    items.iter().find_map(|item| item.reason.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"))
+}
+
+/// How much would be lost with this machine, and of how many entries.
+pub(super) fn at_risk(unsent: &Unsent) -> String {
+    if unsent.entries == 0 && unsent.unsealed_bytes == 0 {
+        return "nothing: everything is on the drive".to_owned();
+    }
+    let open = match (unsent.unsealed_bytes, unsent.entries) {
+        (0, _) => String::new(),
+        (_, 0) => " in files that are being written".to_owned(),
+        (open, _) => format!(", {} of it in files that are being written", Bytes(open)),
+    };
+    let entries = match unsent.entries {
+        0 => String::new(),
+        entries => format!(" in {}", count(entries, "entry", "entries")),
+    };
+    format!("{}{entries}{open}", Bytes(unsent.bytes))
+}
+
+/// Of what is not on the drive, that which lies at or below a path in the mount.
+pub(super) fn below(path: &str, unsent: Unsent) -> Left {
+    // The root has more names than one; `status` says none of them.
+    let path = ["MyDrive", "My Drive"]
+        .iter()
+        .find_map(|alias| Path::new(path).strip_prefix(alias).ok())
+        .unwrap_or(Path::new(path));
+    if path.as_os_str().is_empty() {
+        return Left { items: unsent.items, entries: unsent.entries, bytes: unsent.bytes };
+    }
+    let items: Vec<_> = unsent.items.into_iter().filter(|item| Path::new(&item.path).starts_with(path)).collect();
+    let bytes = items.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum();
+    Left { entries: items.len(), bytes, items }
 }
 
 /// The lines that say what is not on the drive.

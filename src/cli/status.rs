@@ -1,30 +1,37 @@
-//! `drivemount status`: how a mount fares.
+//! `drivemount status`: how a mount fares, or one file or folder in it.
 
 use std::path::PathBuf;
 
-use super::output::{count, item_lines, plain, print};
-use super::{Exit, Failure, small_runtime, target};
+use super::output::{at_risk, item_lines, plain, print, print_json};
+use super::{Exit, Failure, small_runtime, target, watch};
 use crate::config::Bytes;
-use crate::control::Status;
+use crate::control::{EntryStatus, Scope, Status};
 
-/// Show how a mount fares: what is not on the drive yet, and why
+/// Show how a mount fares, or a file or folder in it: what is not on the drive yet, and why
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The mountpoint, or a path in the mount; without it, the only mount
-    mountpoint: Option<PathBuf>,
-    /// Print JSON
+    /// The mountpoint, or a file or folder in the mount; without it, the only mount
+    path: Option<PathBuf>,
+    /// Print JSON; with --watch, a line of it for each change
     #[arg(long)]
     json: bool,
+    /// Go on showing it, until Ctrl-C
+    #[arg(long, short)]
+    watch: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let target = target::find(args.mountpoint.as_deref())?;
-    let status = small_runtime()?.block_on(target.client.status())?;
-    if args.json {
-        let json = serde_json::to_string_pretty(&status);
-        print(&(json.map_err(|error| Failure::new(Exit::Failure, error.to_string()))? + "\n"))?;
+    let target = target::find(args.path.as_deref())?;
+    if args.watch {
+        return small_runtime()?.block_on(watch::run(&target, args.json));
+    }
+    if target.path.is_empty() {
+        let status = small_runtime()?.block_on(target.client.status())?;
+        if args.json { print_json(&status)? } else { print(&text(&status))? }
     } else {
-        print(&text(&status))?;
+        let scope = Scope { path: target.path.clone() };
+        let entry = small_runtime()?.block_on(target.client.entry(&scope))?;
+        if args.json { print_json(&entry)? } else { print(&entry_text(&entry, &target))? }
     }
     Ok(Exit::Success)
 }
@@ -39,12 +46,14 @@ fn text(status: &Status) -> String {
             status.state,
             status.pid
         ),
-        format!("account   {}", status.account),
-        format!("since     {}", status.since),
+        format!("at risk   {}", at_risk(&status.unsent)),
     ];
     if let Some(sign_in) = &status.sign_in {
         lines.push(format!("sign-in   required: {}; {}", sign_in.reason, sign_in.remedy));
     }
+    lines.extend(item_lines(&status.unsent.items, status.unsent.entries));
+    lines.push(format!("account   {}", status.account));
+    lines.push(format!("since     {}", status.since));
     let storage = match status.drive.total_bytes {
         Some(total) => format!("{} of {} used", Bytes(status.drive.used_bytes), Bytes(total)),
         None => format!("{} used, no limit", Bytes(status.drive.used_bytes)),
@@ -65,24 +74,35 @@ fn text(status: &Status) -> String {
         Bytes(status.traffic.uploaded_bytes),
         requests,
     ));
-    let unsent = &status.unsent;
-    if unsent.entries == 0 && unsent.unsealed_bytes == 0 {
-        lines.push("unsent    nothing: everything is on the drive".to_owned());
-    } else {
-        let open = if unsent.unsealed_bytes > 0 {
-            format!(", {} of it in files that are being written", Bytes(unsent.unsealed_bytes))
-        } else {
-            String::new()
-        };
-        let entries = count(unsent.entries, "entry", "entries");
-        lines.push(format!("unsent    {entries}, {} at risk{open}", Bytes(unsent.bytes)));
-        lines.extend(item_lines(&unsent.items, unsent.entries));
+    lines.extend(trouble(status));
+    lines.iter().map(|line| plain(line) + "\n").collect()
+}
+
+/// Lines about what somebody should look at.
+pub(super) fn trouble(status: &Status) -> Vec<String> {
+    let conflicts = status.conflicts.iter().map(|conflict| {
+        format!("conflict  {}: their version keeps the name, ours is \"{}\"", conflict.path, conflict.copy)
+    });
+    let aside = status.set_aside.iter();
+    let aside = aside.map(|aside| format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
+    conflicts.chain(aside).collect()
+}
+
+fn entry_text(entry: &EntryStatus, target: &target::Target) -> String {
+    let kind = match entry.kind.as_str() {
+        "folder" => "folder".to_owned(),
+        kind => format!("{kind}, {}", Bytes(entry.size)),
+    };
+    let mut lines = vec![
+        format!("{}  ({kind})", target.client.mountpoint().join(&entry.path).display()),
+        format!("at risk   {}", at_risk(&entry.unsent)),
+    ];
+    if entry.kind == "folder" {
+        lines.extend(item_lines(&entry.unsent.items, entry.unsent.entries));
     }
-    for conflict in &status.conflicts {
-        lines.push(format!("conflict  {}: their version keeps the name, ours is \"{}\"", conflict.path, conflict.copy));
-    }
-    for aside in &status.set_aside {
-        lines.push(format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
-    }
+    lines.push(format!("state     {}", entry.state));
+    lines.extend(entry.error.as_ref().map(|error| format!("error     {error}")));
+    lines.push(format!("id        {}", entry.id.as_deref().unwrap_or("none yet: the drive does not have it")));
+    lines.extend(entry.md5.as_ref().map(|md5| format!("md5       {md5}")));
     lines.iter().map(|line| plain(line) + "\n").collect()
 }

@@ -1,12 +1,13 @@
 //! Which mount a command is for.
 
+use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Exit, Failure};
-use crate::control::Client;
+use super::{Exit, Failure, small_runtime};
+use crate::control::{Client, ClientError, Status};
 use crate::mount::mountpoint::{self, MountLine};
 use crate::{config, sys};
 
@@ -23,9 +24,7 @@ pub(super) struct Target {
 
 /// The mount that `path` lies in; without a path, the one around the working folder, or the only one there is.
 pub(super) fn find(path: Option<&Path>) -> Result<Target, Failure> {
-    let table = mountpoint::mounts().map_err(|error| {
-        Failure::new(Exit::Failure, format!("the table of mounts cannot be read: {error}; is /proc mounted?"))
-    })?;
+    let table = table()?;
     let ours = || table.iter().filter(|mount| mount.is_ours());
     let Some(path) = path else {
         if let Some(mount) = std::env::current_dir().ok().and_then(|here| around(&here, &table)) {
@@ -58,6 +57,91 @@ pub(super) fn find_within(path: Option<&Path>, time: Option<Duration>) -> Result
             Exit::Unsent,
             "the mount does not answer, so it is not known what the drive has; try again later",
         ))
+    })
+}
+
+/// A mount of this machine, and how it fares as far as it answers.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) line: MountLine,
+    pub(super) answer: Answer,
+}
+
+/// What a mount answers that is asked how it fares.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Fares(Box<Status>),
+    /// Its daemon is gone.
+    Dead,
+    /// It does not answer in time, or makes no sense.
+    Silent,
+    /// It is another user's, who alone may ask it.
+    OfUser(u32),
+}
+
+/// All mounts of ours, in the order of the table; asked at the same time, and for no longer than some time.
+pub(super) fn ask_all(time: Duration) -> Result<Vec<Found>, Failure> {
+    let until = Instant::now() + time;
+    let mut table = table()?;
+    table.retain(MountLine::is_ours);
+    // Of several at one place only the last can be reached.
+    let mut seen = HashSet::new();
+    let mut lines: Vec<MountLine> = table.into_iter().rev().filter(|line| seen.insert(line.path.clone())).collect();
+    lines.reverse();
+    let (user, _) = sys::user_and_group();
+    let asked: Vec<_> = lines
+        .into_iter()
+        .map(|line| {
+            if let Some(owner) = line.user.filter(|&owner| user != 0 && owner != user) {
+                return (line, Err(owner));
+            }
+            let (tell, told) = mpsc::channel();
+            let path = line.path.clone();
+            // A mount that hangs holds its thread until the end of the process.
+            thread::spawn(move || tell.send(ask(&path)));
+            (line, Ok(told))
+        })
+        .collect();
+    let answer = |(line, told): (MountLine, Result<mpsc::Receiver<Answer>, u32>)| {
+        let answer = match told {
+            Ok(told) => {
+                let left = until.saturating_duration_since(Instant::now());
+                told.recv_timeout(left).unwrap_or(Answer::Silent)
+            }
+            Err(owner) => Answer::OfUser(owner),
+        };
+        Found { line, answer }
+    };
+    Ok(asked.into_iter().map(answer).collect())
+}
+
+/// As [`ask_all`], for one mount.
+pub(super) fn ask_one(mountpoint: &Path, time: Duration) -> Answer {
+    let (tell, told) = mpsc::channel();
+    let path = mountpoint.to_owned();
+    thread::spawn(move || tell.send(ask(&path)));
+    told.recv_timeout(time).unwrap_or(Answer::Silent)
+}
+
+/// The real place of a path, found without a look at any mount of ours.
+pub(super) fn place(path: &Path) -> Result<PathBuf, Failure> {
+    Ok(resolve(path, &table()?))
+}
+
+/// How one mount fares.
+fn ask(mountpoint: &Path) -> Answer {
+    let client = match Client::new(mountpoint) {
+        Ok(client) => client,
+        Err(ClientError::Dead { .. }) => return Answer::Dead,
+        Err(_) => return Answer::Silent,
+    };
+    let Ok(runtime) = small_runtime() else { return Answer::Silent };
+    runtime.block_on(client.status()).map_or(Answer::Silent, |status| Answer::Fares(Box::new(status)))
+}
+
+fn table() -> Result<Vec<MountLine>, Failure> {
+    mountpoint::mounts().map_err(|error| {
+        Failure::new(Exit::Failure, format!("the table of mounts cannot be read: {error}; is /proc mounted?"))
     })
 }
 

@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let timeout_millis = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
     let ending = Ending { timeout_millis };
-    let left = small_runtime()?.block_on(watch_unsent(&target.client, "sending", target.client.unmount(&ending)));
+    let left = small_runtime()?.block_on(watch_unsent(&target, "sending", target.client.unmount(&ending)));
     let left = left.map_err(|error| match error {
         ClientError::NoAnswer { path, why } => Failure::new(
             Exit::Failure,

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Ending, Left, Scope, Status};
+use super::{
+    Chosen, Cleared, Emptied, Ending, EntryStatus, Left, Refreshed, Restored, Scope, Status, TrashList, Wanted, Which,
+};
 use crate::net;
 
 /// The name of a unix socket may not be longer (108 bytes with the final zero, unix(7)).
@@ -115,6 +117,37 @@ impl Client {
     /// Waits until the drive has everything in a scope.
     pub async fn flush(&self, scope: &Scope) -> Result<Left, ClientError> {
         self.post("flush", scope).await
+    }
+
+    /// Asks the drive for what is new, and has tried again what could not be sent; answered when it is here.
+    pub async fn refresh(&self, scope: &Scope) -> Result<Refreshed, ClientError> {
+        self.post("refresh", scope).await
+    }
+
+    /// How one file or folder fares.
+    pub async fn entry(&self, scope: &Scope) -> Result<EntryStatus, ClientError> {
+        self.post("entry", scope).await
+    }
+
+    /// Drops what can be fetched again.
+    pub async fn clear_cache(&self) -> Result<Cleared, ClientError> {
+        self.post("cache/clear", &()).await
+    }
+
+    /// What is in the trash of the drive.
+    pub async fn trash(&self, which: &Which) -> Result<TrashList, ClientError> {
+        let url = address("trash").map_err(|why| self.no_answer(why))?;
+        self.read(self.http.get(url).query(which)).await
+    }
+
+    /// Deletes things in the trash for good.
+    pub async fn empty_trash(&self, chosen: &Chosen) -> Result<Emptied, ClientError> {
+        self.post("trash/empty", chosen).await
+    }
+
+    /// Takes something out of the trash; answered when it is in the mount again.
+    pub async fn restore(&self, wanted: &Wanted) -> Result<Restored, ClientError> {
+        self.post("trash/restore", wanted).await
     }
 
     /// Drains and unmounts; answered when the mount is gone.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Reachable;
-use super::{Controlled, Ending, Scope};
+use super::{Chosen, Controlled, Ending, Scope, Wanted, Which};
 
 /// A socket that commands can reach; they wait until it is served.
 #[derive(Debug)]
@@ -42,6 +42,12 @@ pub async fn serve(socket: Socket, mount: Arc<dyn Controlled>, end: Cancellation
     let router = Router::new()
         .route("/v1/status", get(status))
         .route("/v1/flush", post(flush))
+        .route("/v1/refresh", post(refresh))
+        .route("/v1/entry", post(entry))
+        .route("/v1/cache/clear", post(clear_cache))
+        .route("/v1/trash", get(trash))
+        .route("/v1/trash/empty", post(empty_trash))
+        .route("/v1/trash/restore", post(restore))
         .route("/v1/unmount", post(unmount))
         .with_state(mount);
     axum::serve(socket.listener, router).with_graceful_shutdown(end.cancelled_owned()).await
@@ -57,6 +63,35 @@ async fn status(State(mount): Mount) -> Response {
 
 async fn flush(State(mount): Mount, Json(scope): Json<Scope>) -> Response {
     respond(mount.flush(scope).await)
+}
+
+async fn refresh(State(mount): Mount, Json(scope): Json<Scope>) -> Response {
+    respond(mount.refresh(scope).await)
+}
+
+async fn entry(State(mount): Mount, Json(scope): Json<Scope>) -> Response {
+    respond(mount.entry(scope).await)
+}
+
+async fn clear_cache(State(mount): Mount) -> Response {
+    let cleared = tokio::task::spawn_blocking(move || mount.clear_cache()).await;
+    respond(cleared.unwrap_or_else(|panic| Err(panic.to_string())))
+}
+
+async fn trash(State(mount): Mount, Query(which): Query<Which>) -> Response {
+    respond(mount.trash(which).await)
+}
+
+async fn empty_trash(State(mount): Mount, Json(chosen): Json<Chosen>) -> Response {
+    // What was begun is done, also when the command that asked goes away.
+    let done = tokio::spawn(mount.empty_trash(chosen)).await;
+    respond(done.unwrap_or_else(|panic| Err(panic.to_string())))
+}
+
+async fn restore(State(mount): Mount, Json(wanted): Json<Wanted>) -> Response {
+    // Goes on when the command that asked goes away: what is out of the trash must be seen here.
+    let done = tokio::spawn(mount.restore(wanted)).await;
+    respond(done.unwrap_or_else(|panic| Err(panic.to_string())))
 }
 
 async fn unmount(State(mount): Mount, Json(ending): Json<Ending>) -> Response {

@@ -296,8 +296,16 @@ impl Fs {
 
     /// Bytes that were written and are in no journal yet.
     pub fn unsealed_bytes(&self) -> u64 {
-        let unsealed = |file: Arc<OpenFile>| file.staging().filter(|staging| staging.is_dirty());
-        self.files.all().into_iter().filter_map(unsealed).map(|staging| staging.size()).sum()
+        self.unsealed().into_iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// The files that were written and are in no journal yet, with the bytes of each.
+    pub fn unsealed(&self) -> Vec<(Ino, u64)> {
+        let unsealed = |file: Arc<OpenFile>| {
+            let staging = file.staging().filter(|staging| staging.is_dirty())?;
+            Some((file.ino, staging.size()))
+        };
+        self.files.all().into_iter().filter_map(unsealed).collect()
     }
 
     fn wait_for<T: Send + 'static>(

@@ -46,6 +46,13 @@ impl NodeId {
         Some(Self(Ino::ROOT.0 | (at as u64 + 1) << SHIFT))
     }
 
+    /// A path below the mountpoint, without the alias of the root that it may begin with.
+    pub fn below_alias(path: &str) -> &str {
+        let path = path.trim_matches('/');
+        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+        if NAMES.contains(&first) { rest.trim_start_matches('/') } else { path }
+    }
+
     /// All numbers under which the kernel may know a folder.
     pub(super) fn all(ino: Ino) -> impl Iterator<Item = Self> {
         (0..=NAMES.len() as u64).map(move |alias| Self(ino.0 | alias << SHIFT))

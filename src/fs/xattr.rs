@@ -61,7 +61,7 @@ impl Fs {
                 node.md5.map(|md5| md5.to_string())
             }
             Ok(STATE) => Some(self.state_of(node.ino)?),
-            Ok(ERROR) => self.writeback.failure(node.ino).or_else(|| self.failures.get(node.ino)),
+            Ok(ERROR) => self.failure_of(node.ino),
             _ => None,
         };
         Ok(value.ok_or(Kind::NoAttribute)?.into_bytes())
@@ -79,6 +79,11 @@ impl Fs {
         // A missing entry is an error, not an empty list.
         self.node(id.ino())?;
         Ok(names)
+    }
+
+    /// Why the last read or upload of an entry failed, if it did.
+    pub fn failure_of(&self, ino: Ino) -> Option<String> {
+        self.writeback.failure(ino).or_else(|| self.failures.get(ino))
     }
 
     /// How an entry fares, in one line.

@@ -55,7 +55,7 @@ pub fn prepare(dir: &Path) -> Result<(), MountError> {
 /// A cache folder that is ours for as long as this lives; the kernel frees it with the process.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -65,26 +65,41 @@ impl Lock {
         std::mem::forget(self);
     }
 
+    /// Takes a folder that is there, for work in it while nothing is mounted. Who held it last stays written in it.
+    pub fn take_unused(dir: &Path) -> Result<Self, MountError> {
+        let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
+        // `prepare` makes what is missing.
+        fs::metadata(dir).map_err(unusable)?;
+        prepare(dir)?;
+        Self::open(dir)
+    }
+
     /// Makes the folder if it is not there, and takes it.
     pub fn take(dir: &Path, mountpoint: &Path) -> Result<Self, MountError> {
         let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
         prepare(dir)?;
+        let mut lock = Self::open(dir)?;
+        let line = format!("process {}, mounted at {}\n", std::process::id(), mountpoint.display());
+        let file = &mut lock.file;
+        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
+        written.map_err(unusable)?;
+        Ok(lock)
+    }
+
+    fn open(dir: &Path) -> Result<Self, MountError> {
+        let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
         let options = File::options().read(true).write(true).create(true).truncate(false).open(dir.join("lock"));
         let mut file = options.map_err(unusable)?;
         match file.try_lock() {
-            Ok(()) => {}
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
                 let _unreadable = file.read_to_string(&mut holder);
                 let by = holder.lines().next().map_or_else(String::new, |holder| format!(" ({holder})"));
-                return Err(MountError::InUse { dir: dir.to_owned(), by });
+                Err(MountError::InUse { dir: dir.to_owned(), by })
             }
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+            Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
-        let line = format!("process {}, mounted at {}\n", std::process::id(), mountpoint.display());
-        let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(line.as_bytes()));
-        written.map_err(unusable)?;
-        Ok(Self { _file: file })
     }
 }
 

@@ -17,8 +17,9 @@ use crate::auth::Watched;
 use crate::clock::{self, Instant, Timestamp};
 use crate::config::{Credentials, MountConfig};
 use crate::control::{
-    AsideStatus, CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, SignInStatus,
-    Status, Traffic, Unsent, UnsentItem,
+    AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
+    LISTED, Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Unsent, UnsentItem, Wanted,
+    Which,
 };
 use crate::error::Retry;
 use crate::fs::{Fs, Parts};
@@ -124,7 +125,7 @@ impl Running {
         Ok(Unsent { entries, bytes, unsealed_bytes, items: self.items(pending) })
     }
 
-    fn items(&self, pending: Vec<Pending>) -> Vec<UnsentItem> {
+    pub(super) fn items(&self, pending: Vec<Pending>) -> Vec<UnsentItem> {
         let item = |pending: Pending| {
             let state = match &pending.error {
                 Some((kind, ..)) if kind.retry() == Retry::Never => "refused",
@@ -235,6 +236,7 @@ impl Controlled for Running {
                 .map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why.to_owned() })
                 .collect(),
             conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
+            log_file: self.config.log_file(),
             drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
             traffic: Traffic {
                 downloaded_bytes: metrics::DOWNLOADED.get(),
@@ -254,6 +256,30 @@ impl Controlled for Running {
             }
         }
         .boxed()
+    }
+
+    fn refresh(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Refreshed, String>> {
+        async move { self.refresh_all(&scope.path).await }.boxed()
+    }
+
+    fn entry(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<EntryStatus, String>> {
+        async move { self.entry_at(&scope.path).await }.boxed()
+    }
+
+    fn clear_cache(&self) -> Result<Cleared, String> {
+        self.drop_cached()
+    }
+
+    fn trash(self: Arc<Self>, which: Which) -> BoxFuture<'static, Result<TrashList, String>> {
+        async move { self.list_trash(&which).await }.boxed()
+    }
+
+    fn empty_trash(self: Arc<Self>, chosen: Chosen) -> BoxFuture<'static, Result<Emptied, String>> {
+        async move { self.delete_trashed(chosen).await }.boxed()
+    }
+
+    fn restore(self: Arc<Self>, wanted: Wanted) -> BoxFuture<'static, Result<Restored, String>> {
+        async move { self.restore_trashed(&wanted).await }.boxed()
     }
 
     fn unmount(self: Arc<Self>, ending: Ending) -> BoxFuture<'static, Result<Left, String>> {
@@ -283,7 +309,7 @@ impl Mount {
         tokio::select! {
             _ = asked.wait_for(Option::is_some) => tracing::info!("ending, as was asked"),
             name = end_signal() => tracing::info!(signal = name, "ending"),
-            () = hangup() => tracing::info!("the terminal is gone; ending"),
+            () = hangup(&self.running) => tracing::info!("the terminal is gone; ending"),
             () = self.running.gone.cancelled() => tracing::info!("the mount was removed; sending what is left"),
         }
     }
@@ -342,13 +368,23 @@ async fn end_signal() -> &'static str {
     }
 }
 
-/// Waits for the end of the terminal, unless the process was told not to care (`nohup`).
-async fn hangup() {
+/// Waits for the end of the terminal, unless there is none, or the process was told not to care (`nohup`): then SIGHUP has the
+/// meaning that it has for daemons, and the mount looks what is new.
+async fn hangup(running: &Arc<Running>) {
     let hangup = SignalKind::hangup();
-    if sys::is_ignored(hangup.as_raw_value()) {
-        return std::future::pending().await;
+    if sys::has_terminal() && !sys::is_ignored(hangup.as_raw_value()) {
+        return received(hangup).await;
     }
-    received(hangup).await;
+    loop {
+        received(hangup).await;
+        tracing::info!(signal = "SIGHUP", "looking what is new");
+        let running = Arc::clone(running);
+        tokio::spawn(async move {
+            if let Err(error) = running.refresh_all("").await {
+                tracing::warn!(error, "not refreshed");
+            }
+        });
+    }
 }
 
 async fn received(kind: SignalKind) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::caches::{FACT_PERSON, FACT_SOURCE};
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
 use super::{Lock, MountError, sign_in as checks, tasks};
@@ -40,9 +40,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a daemon that was told to end may still hold the cache folder: it says that it is unmounted just before its process
 /// ends.
 const HANDOVER: Duration = Duration::from_secs(5);
-
-/// Whose drive it is, for people: for a start without the drive.
-const FACT_PERSON: &str = "person";
 
 /// The drive that is to be mounted.
 struct Drive {
@@ -107,9 +104,8 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     }
 
     let end = CancellationToken::new();
-    let wake = Arc::new(Notify::new());
     let mut jobs = tokio::task::JoinSet::new();
-    jobs.spawn(tree::follow::follow(Arc::clone(&parts.tree), config.poll_interval, wake, end.clone()));
+    jobs.spawn(tree::follow::follow(Arc::clone(&parts.tree), config.poll_interval, end.clone()));
     jobs.spawn(Arc::clone(&parts.writeback).run(end.clone()));
 
     let socket = config.control_socket();
@@ -266,6 +262,8 @@ async fn build(
         }
         error => MountError::Tree(error),
     })?;
+    // For people who look at cache folders.
+    state.set_fact(FACT_SOURCE, &config.source.to_string())?;
     let blocks = config.cache_dir.join("blocks");
     let cap = config.cache_size.0;
     let cache = tokio::task::spawn_blocking(move || Cache::open(&blocks, cap)).await;

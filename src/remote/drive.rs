@@ -41,7 +41,7 @@ use url::Url;
 
 use super::{
     About, Body, ByteStream, Changes, Cursor, FileId, Item, NewItem, Page, PageToken, Patch, Progress, Remote, Result,
-    Source, UploadSession, Write,
+    Source, TrashPage, UploadSession, Write,
 };
 use crate::auth::TokenSource;
 use client::Client;
@@ -150,6 +150,14 @@ impl Remote for DriveRemote {
 
     fn trash<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>> {
         items::trash(&self.client, id).boxed()
+    }
+
+    fn untrash<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>> {
+        items::untrash(&self.client, id).boxed()
+    }
+
+    fn trashed<'a>(&'a self, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<TrashPage>> {
+        listing::trashed(&self.client, page).boxed()
     }
 
     fn delete<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<()>> {

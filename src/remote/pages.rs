@@ -5,9 +5,9 @@
 //! (or what stands in for it) that always has a next page and never anything on it. Both are borne a number of times and no
 //! longer, for somebody waits for the end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::{FileId, Item, Page, PageToken, Remote, RemoteError, Result};
+use super::{FileId, Item, Page, PageToken, Remote, RemoteError, Result, TrashPage, Trashed};
 use crate::error::Kind;
 
 /// How often a listing begins again.
@@ -79,5 +79,31 @@ impl<'a> Pages<'a> {
     /// The identities of all that was given out.
     pub fn into_ids(self) -> HashSet<FileId> {
         self.ids
+    }
+}
+
+/// All that is in the trash, by identity. Bounded as [`Pages`].
+pub async fn all_trashed(remote: &dyn Remote) -> Result<HashMap<FileId, Trashed>> {
+    let (mut all, mut page) = (HashMap::new(), None::<PageToken>);
+    let (mut restarts, mut fruitless) = (0, 0);
+    loop {
+        let TrashPage { items, next } = match remote.trashed(page.as_ref()).await {
+            Err(error) if error.kind == Kind::Invalid && page.is_some() && restarts < RESTARTS => {
+                restarts += 1;
+                page = None;
+                continue;
+            }
+            found => found?,
+        };
+        let before = all.len();
+        all.extend(items.into_iter().map(|trashed| (trashed.item.id.clone(), trashed)));
+        fruitless = if all.len() > before { 0 } else { fruitless + 1 };
+        page = next;
+        if page.is_none() {
+            return Ok(all);
+        }
+        if fruitless > FRUITLESS {
+            return Err(RemoteError::new(Kind::Protocol, "files.list", "the pages of the drive do not end"));
+        }
     }
 }

@@ -6,14 +6,15 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::Transaction;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::Merge;
-use super::{Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes};
+use super::{Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes, trash};
 use crate::error::Kind;
 use crate::remote::{Change, Changes, Cursor, FileId, Item, RemoteError};
 use crate::state;
@@ -21,19 +22,31 @@ use crate::state;
 /// Pages in a row that lead nowhere: one is no sign of anything, this many are a feed that does not end.
 const FRUITLESS: u32 = 100;
 
-/// Asks for changes every `interval`, and whenever `wake` is notified, until `end`.
-pub async fn follow(tree: Arc<Tree>, interval: Duration, wake: Arc<Notify>, end: CancellationToken) {
+/// Who wants the feed to be read at once, and how the last reading ended.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    /// How often it was wanted.
+    wanted: AtomicU64,
+    wake: Notify,
+    /// The last reading: how often it had been wanted when it began, and why it failed, if it did.
+    ended: watch::Sender<(u64, Option<TreeError>)>,
+}
+
+/// Asks for changes every `interval`, and whenever somebody [wants that](Tree::look), until `end`.
+pub async fn follow(tree: Arc<Tree>, interval: Duration, end: CancellationToken) {
     let mut reported = false;
     loop {
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
-            () = wake.notified() => {}
+            () = tree.looks.wake.notified() => {}
             () = end.cancelled() => return,
         }
+        let wanted = tree.looks.wanted.load(Ordering::SeqCst);
         let caught_up = tokio::select! {
             result = tree.catch_up() => result,
             () = end.cancelled() => return,
         };
+        tree.looks.ended.send_replace((wanted, caught_up.as_ref().err().cloned()));
         match caught_up {
             Ok(()) if reported => {
                 tracing::info!("changes of the drive arrive again");
@@ -49,6 +62,17 @@ pub async fn follow(tree: Arc<Tree>, interval: Duration, wake: Arc<Notify>, end:
 }
 
 impl Tree {
+    /// Has the feed of changes read now, and waits until it was read once to its end. Needs [`follow`] to run.
+    pub async fn look(&self) -> Result<()> {
+        let mut ended = self.looks.ended.subscribe();
+        let number = self.looks.wanted.fetch_add(1, Ordering::SeqCst) + 1;
+        self.looks.wake.notify_one();
+        match ended.wait_for(|(wanted, _)| *wanted >= number).await {
+            Ok(last) => last.1.clone().map_or(Ok(()), Err),
+            Err(_) => Err(RemoteError::new(Kind::Closing, "changes.list", "the mount is ending").into()),
+        }
+    }
+
     /// Merges all changes that the drive has for us now.
     pub async fn catch_up(self: &Arc<Self>) -> Result<()> {
         let (mut seen, mut fruitless) = (HashSet::new(), 0);
@@ -91,6 +115,7 @@ impl Tree {
             let mut merge = Merge::new(tx, inos, &open, self.listener());
             for change in &changes.changes {
                 merge.change(change)?;
+                trash::heard(tx, change)?;
             }
             self.merging(tx, &merge.effects)?;
             state::set_fact(tx, FACT_CURSOR, &changes.next.0)?;
@@ -148,6 +173,7 @@ impl Tree {
         let folders = self.state.write::<_, TreeError>(|tx| {
             let folders = nodes::listed_folders(tx)?;
             nodes::forget_listings(tx)?;
+            trash::forget_all(tx)?;
             state::set_fact(tx, FACT_CURSOR, &cursor.0)?;
             Ok(folders)
         })?;

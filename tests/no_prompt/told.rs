@@ -22,7 +22,7 @@ fn an_account_that_is_not_stored_is_told_with_those_that_are() {
     let output = run(command(&home, &["mount", "google", "--account", "wrok"]).arg(home.at("drive")));
     refused(&output, 3, &["drivemount login --account wrok", "work"]);
     let output = run(command(&home, &["mount", "google", "--account", "../work"]).arg(home.at("drive")));
-    refused(&output, 2, &["not a name for an account"]);
+    refused(&output, 2, &["no name for an account"]);
 }
 
 #[test]

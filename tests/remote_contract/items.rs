@@ -217,6 +217,22 @@ async fn trash_and_delete_are_what_they_say() {
 }
 
 #[tokio::test]
+async fn what_is_taken_out_of_the_trash_says_whether_it_is_out() {
+    let drive = ScriptedDrive::start().await;
+    drive
+        .expect("PATCH", "/drive/v3/files/f", Answer::json(&file("f", &json!({"trashed": false}))))
+        .expect("PATCH", "/drive/v3/files/f", Answer::json(&file("f", &json!({"trashed": true}))))
+        .expect("PATCH", "/drive/v3/files/f", Answer::error(404, "notFound"));
+    let remote = remote(&drive);
+    assert!(!remote.untrash(&id("f")).await.expect("an item").trashed);
+    assert!(remote.untrash(&id("f")).await.expect("an item").trashed, "its folder is in the trash still");
+    assert_eq!(remote.untrash(&id("f")).await.expect_err("gone").kind, Kind::NotFound);
+    let seen = drive.seen();
+    assert_manners(&seen[0]);
+    assert_eq!((seen[0].json(), seen[0].parameter("fields")), (json!({"trashed": false}), Some(FILE_FIELDS)));
+}
+
+#[tokio::test]
 async fn requests_share_a_connection() {
     let drive = ScriptedDrive::start().await;
     for _ in 0..3 {

@@ -40,6 +40,37 @@ async fn a_folder_is_listed_page_by_page() {
 }
 
 #[tokio::test]
+async fn the_trash_is_listed_page_by_page_and_tells_what_was_put_there_itself() {
+    let drive = ScriptedDrive::start().await;
+    let itself = json!({"trashed": true, "explicitlyTrashed": true, "trashedTime": "2026-01-02T03:04:05.678Z"});
+    let within = json!({"trashed": true, "explicitlyTrashed": false});
+    drive
+        .expect(
+            "GET",
+            "/drive/v3/files",
+            Answer::json(&json!({"files": [file("a", &itself), file("b", &within)], "nextPageToken": "p2"})),
+        )
+        .expect("GET", "/drive/v3/files", Answer::json(&json!({"files": [file("c", &json!({"trashed": true}))]})))
+        .expect("GET", "/drive/v3/files", Answer::error(400, "invalid"));
+    let remote = remote(&drive);
+    let first = remote.trashed(None).await.expect("a page");
+    let since = Timestamp::parse_rfc3339("2026-01-02T03:04:05.678Z");
+    assert_eq!(
+        first.items.iter().map(|found| (found.item.id.0.as_str(), found.itself, found.since)).collect::<Vec<_>>(),
+        [("a", true, since), ("b", false, None)]
+    );
+    let second = remote.trashed(first.next.as_ref()).await.expect("a page");
+    assert_eq!((second.items[0].itself, second.next), (true, None), "unless the drive says something else");
+    assert_eq!(remote.trashed(first.next.as_ref()).await.expect_err("stale").kind, Kind::Invalid);
+
+    let seen = drive.seen();
+    assert_eq!(seen[0].parameter("q"), Some("trashed = true and 'me' in owners"));
+    let fields = format!("nextPageToken,incompleteSearch,files({FILE_FIELDS},explicitlyTrashed,trashedTime)");
+    assert_eq!((seen[0].parameter("fields"), seen[0].parameter("pageSize")), (Some(fields.as_str()), Some("1000")));
+    assert_eq!((seen[0].parameter("pageToken"), seen[1].parameter("pageToken")), (None, Some("p2")));
+}
+
+#[tokio::test]
 async fn a_huge_page_is_read_whole() {
     let drive = ScriptedDrive::start().await;
     let name = "ü".repeat(5000);

@@ -101,6 +101,10 @@ pub(super) async fn trash(client: &Client, id: &FileId) -> Result<Item> {
     patch_item(client, id, &Metadata { trashed: Some(true), ..Metadata::default() }, None).await
 }
 
+pub(super) async fn untrash(client: &Client, id: &FileId) -> Result<Item> {
+    patch_item(client, id, &Metadata { trashed: Some(false), ..Metadata::default() }, None).await
+}
+
 async fn patch_item(client: &Client, id: &FileId, metadata: &Metadata<'_>, way: Option<&Move>) -> Result<Item> {
     let url = client.addresses.of(&["files", item(id)?]);
     let request = Request::new(UPDATE, Method::PATCH, url).query("fields", FILE).all_drives();

@@ -8,17 +8,37 @@ use super::errors::{Again, Failure};
 use super::request::{CHANGES, CURSOR, LIST, Request};
 use super::types::{self, ChangeList, FILE, FileList, StartPageToken};
 use super::{items, query};
+use crate::clock::Timestamp;
 use crate::error::Kind;
-use crate::remote::{Change, Changes, Cursor, FileId, Page, PageToken, RemoteError, Result};
+use crate::remote::{Change, Changes, Cursor, FileId, Page, PageToken, RemoteError, Result, TrashPage, Trashed};
 
 /// The most that Drive gives at once. A page costs the same whatever its length.
 const PAGE_SIZE: &str = "1000";
 
 pub(super) async fn list(client: &Client, folder: &FileId, page: Option<&PageToken>) -> Result<Page> {
+    let FileList { files, next_page_token, .. } = search(client, &query::children_of(&folder.0), FILE, page).await?;
+    let items: Result<_> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
+    Ok(Page { items: items?, next: next_page_token.map(PageToken) })
+}
+
+pub(super) async fn trashed(client: &Client, page: Option<&PageToken>) -> Result<TrashPage> {
+    let fields = format!("{FILE},explicitlyTrashed,trashedTime");
+    let FileList { files, next_page_token, .. } = search(client, query::TRASHED, &fields, page).await?;
+    let trashed = |file: types::File| {
+        let itself = file.explicitly_trashed.unwrap_or(true);
+        let since = file.trashed_time.as_deref().and_then(Timestamp::parse_rfc3339);
+        Ok(Trashed { item: convert::item(LIST, file)?, itself, since })
+    };
+    let items: Result<_> = files.into_iter().map(trashed).collect();
+    Ok(TrashPage { items: items?, next: next_page_token.map(PageToken) })
+}
+
+/// One page of what a query finds, with these fields of each item.
+async fn search(client: &Client, query: &str, fields: &str, page: Option<&PageToken>) -> Result<FileList> {
     let mut request = Request::new(LIST, Method::GET, client.addresses.of(&["files"]))
-        .query("q", &query::children_of(&folder.0))
+        .query("q", query)
         .query("pageSize", PAGE_SIZE)
-        .query("fields", &format!("nextPageToken,incompleteSearch,files({FILE})"))
+        .query("fields", &format!("nextPageToken,incompleteSearch,files({fields})"))
         .query("includeItemsFromAllDrives", "true")
         .all_drives();
     if let Some(PageToken(token)) = page {
@@ -33,9 +53,7 @@ pub(super) async fn list(client: &Client, folder: &FileId, page: Option<&PageTok
         }
         Ok(list)
     });
-    let FileList { files, next_page_token, .. } = list.await?;
-    let items: Result<_> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
-    Ok(Page { items: items?, next: next_page_token.map(PageToken) })
+    list.await
 }
 
 pub(super) async fn cursor(client: &Client) -> Result<Cursor> {

@@ -5,6 +5,9 @@ pub(super) fn children_of(folder: &str) -> String {
     format!("{} in parents and trashed = false", quote(folder))
 }
 
+/// What is in the trash of this account. What others own can be neither restored nor deleted by it.
+pub(super) const TRASHED: &str = "trashed = true and 'me' in owners";
+
 /// A text as a value. `\'` is documented; that a backslash itself is doubled only follows from the examples, and is what
 /// `rclone` does.
 fn quote(text: &str) -> String {

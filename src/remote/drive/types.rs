@@ -30,6 +30,10 @@ pub(super) struct File {
     pub(super) modified_time: Option<String>,
     pub(super) created_time: Option<String>,
     pub(super) trashed: Option<bool>,
+    /// Of listings of the trash only, as the next.
+    pub(super) explicitly_trashed: Option<bool>,
+    /// Given for items of shared drives only.
+    pub(super) trashed_time: Option<String>,
     pub(super) properties: Option<BTreeMap<String, String>>,
     pub(super) web_view_link: Option<String>,
     pub(super) spaces: Option<Vec<String>>,
