@@ -4,7 +4,13 @@
 //! values make sense, and each default with its reason. The whole can be written down and read again, to be handed to the daemon
 //! without showing its secrets in the list of processes.
 
+mod choices;
+mod limits;
+mod settings;
+mod shown;
+
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,6 +18,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use url::Url;
+
+pub use self::choices::{LogFormat, Logging, Occupied, UseTrash, parse_metrics_address};
+pub use self::limits::{Limits, parse_rate};
+pub use self::settings::{Settings, differences};
+pub use self::shown::{Shown, UMASK, parse_mode};
 
 /// Google's own address.
 pub const GOOGLE: &str = "https://www.googleapis.com";
@@ -153,6 +164,20 @@ pub struct MountConfig {
     pub allow_other: bool,
     /// What to log, as `tracing` has it: `info`, `debug`, `drivemount::writeback=debug`.
     pub log_level: String,
+    /// Where the log goes.
+    pub log: Logging,
+    /// Owner and permission bits of what has none of its own.
+    pub shown: Shown,
+    /// What becomes of files that are in the mountpoint.
+    pub occupied: Occupied,
+    /// How much of the line and of the disk it may take.
+    pub limits: Limits,
+    /// What becomes of what is removed.
+    pub use_trash: UseTrash,
+    /// The folder of the drive that is shown as its root, by path or id; `None`: all of it.
+    pub root: Option<String>,
+    /// Where numbers are served.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl MountConfig {
@@ -172,13 +197,17 @@ impl MountConfig {
 
     /// Where a mount in the background writes what it has to say.
     pub fn log_file(&self) -> PathBuf {
-        self.cache_dir.join("drivemount.log")
+        self.log.file.clone().unwrap_or_else(|| self.cache_dir.join("drivemount.log"))
     }
 }
 
-/// The cache folder of a source when none is given: in the user's cache folder, one for each.
-pub fn default_cache_dir(source: &Source) -> Option<PathBuf> {
-    Some(user_dir("XDG_CACHE_HOME", ".cache")?.join("drivemount").join(source.key()))
+/// The cache folder of a source when none is given: in the user's cache folder, one for each, and for each root of it.
+pub fn default_cache_dir(source: &Source, root: Option<&str>) -> Option<PathBuf> {
+    let root = root.map_or_else(String::new, |root| {
+        let name = root.rsplit('/').next().unwrap_or(root);
+        format!("-root-{}-{}", tame(name), digest(root.as_bytes()))
+    });
+    Some(user_dir("XDG_CACHE_HOME", ".cache")?.join("drivemount").join(source.key() + &root))
 }
 
 /// The folder that the XDG rules give to a variable: its value if that is absolute, or a place below the home folder.

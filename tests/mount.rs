@@ -9,6 +9,8 @@ mod machine;
 #[path = "support/proxy.rs"]
 mod proxy;
 
+#[path = "mount/access.rs"]
+mod access;
 #[path = "mount/bad_input.rs"]
 mod bad_input;
 #[path = "mount/copy.rs"]

@@ -1,17 +1,24 @@
 //! `drivemount mount`.
 
+mod access;
+mod limits;
+mod logging;
+mod place;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
+use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
+use self::access::AccessArgs;
+use self::limits::LimitArgs;
+use self::logging::LoggingArgs;
+use self::place::PlaceArgs;
 use super::output::{count, plain, say};
 use super::{Exit, Failure, daemon};
-use crate::config::{self, Bytes, Credentials, MountConfig, Source};
-use crate::config::{parse_cache_size, parse_duration, parse_log_level, parse_web_address};
+use crate::config::{self, Credentials, MountConfig, Occupied, Source, parse_web_address};
 use crate::mount::{Ready, mountpoint};
 
 /// Mount a drive
@@ -51,28 +58,14 @@ pub(super) struct MountArgs {
     /// Folder for the cache, unsent content, journal and log; default: one for each source in ~/.cache/drivemount
     #[arg(long, value_name = "DIR", env = "DRIVEMOUNT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
-    /// How much of the disk the cache may take
-    #[arg(long, value_name = "SIZE", env = "DRIVEMOUNT_CACHE_SIZE", default_value = "10G", value_parser = parse_cache_size)]
-    cache_size: Bytes,
-    /// How often to look for changes made elsewhere
-    #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_POLL_INTERVAL", default_value = "5s", value_parser = parse_duration)]
-    poll_interval: Duration,
-    /// How long a program waits for a drive that does not answer, before it gets an error
-    #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_NETWORK_TIMEOUT", default_value = "2m", value_parser = parse_duration)]
-    network_timeout: Duration,
-    /// How often to send files that stay open while they are written
-    #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_SYNC_INTERVAL", default_value = "30s", value_parser = parse_duration)]
-    sync_interval: Duration,
-    /// Mount without the right to change anything
-    #[arg(long, env = "DRIVEMOUNT_READ_ONLY", value_parser = BoolishValueParser::new())]
-    read_only: bool,
-    /// Let other users of the machine use the mount
-    #[arg(long, env = "DRIVEMOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
-    allow_other: bool,
-    /// What to log: error, warn, info, debug, trace, or by part (`drivemount::writeback=debug`)
-    #[arg(long, value_name = "LEVEL", env = "DRIVEMOUNT_LOG_LEVEL", default_value = "info",
-          value_parser = parse_log_level)]
-    log_level: String,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    logging: LoggingArgs,
 }
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
@@ -100,7 +93,9 @@ impl MountArgs {
             Source::Local(dir) => Source::Local(config::absolute(&dir)),
             other => other,
         };
-        let cache_dir = match self.cache_dir.or_else(|| config::default_cache_dir(&source)) {
+        let root =
+            self.place.root.clone().map(|root| root.trim_matches('/').to_owned()).filter(|root| !root.is_empty());
+        let cache_dir = match self.cache_dir.or_else(|| config::default_cache_dir(&source, root.as_deref())) {
             Some(dir) => config::absolute(&dir),
             None => {
                 return Err(Failure::new(
@@ -124,6 +119,11 @@ impl MountArgs {
             );
             return Err(Failure::new(Exit::Usage, message));
         }
+        let occupied = self.place.occupied();
+        if occupied == Occupied::Import && self.access.read_only {
+            let message = "nothing can be moved into a drive that is mounted read-only; leave out --import-existing or --read-only";
+            return Err(Failure::new(Exit::Usage, message));
+        }
         let credentials = self.token.map(Credentials::Token);
         let credentials = credentials.or(self.token_file.map(|path| Credentials::TokenFile(config::absolute(&path))));
         let credentials =
@@ -134,13 +134,20 @@ impl MountArgs {
             api_url: self.api_url,
             credentials,
             cache_dir,
-            cache_size: self.cache_size,
-            poll_interval: self.poll_interval,
-            network_timeout: self.network_timeout,
-            sync_interval: self.sync_interval,
-            read_only: self.read_only,
-            allow_other: self.allow_other,
-            log_level: self.log_level,
+            cache_size: self.limits.cache_size,
+            poll_interval: self.limits.poll_interval,
+            network_timeout: self.limits.network_timeout,
+            sync_interval: self.limits.sync_interval,
+            read_only: self.access.read_only,
+            allow_other: self.access.allow_other,
+            log: self.logging.log(),
+            log_level: self.logging.log_level,
+            shown: self.access.shown(),
+            occupied,
+            limits: self.limits.limits(),
+            use_trash: self.place.use_trash,
+            root,
+            metrics: self.logging.metrics,
         })
     }
 }

@@ -80,7 +80,9 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
 
     let caches = KernelCaches::new().map_err(|source| MountError::System { what: "starting a thread", source })?;
     let options = fs::Options {
-        owner: sys::user_and_group(),
+        owner: config.shown.owner,
+        file_mode: config.shown.file_mode,
+        dir_mode: config.shown.dir_mode,
         read_only: config.read_only,
         patience: config.network_timeout + GRACE,
         control_socket: config.control_socket(),
