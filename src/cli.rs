@@ -4,6 +4,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
+mod copy_in;
 mod daemon;
 mod demo;
 mod flush;
@@ -45,6 +46,9 @@ enum Command {
     /// The part of a mount that runs in the background; reads its settings from standard input
     #[command(hide = true)]
     Daemon(daemon::Args),
+    /// The part of a mount that copies what its folder held; reads what to copy from standard input
+    #[command(hide = true)]
+    CopyIn,
 }
 
 /// Runs the command that the process was started with.
@@ -58,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Daemon(args) => daemon::run(&args),
+        Command::CopyIn => copy_in::run(),
     };
     match result {
         Ok(exit) => exit.into(),

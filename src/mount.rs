@@ -10,6 +10,7 @@
 //! the drive yet; all ways to end (command, signal, plain `umount`) are the same way.
 
 mod drain;
+mod import;
 mod lock;
 pub mod mountpoint;
 mod running;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::import::copy_in;
 pub use self::lock::{Lock, prepare as prepare_cache_dir};
 use crate::auth::AuthError;
 use crate::cache::CacheError;

@@ -29,6 +29,8 @@ mod life;
 mod limits;
 #[path = "mount/model.rs"]
 mod model;
+#[path = "mount/place.rs"]
+mod place;
 #[path = "mount/python.rs"]
 mod python;
 #[path = "mount/trouble.rs"]

@@ -1,6 +1,7 @@
 //! `drivemount mount`.
 
 mod access;
+mod already;
 mod limits;
 mod logging;
 mod place;
@@ -79,6 +80,10 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         _ => return Err(Failure::new(Exit::Usage, "give a source and a mountpoint")),
     };
     let config = args.options.config(source, &mountpoint)?;
+    if let Some(there) = already::mounted(&config)? {
+        say(&plain(&format!("already mounted: {} at {}", there.source, there.mountpoint.display())));
+        return Ok(Exit::Success);
+    }
     if args.foreground {
         return daemon::foreground(config);
     }

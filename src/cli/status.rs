@@ -75,6 +75,12 @@ fn text(status: &Status) -> String {
         lines.push(format!("unsent    {entries}, {} at risk{open}", Bytes(unsent.bytes)));
         lines.extend(item_lines(&unsent.items, unsent.entries));
     }
+    if let Some(import) = &status.import {
+        let moved = count(import.moved, "entry", "entries");
+        let left = if import.left > 0 { format!(", {} left in the folder below", import.left) } else { String::new() };
+        let why = import.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        lines.push(format!("import    {}: {moved} moved into the drive{left}{why}", import.state));
+    }
     for conflict in &status.conflicts {
         lines.push(format!("conflict  {}: their version keeps the name, ours is \"{}\"", conflict.path, conflict.copy));
     }

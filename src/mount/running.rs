@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -16,8 +17,8 @@ use super::{Lock, Ready, drain};
 use crate::clock::{self, Instant, Timestamp};
 use crate::config::MountConfig;
 use crate::control::{
-    AsideStatus, CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, LISTED, Left, Scope, Status, Traffic,
-    Unsent, UnsentItem,
+    AsideStatus, CacheStatus, ConflictStatus, Controlled, DriveStatus, Ending, ImportStatus, LISTED, Left, Scope,
+    Status, Traffic, Unsent, UnsentItem,
 };
 use crate::error::Retry;
 use crate::fs::{Fs, Parts};
@@ -45,7 +46,9 @@ pub(super) struct Running {
     /// Cancelled when the kernel has no mount any more.
     pub(super) gone: CancellationToken,
     since: Timestamp,
-    draining: AtomicBool,
+    pub(super) draining: AtomicBool,
+    /// How the move of what the mountpoint held fares.
+    pub(super) import: Mutex<Option<ImportStatus>>,
     /// Somebody wants it to end.
     ask: watch::Sender<Option<Wait>>,
     /// It has ended, with this left.
@@ -99,6 +102,7 @@ impl Running {
             gone,
             since: clock::now(),
             draining: AtomicBool::new(false),
+            import: Mutex::default(),
             ask: watch::Sender::new(None),
             ended: watch::Sender::new(None),
         }
@@ -218,6 +222,8 @@ impl Controlled for Running {
                 retries: metrics::RETRIES.get(),
                 requests: metrics::requests(),
             },
+            settings: self.config.settings(),
+            import: self.import.lock().clone(),
         })
     }
 

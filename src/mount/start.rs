@@ -11,7 +11,7 @@ use url::Url;
 
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
-use super::{Lock, MountError, tasks};
+use super::{Lock, MountError, import, tasks};
 use crate::auth::{AuthorizedUser, StaticToken, TokenFile, TokenSource};
 use crate::cache::Cache;
 use crate::config::{Credentials, GOOGLE, MountConfig, Source};
@@ -52,7 +52,7 @@ struct Drive {
 }
 
 pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
-    let mountpoint = Mountpoint::prepare(&config.mountpoint)?;
+    let mut mountpoint = Mountpoint::prepare(&config.mountpoint, config.occupied)?;
     if config.credentials.is_none() && !matches!(config.source, Source::Local(_)) {
         return Err(MountError::NoSignIn);
     }
@@ -107,8 +107,15 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let gone = CancellationToken::new();
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
     tasks::tune_readahead(mountpoint.path());
+    let below = mountpoint.take_below();
     let running = Arc::new(Running::new(config, mountpoint, account, parts, fs, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
+    if let Some(below) = below {
+        notes.push(
+            "what the folder held is being moved into the drive; `drivemount status` shows how far it is".to_owned(),
+        );
+        jobs.spawn(import::run(Arc::clone(&running), below, end.clone()));
+    }
     let answering = CancellationToken::new();
     let serving = tokio::spawn({
         let (controlled, answering) = (Arc::clone(&running), answering.clone());
