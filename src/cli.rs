@@ -8,6 +8,7 @@ mod copy_in;
 mod daemon;
 mod demo;
 mod flush;
+mod log;
 mod mount;
 mod output;
 mod serve;

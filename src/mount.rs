@@ -12,12 +12,14 @@
 mod drain;
 mod import;
 mod lock;
+mod metrics;
 pub mod mountpoint;
 mod running;
 mod start;
 mod tasks;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -98,6 +100,27 @@ pub enum MountError {
     CacheDir {
         /// Which.
         dir: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The log cannot be written where it was asked for.
+    #[error(
+        "the log file {path} cannot be written: {source}. Give another with --log-file, in a folder that is there, or none",
+        path = path.display()
+    )]
+    LogFile {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Numbers cannot be served where they were asked for.
+    #[error(
+        "numbers cannot be served at {address}: {source}. Give another port with --metrics, or 0 for any that is free"
+    )]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
         /// What the system says.
         source: io::Error,
     },
@@ -219,6 +242,8 @@ impl MountError {
             | Self::Writeback(_)
             | Self::Server(_)
             | Self::NoDrive { .. }
+            | Self::LogFile { .. }
+            | Self::Metrics { .. }
             | Self::Abandoned
             | Self::System { .. } => FailureSort::Other,
         }

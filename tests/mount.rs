@@ -27,6 +27,8 @@ mod kernel;
 mod life;
 #[path = "mount/limits.rs"]
 mod limits;
+#[path = "mount/logging.rs"]
+mod logging;
 #[path = "mount/model.rs"]
 mod model;
 #[path = "mount/place.rs"]

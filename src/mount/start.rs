@@ -11,7 +11,7 @@ use url::Url;
 
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
-use super::{Lock, MountError, import, tasks};
+use super::{Lock, MountError, import, metrics, tasks};
 use crate::auth::{AuthorizedUser, StaticToken, TokenFile, TokenSource};
 use crate::cache::Cache;
 use crate::config::{Credentials, GOOGLE, MountConfig, Source};
@@ -104,12 +104,22 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
 
     let socket = config.control_socket();
     let socket = control::listen(&socket).map_err(|source| MountError::CacheDir { dir: socket, source })?;
+    let numbers = match config.metrics {
+        Some(address) => Some(metrics::listen(address).await?),
+        None => None,
+    };
     let gone = CancellationToken::new();
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
     tasks::tune_readahead(mountpoint.path());
     let below = mountpoint.take_below();
     let running = Arc::new(Running::new(config, mountpoint, account, parts, fs, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
+    if let Some(listener) = numbers {
+        if let Ok(address) = listener.local_addr() {
+            notes.push(format!("numbers for Prometheus are at http://{address}/metrics"));
+        }
+        jobs.spawn(metrics::serve(listener, Arc::clone(&running) as Arc<dyn control::Controlled>, end.clone()));
+    }
     if let Some(below) = below {
         notes.push(
             "what the folder held is being moved into the drive; `drivemount status` shows how far it is".to_owned(),
