@@ -163,7 +163,9 @@ pub struct Writeback {
     queue: Arc<queue::Queue>,
     /// Held while ids are reserved on the drive.
     refill: Semaphore,
-    /// Large uploads under way at one time.
+    /// Uploads under way at one time.
+    uploads: Semaphore,
+    /// Large ones among them.
     large: Semaphore,
     conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
@@ -179,7 +181,8 @@ pub struct Conflict {
 }
 
 impl Writeback {
-    /// Opens the journal and the staging folder, and recovers from whatever the last end was. Sends nothing yet.
+    /// Opens the journal and the staging folder, and recovers from whatever the last end was. Sends nothing yet. `transfers`:
+    /// uploads at one time, if not as many as is usual.
     pub fn open(
         state: Arc<State>,
         tree: Arc<Tree>,
@@ -187,6 +190,7 @@ impl Writeback {
         remote: Arc<dyn Remote>,
         dir: &Path,
         runtime: Handle,
+        transfers: Option<usize>,
     ) -> Result<Arc<Self>> {
         let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
         let seqs = journal::Seqs::open(&state)?;
@@ -198,7 +202,8 @@ impl Writeback {
             seqs,
             queue: Arc::default(),
             refill: Semaphore::new(1),
-            large: Semaphore::new(upload::LARGE_AT_ONCE),
+            uploads: Semaphore::new(transfers.unwrap_or(queue::AT_ONCE)),
+            large: Semaphore::new(transfers.unwrap_or(upload::LARGE_AT_ONCE)),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
         };

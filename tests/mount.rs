@@ -35,5 +35,7 @@ mod model;
 mod place;
 #[path = "mount/python.rs"]
 mod python;
+#[path = "mount/transfers.rs"]
+mod transfers;
 #[path = "mount/trouble.rs"]
 mod trouble;

@@ -17,8 +17,8 @@ pub struct Limits {
     pub free_space: Option<Bytes>,
 }
 
-/// With less than this a transfer moves so little in the time that a network may be silent that it counts as stuck.
-const LEAST_RATE: Bytes = Bytes(16 << 10);
+/// With less than this what a program reads takes minutes to come, and programs and servers give up.
+const LEAST_RATE: Bytes = Bytes(128 << 10);
 
 /// Parses bytes a second: `5M`, `500K`, also `5M/s`.
 pub fn parse_rate(text: &str) -> Result<Bytes, String> {
@@ -46,6 +46,6 @@ mod tests {
         for text in ["", "fast", "5M/h", "-5M"] {
             assert!(parse_rate(text).expect_err(text).contains("bytes a second"), "{text:?}");
         }
-        assert!(parse_rate("1K").expect_err("slow").contains("16 KiB a second or more"));
+        assert!(parse_rate("1K").expect_err("slow").contains("128 KiB a second or more"));
     }
 }

@@ -37,6 +37,9 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 /// How much longer than the network a program waits for an answer: so that it hears why there is none.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Bytes that may be under way before those that somebody waits for.
+const AHEAD: u64 = 64 << 20;
+
 /// How long a daemon that was told to end may still hold the cache folder: it says that it is unmounted just before its process
 /// ends.
 const HANDOVER: Duration = Duration::from_secs(5);
@@ -84,7 +87,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         file_mode: config.shown.file_mode,
         dir_mode: config.shown.dir_mode,
         read_only: config.read_only,
-        patience: config.network_timeout + GRACE,
+        patience: config.network_timeout + GRACE + slowness(&config),
         control_socket: config.control_socket(),
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());
@@ -146,6 +149,11 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     })
 }
 
+/// How much longer a program waits on a line that was made slow: for what may be asked for ahead of it.
+fn slowness(config: &MountConfig) -> Duration {
+    config.limits.download_rate.map_or(Duration::ZERO, |rate| Duration::from_secs(AHEAD / rate.0.max(1)))
+}
+
 async fn take_lock(config: &MountConfig, mountpoint: &Mountpoint) -> Result<Lock, MountError> {
     let until = clock::Instant::now() + HANDOVER;
     loop {
@@ -180,6 +188,8 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
     };
     let mut options = DriveOptions::new(url.clone());
     options.retry_for = config.network_timeout;
+    options.upload_rate = config.limits.upload_rate.map(|rate| rate.0);
+    options.download_rate = config.limits.download_rate.map(|rate| rate.0);
     if url.as_str().trim_end_matches('/') != GOOGLE {
         // Only Google counts units; another server says itself when it wants fewer requests.
         options.units_per_minute = None;
@@ -258,7 +268,8 @@ async fn build(
     })?;
     let blocks = config.cache_dir.join("blocks");
     let cap = config.cache_size.0;
-    let cache = tokio::task::spawn_blocking(move || Cache::open(&blocks, cap)).await;
+    let free = config.limits.free_space.map(|size| size.0);
+    let cache = tokio::task::spawn_blocking(move || Cache::open(&blocks, cap).map(|cache| cache.leaving(free))).await;
     let cache = Arc::new(
         cache.map_err(|panic| MountError::System { what: "opening the cache", source: io::Error::other(panic) })??,
     );
@@ -270,6 +281,7 @@ async fn build(
         Arc::clone(&drive.hasty),
         &config.cache_dir.join("staging"),
         Runtime::current(),
+        config.limits.transfers,
     )?;
     Ok(fs::Parts { tree, content, writeback, remote, quota })
 }
