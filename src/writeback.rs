@@ -42,6 +42,7 @@ mod staging;
 mod stagings;
 mod table;
 mod take_in;
+mod trash;
 mod upload;
 mod worker;
 
@@ -59,6 +60,7 @@ pub use self::flush::Pending;
 pub use self::journal::Seq;
 pub use self::staging::{Durability, Staging};
 use crate::cache::CacheError;
+use crate::config::UseTrash;
 use crate::content::{Content, ContentError};
 use crate::error::Kind;
 use crate::remote::{Remote, RemoteError};
@@ -152,6 +154,15 @@ impl From<io::Error> for WritebackError {
 /// Result of a change.
 pub type Result<T> = std::result::Result<T, WritebackError>;
 
+/// What a mount decides for all that is sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Uploads at one time, if not as many as is usual.
+    pub transfers: Option<usize>,
+    /// What becomes of what is removed.
+    pub use_trash: UseTrash,
+}
+
 /// The write-back of one mount.
 #[derive(Debug)]
 pub struct Writeback {
@@ -163,6 +174,7 @@ pub struct Writeback {
     queue: Arc<queue::Queue>,
     /// Held while ids are reserved on the drive.
     refill: Semaphore,
+    trash: trash::Trash,
     /// Uploads under way at one time.
     uploads: Semaphore,
     /// Large ones among them.
@@ -181,8 +193,7 @@ pub struct Conflict {
 }
 
 impl Writeback {
-    /// Opens the journal and the staging folder, and recovers from whatever the last end was. Sends nothing yet. `transfers`:
-    /// uploads at one time, if not as many as is usual.
+    /// Opens the journal and the staging folder, and recovers from whatever the last end was. Sends nothing yet.
     pub fn open(
         state: Arc<State>,
         tree: Arc<Tree>,
@@ -190,7 +201,7 @@ impl Writeback {
         remote: Arc<dyn Remote>,
         dir: &Path,
         runtime: Handle,
-        transfers: Option<usize>,
+        options: Options,
     ) -> Result<Arc<Self>> {
         let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
         let seqs = journal::Seqs::open(&state)?;
@@ -202,8 +213,9 @@ impl Writeback {
             seqs,
             queue: Arc::default(),
             refill: Semaphore::new(1),
-            uploads: Semaphore::new(transfers.unwrap_or(queue::AT_ONCE)),
-            large: Semaphore::new(transfers.unwrap_or(upload::LARGE_AT_ONCE)),
+            trash: trash::Trash::new(options.use_trash),
+            uploads: Semaphore::new(options.transfers.unwrap_or(queue::AT_ONCE)),
+            large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
         };

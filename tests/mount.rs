@@ -37,5 +37,7 @@ mod place;
 mod python;
 #[path = "mount/transfers.rs"]
 mod transfers;
+#[path = "mount/trash.rs"]
+mod trash;
 #[path = "mount/trouble.rs"]
 mod trouble;

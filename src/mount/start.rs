@@ -24,7 +24,7 @@ use crate::remote::{About, Quota, Remote, RemoteError};
 use crate::server::{self, Server};
 use crate::state::State;
 use crate::tree::{self, Tree, TreeError};
-use crate::writeback::Writeback;
+use crate::writeback::{self, Writeback};
 use crate::{clock, control, sys};
 
 /// How long a start, and one attempt to send something, try to reach the drive. The journal tries again for ever, and can say
@@ -281,7 +281,7 @@ async fn build(
         Arc::clone(&drive.hasty),
         &config.cache_dir.join("staging"),
         Runtime::current(),
-        config.limits.transfers,
+        writeback::Options { transfers: config.limits.transfers, use_trash: config.use_trash },
     )?;
     Ok(fs::Parts { tree, content, writeback, remote, quota })
 }
