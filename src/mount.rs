@@ -234,7 +234,8 @@ impl MountError {
             | Self::State(_)
             | Self::Damaged { .. }
             | Self::Cache(_)
-            | Self::Tree(TreeError::Account { .. }) => FailureSort::Cache,
+            | Self::Tree(TreeError::Account { .. } | TreeError::OtherRoot { .. }) => FailureSort::Cache,
+            Self::Tree(TreeError::NoRoot { .. } | TreeError::RootIsNoFolder { .. }) => FailureSort::CannotMount,
             Self::Server(error) if error.is_of_data() => FailureSort::Cache,
             Self::Writeback(error) if matches!(error.kind(), Kind::Corrupt) => FailureSort::Cache,
             Self::Remote(_)

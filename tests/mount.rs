@@ -35,6 +35,8 @@ mod model;
 mod place;
 #[path = "mount/python.rs"]
 mod python;
+#[path = "mount/root.rs"]
+mod root;
 #[path = "mount/transfers.rs"]
 mod transfers;
 #[path = "mount/trash.rs"]

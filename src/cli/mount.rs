@@ -175,7 +175,8 @@ fn apart(data: &Path, mountpoint: &Path) -> Result<(), Failure> {
 pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
     let mode = if config.read_only { "read-only" } else { "read and write" };
     let mut lines = vec![format!(
-        "mounted {} at {} ({mode}, cache up to {})",
+        "mounted {}{} at {} ({mode}, cache up to {})",
+        config.root.as_ref().map_or_else(String::new, |root| format!("the folder {root} of ")),
         ready.source,
         ready.mountpoint.display(),
         config.cache_size

@@ -30,10 +30,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn text(status: &Status) -> String {
+    let root = status.settings.get("root").map_or_else(String::new, |root| format!("the folder {root} of "));
     let access = if status.read_only { ", read-only" } else { "" };
     let mut lines = vec![
         format!(
-            "{}  {}  ({}{access}, process {})",
+            "{}  {root}{}  ({}{access}, process {})",
             status.mountpoint.display(),
             status.source,
             status.state,

@@ -92,6 +92,11 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());
 
+    if let Some(root) = config.root.as_deref().filter(|_| is_reached) {
+        // If that takes long, it is mounted as it was.
+        let confirmed = tokio::time::timeout(HASTE, parts.tree.confirm_root(root)).await;
+        confirmed.unwrap_or(Ok(())).map_err(MountError::Tree)?;
+    }
     if is_reached {
         // What is known from the last time may be long out of date: hear of what happened since before anybody asks. If that
         // takes long, or fails, it goes on beside the mount.
@@ -259,7 +264,7 @@ async fn build(
     quota: Quota,
 ) -> Result<fs::Parts, MountError> {
     let remote = Arc::clone(&drive.remote);
-    let tree = Tree::open(Arc::clone(&state), Arc::clone(&remote), account).await;
+    let tree = Tree::open(Arc::clone(&state), Arc::clone(&remote), account, config.root.as_deref()).await;
     let tree = tree.map_err(|error| match error {
         TreeError::Remote(error) if error.kind == Kind::Unreachable => {
             MountError::Unreachable { url: drive.url.origin().ascii_serialization(), why: error.message }

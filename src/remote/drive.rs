@@ -135,6 +135,10 @@ impl Remote for DriveRemote {
         listing::list(&self.client, folder, page).boxed()
     }
 
+    fn folders<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>> {
+        listing::folders(&self.client, folder, name).boxed()
+    }
+
     fn cursor(&self) -> BoxFuture<'_, Result<Cursor>> {
         listing::cursor(&self.client).boxed()
     }

@@ -9,14 +9,25 @@ use super::request::{CHANGES, CURSOR, LIST, Request};
 use super::types::{self, ChangeList, FILE, FileList, StartPageToken};
 use super::{items, query};
 use crate::error::Kind;
-use crate::remote::{Change, Changes, Cursor, FileId, Page, PageToken, RemoteError, Result};
+use crate::remote::{Change, Changes, Cursor, FileId, Item, Page, PageToken, RemoteError, Result};
 
 /// The most that Drive gives at once. A page costs the same whatever its length.
 const PAGE_SIZE: &str = "1000";
 
 pub(super) async fn list(client: &Client, folder: &FileId, page: Option<&PageToken>) -> Result<Page> {
+    found(client, &query::children_of(&folder.0), page).await
+}
+
+/// The folders of a name in a folder. However many have it: a page holds more than anybody can tell apart.
+pub(super) async fn folders(client: &Client, folder: &FileId, name: &str) -> Result<Vec<Item>> {
+    let page = found(client, &query::folders_of(&folder.0, name), None).await?;
+    // Drive compares names without regard to case.
+    Ok(page.items.into_iter().filter(|item| item.name == name).collect())
+}
+
+async fn found(client: &Client, query: &str, page: Option<&PageToken>) -> Result<Page> {
     let mut request = Request::new(LIST, Method::GET, client.addresses.of(&["files"]))
-        .query("q", &query::children_of(&folder.0))
+        .query("q", query)
         .query("pageSize", PAGE_SIZE)
         .query("fields", &format!("nextPageToken,incompleteSearch,files({FILE})"))
         .query("includeItemsFromAllDrives", "true")

@@ -1,8 +1,15 @@
 //! The query language of `files.list`, as far as we speak it.
 
+use super::convert::FOLDER;
+
 /// The children of a folder that are not in the trash.
 pub(super) fn children_of(folder: &str) -> String {
     format!("{} in parents and trashed = false", quote(folder))
+}
+
+/// The folders of a name in a folder that are not in the trash.
+pub(super) fn folders_of(folder: &str, name: &str) -> String {
+    format!("{} and name = {} and mimeType = {}", children_of(folder), quote(name), quote(FOLDER))
 }
 
 /// A text as a value. `\'` is documented; that a backslash itself is doubled only follows from the examples, and is what
