@@ -186,6 +186,15 @@ impl Cache {
         Ok(cache)
     }
 
+    /// Leaves so much of the disk free; `None`: what it leaves by itself.
+    #[must_use]
+    pub fn leaving(mut self, free: Option<u64>) -> Self {
+        if let Some(free) = free {
+            self.disk.leave(free);
+        }
+        self
+    }
+
     /// The entry of a revision, made if there is none. Touches no disk.
     pub fn entry(&self, source: &Source) -> Arc<Entry> {
         let key = Key::of(source);

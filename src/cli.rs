@@ -6,10 +6,12 @@
 mod accounts;
 mod arguments;
 mod cache;
+mod copy_in;
 mod daemon;
 mod demo;
 mod flush;
 mod list;
+mod log;
 mod login;
 mod logout;
 mod logs;
@@ -64,6 +66,9 @@ enum Command {
     /// The part of a mount that runs in the background; reads its settings from standard input
     #[command(hide = true)]
     Daemon(daemon::Args),
+    /// The part of a mount that copies what its folder held; reads what to copy from standard input
+    #[command(hide = true)]
+    CopyIn,
 }
 
 /// Runs the command that the process was started with.
@@ -86,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Daemon(args) => daemon::run(&args),
+        Command::CopyIn => copy_in::run(),
     };
     match result {
         Ok(exit) => exit.into(),

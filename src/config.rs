@@ -5,10 +5,15 @@
 //! without showing its secrets in the list of processes.
 
 mod application_default;
+mod choices;
 mod credentials;
+mod limits;
 mod rclone;
+mod settings;
+mod shown;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,8 +23,12 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
+pub use self::choices::{LogFormat, Logging, Occupied, UseTrash, parse_metrics_address};
 pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
+pub use self::limits::{Limits, parse_rate};
 pub use self::rclone::rclone_config;
+pub use self::settings::{Settings, differences};
+pub use self::shown::{Shown, UMASK, parse_mode};
 
 /// Google's own address.
 pub const GOOGLE: &str = "https://www.googleapis.com";
@@ -143,6 +152,20 @@ pub struct MountConfig {
     pub allow_other: bool,
     /// What to log, as `tracing` has it: `info`, `debug`, `drivemount::writeback=debug`.
     pub log_level: String,
+    /// Where the log goes.
+    pub log: Logging,
+    /// Owner and permission bits of what has none of its own.
+    pub shown: Shown,
+    /// What becomes of files that are in the mountpoint.
+    pub occupied: Occupied,
+    /// How much of the line and of the disk it may take.
+    pub limits: Limits,
+    /// What becomes of what is removed.
+    pub use_trash: UseTrash,
+    /// The folder of the drive that is shown as its root, by path or id; `None`: all of it.
+    pub root: Option<String>,
+    /// Where numbers are served.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl MountConfig {
@@ -162,14 +185,19 @@ impl MountConfig {
 
     /// Where a mount in the background writes what it has to say.
     pub fn log_file(&self) -> PathBuf {
-        self.cache_dir.join(LOG_FILE)
+        self.log.file.clone().unwrap_or_else(|| self.cache_dir.join(LOG_FILE))
     }
 }
 
-/// The cache folder of a source when none is given: in the user's cache folder, one for each, and for each account.
-pub fn default_cache_dir(source: &Source, credentials: Option<&Credentials>) -> Option<PathBuf> {
+/// The cache folder of a source when none is given: in the user's cache folder, one for each, for each account, and for each root
+/// of it.
+pub fn default_cache_dir(source: &Source, credentials: Option<&Credentials>, root: Option<&str>) -> Option<PathBuf> {
     let label = credentials.and_then(Credentials::label).map_or_else(String::new, |label| format!("-{}", tame(&label)));
-    Some(default_cache_root()?.join(source.key() + &label))
+    let root = root.map_or_else(String::new, |root| {
+        let name = root.rsplit('/').next().unwrap_or(root);
+        format!("-root-{}-{}", tame(name), digest(root.as_bytes()))
+    });
+    Some(default_cache_root()?.join(source.key() + &label + &root))
 }
 
 /// The folder in which cache folders are when none is given.

@@ -34,6 +34,7 @@ pub use self::client::{Client, ClientError};
 pub use self::entry::{Cleared, EntryStatus, Refreshed};
 pub use self::server::{Socket, listen, serve};
 pub use self::trash::{Chosen, Emptied, Restored, TrashItem, TrashList, Wanted, Which};
+use crate::config::Settings;
 use crate::metrics::Requests;
 
 /// The most entries that a status lists one by one.
@@ -80,6 +81,26 @@ pub struct Status {
     pub drive: DriveStatus,
     /// What went over the network since it was mounted.
     pub traffic: Traffic,
+    /// What it was told, by the names of the flags, without secrets.
+    #[serde(default)]
+    pub settings: Settings,
+    /// What becomes of the files that the mountpoint held, if they were to be moved into the drive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportStatus>,
+}
+
+/// How the move of what the mountpoint held into the drive fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportStatus {
+    /// `moving`, `done`, or `incomplete`: then the next mount with `--import-existing` goes on.
+    pub state: String,
+    /// Entries that are on the drive, and removed here.
+    pub moved: usize,
+    /// Entries that are still in the folder below the mount.
+    pub left: usize,
+    /// Why the first of those that cannot be moved cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// What is wrong with a sign-in.

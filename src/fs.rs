@@ -137,6 +137,10 @@ pub struct Caller {
 pub struct Options {
     /// User and group of what has none of its own.
     pub owner: (u32, u32),
+    /// Permission bits of files that have none of their own.
+    pub file_mode: u32,
+    /// Permission bits of folders that have none of their own.
+    pub dir_mode: u32,
     /// No changes at all.
     pub read_only: bool,
     /// How long an answer that is waited for may take.

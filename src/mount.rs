@@ -13,7 +13,9 @@
 pub mod caches;
 mod commands;
 mod drain;
+mod import;
 mod lock;
+mod metrics;
 pub mod mountpoint;
 mod notify;
 mod running;
@@ -23,11 +25,13 @@ mod tasks;
 mod trash;
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::import::copy_in;
 pub use self::lock::{Lock, prepare as prepare_cache_dir};
 pub use self::notify::NOTIFY_SOCKET;
 use crate::auth::{self, AuthError};
@@ -115,6 +119,27 @@ pub enum MountError {
     CacheDir {
         /// Which.
         dir: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The log cannot be written where it was asked for.
+    #[error(
+        "the log file {path} cannot be written: {source}. Give another with --log-file, in a folder that is there, or none",
+        path = path.display()
+    )]
+    LogFile {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Numbers cannot be served where they were asked for.
+    #[error(
+        "numbers cannot be served at {address}: {source}. Give another port with --metrics, or 0 for any that is free"
+    )]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
         /// What the system says.
         source: io::Error,
     },
@@ -232,7 +257,8 @@ impl MountError {
             | Self::State(_)
             | Self::Damaged { .. }
             | Self::Cache(_)
-            | Self::Tree(TreeError::Account { .. }) => FailureSort::Cache,
+            | Self::Tree(TreeError::Account { .. } | TreeError::OtherRoot { .. }) => FailureSort::Cache,
+            Self::Tree(TreeError::NoRoot { .. } | TreeError::RootIsNoFolder { .. }) => FailureSort::CannotMount,
             Self::Server(error) if error.is_of_data() => FailureSort::Cache,
             Self::Writeback(error) if matches!(error.kind(), Kind::Corrupt) => FailureSort::Cache,
             Self::Remote(_)
@@ -240,6 +266,8 @@ impl MountError {
             | Self::Writeback(_)
             | Self::Server(_)
             | Self::NoDrive { .. }
+            | Self::LogFile { .. }
+            | Self::Metrics { .. }
             | Self::Abandoned
             | Self::System { .. } => FailureSort::Other,
         }

@@ -302,6 +302,9 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// folder exists. [`Kind::Invalid`] if the page token has gone stale: begin again, as [`Pages`] does.
     fn list<'a>(&'a self, folder: &'a FileId, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>>;
 
+    /// The folders of exactly this name in a folder, the trashed left out.
+    fn folders<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>>;
+
     /// The end of the feed of changes as it is now. Take it before the first listing and nothing is missed.
     fn cursor(&self) -> BoxFuture<'_, Result<Cursor>>;
 

@@ -154,6 +154,15 @@ pub fn terminate(pid: u32) -> io::Result<()> {
     check(unsafe { libc::kill(pid, libc::SIGTERM) })
 }
 
+/// Gives a file another name, if that is free: `AlreadyExists` if not.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (c_string(from.as_os_str())?, c_string(to.as_os_str())?);
+    // SAFETY: both are valid C strings that outlive the call; the descriptors are not used, being those of the working folder.
+    check(unsafe {
+        libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::RENAME_NOREPLACE)
+    })
+}
+
 /// Reads an extended attribute, up to 64 KiB.
 pub fn get_xattr(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     let (path, name) = (c_string(path.as_os_str())?, c_string(OsStr::new(name))?);

@@ -19,6 +19,7 @@ pub mod local;
 pub mod merge;
 mod names;
 pub mod nodes;
+mod root;
 mod trash;
 
 use std::fmt;
@@ -220,6 +221,33 @@ pub enum TreeError {
         /// Who signed in.
         is: String,
     },
+    /// The cache folder holds another part of the drive.
+    #[error(
+        "this cache folder is of {was}, and {is} is to be mounted: give each root a --cache-dir of its own, or leave it out"
+    )]
+    OtherRoot {
+        /// What it holds.
+        was: String,
+        /// What was asked for.
+        is: String,
+    },
+    /// There is no such folder.
+    #[error(
+        "the drive has no folder {root}. Give --root the path of a folder as the drive has it, such as data/sets, or its id, which is \
+         the last part of its address in a browser"
+    )]
+    NoRoot {
+        /// What was asked for.
+        root: String,
+    },
+    /// It is something else.
+    #[error(
+        "{root} is not a folder of the drive, and only a folder can be mounted; give --root the folder that it is in"
+    )]
+    RootIsNoFolder {
+        /// What was asked for.
+        root: String,
+    },
 }
 
 impl TreeError {
@@ -228,7 +256,9 @@ impl TreeError {
         match self {
             Self::Remote(error) => error.kind,
             Self::State(error) => error.kind(),
-            Self::Account { .. } => Kind::Denied,
+            Self::Account { .. } | Self::OtherRoot { .. } => Kind::Denied,
+            Self::NoRoot { .. } => Kind::NotFound,
+            Self::RootIsNoFolder { .. } => Kind::NotADirectory,
         }
     }
 }
@@ -270,25 +300,35 @@ struct Inos {
 const INO_BATCH: u64 = 4096;
 
 const FACT_ACCOUNT: &str = "account";
+/// The root as it was asked for; absent: the drive's own.
+const FACT_ROOT: &str = "root";
 const FACT_CURSOR: &str = "cursor";
 const FACT_NEXT_INO: &str = "next_ino";
 
 impl Tree {
-    /// Opens the replica of `account`. At the very first time it asks the drive for its root and for the end of the feed of
+    /// Opens the replica of `account`, or of the folder `root` of it, by path or id. At the very first time it asks the drive for its root and for the end of the feed of
     /// changes; after that it needs no network.
-    pub async fn open(state: Arc<State>, remote: Arc<dyn Remote>, account: &str) -> Result<Arc<Self>> {
+    pub async fn open(
+        state: Arc<State>,
+        remote: Arc<dyn Remote>,
+        account: &str,
+        root: Option<&str>,
+    ) -> Result<Arc<Self>> {
         match state.fact(FACT_ACCOUNT)? {
             Some(was) if was != account => return Err(TreeError::Account { was, is: account.to_owned() }),
-            Some(_) => {}
+            Some(_) => root::must_match(&state, root)?,
             None => {
                 // The cursor first: what changes while folders are listed is then in the feed.
                 let cursor = remote.cursor().await?;
-                let root = remote.root().await?;
+                let folder = root::find(&*remote, root).await?;
                 state.write::<_, TreeError>(|tx| {
                     state::set_fact(tx, FACT_ACCOUNT, account)?;
                     state::set_fact(tx, FACT_CURSOR, &cursor.0)?;
                     state::set_fact(tx, FACT_NEXT_INO, &(Ino::ROOT.0 + 1).to_string())?;
-                    nodes::insert(tx, &root_node(root))?;
+                    if let Some(root) = root {
+                        state::set_fact(tx, FACT_ROOT, root)?;
+                    }
+                    nodes::insert(tx, &root_node(folder))?;
                     Ok(())
                 })?;
             }

@@ -42,6 +42,7 @@ mod staging;
 mod stagings;
 mod table;
 mod take_in;
+mod trash;
 mod upload;
 mod waiting;
 mod worker;
@@ -61,6 +62,7 @@ pub use self::journal::Seq;
 pub use self::staging::{Durability, Staging};
 pub use self::waiting::{Waiting, waiting};
 use crate::cache::CacheError;
+use crate::config::UseTrash;
 use crate::content::{Content, ContentError};
 use crate::error::Kind;
 use crate::remote::{Remote, RemoteError};
@@ -154,6 +156,15 @@ impl From<io::Error> for WritebackError {
 /// Result of a change.
 pub type Result<T> = std::result::Result<T, WritebackError>;
 
+/// What a mount decides for all that is sent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Uploads at one time, if not as many as is usual.
+    pub transfers: Option<usize>,
+    /// What becomes of what is removed.
+    pub use_trash: UseTrash,
+}
+
 /// The write-back of one mount.
 #[derive(Debug)]
 pub struct Writeback {
@@ -165,7 +176,10 @@ pub struct Writeback {
     queue: Arc<queue::Queue>,
     /// Held while ids are reserved on the drive.
     refill: Semaphore,
-    /// Large uploads under way at one time.
+    trash: trash::Trash,
+    /// Uploads under way at one time.
+    uploads: Semaphore,
+    /// Large ones among them.
     large: Semaphore,
     conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
@@ -189,6 +203,7 @@ impl Writeback {
         remote: Arc<dyn Remote>,
         dir: &Path,
         runtime: Handle,
+        options: Options,
     ) -> Result<Arc<Self>> {
         let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
         let seqs = journal::Seqs::open(&state)?;
@@ -200,7 +215,9 @@ impl Writeback {
             seqs,
             queue: Arc::default(),
             refill: Semaphore::new(1),
-            large: Semaphore::new(upload::LARGE_AT_ONCE),
+            trash: trash::Trash::new(options.use_trash),
+            uploads: Semaphore::new(options.transfers.unwrap_or(queue::AT_ONCE)),
+            large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
         };

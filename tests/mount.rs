@@ -9,6 +9,8 @@ mod machine;
 #[path = "support/proxy.rs"]
 mod proxy;
 
+#[path = "mount/access.rs"]
+mod access;
 #[path = "mount/bad_input.rs"]
 mod bad_input;
 #[path = "mount/cache.rs"]
@@ -29,15 +31,25 @@ mod kernel;
 mod life;
 #[path = "mount/limits.rs"]
 mod limits;
+#[path = "mount/logging.rs"]
+mod logging;
 #[path = "mount/model.rs"]
 mod model;
+#[path = "mount/place.rs"]
+mod place;
 #[path = "mount/python.rs"]
 mod python;
+#[path = "mount/root.rs"]
+mod root;
 #[path = "mount/service.rs"]
 mod service;
+#[path = "mount/transfers.rs"]
+mod transfers;
 #[path = "mount/trash.rs"]
 mod trash;
 #[path = "mount/trouble.rs"]
 mod trouble;
+#[path = "mount/use_trash.rs"]
+mod use_trash;
 #[path = "mount/watch.rs"]
 mod watch;

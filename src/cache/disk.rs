@@ -22,6 +22,8 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Disk {
     dir: PathBuf,
+    /// What is left free, if somebody said so.
+    reserve: Option<u64>,
     seen: Mutex<Option<Seen>>,
 }
 
@@ -34,7 +36,13 @@ struct Seen {
 
 impl Disk {
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, seen: Mutex::new(None) }
+        Self { dir, reserve: None, seen: Mutex::new(None) }
+    }
+
+    /// Leaves so much free, whatever the size of the disk.
+    pub(super) fn leave(&mut self, reserve: u64) {
+        self.reserve = Some(reserve);
+        *self.seen.get_mut() = None;
     }
 
     /// How many bytes are free beyond those that are left to others; `None` if too few are.
@@ -44,7 +52,7 @@ impl Disk {
         let now = fresh.unwrap_or_else(|| {
             // A disk that does not tell has to say itself when it is full.
             let (free, total) = sys::disk_space(&self.dir).unwrap_or((u64::MAX, u64::MAX));
-            Seen { at: Instant::now(), free, reserve: RESERVE.min(total / RESERVE_PART) }
+            Seen { at: Instant::now(), free, reserve: self.reserve.unwrap_or(RESERVE.min(total / RESERVE_PART)) }
         });
         *seen = Some(now);
         now.free.checked_sub(now.reserve)

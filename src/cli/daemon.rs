@@ -5,24 +5,18 @@
 //! why not. If it ends before that, so does the daemon. After that the two have nothing to do with each other.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
 
 use super::output::{complain, left_lines, say};
-use super::{Exit, Failure, mount};
+use super::{Exit, Failure, log, mount};
 use crate::config::MountConfig;
 use crate::control::Left;
 use crate::mount::{self as life, FailureSort, MountError, Ready};
 use crate::sys;
-
-/// A log longer than this is put aside when a mount starts; one old one is kept.
-const LONG_LOG: u64 = 10 * 1024 * 1024;
 
 /// Run a mount in the background; started by `drivemount mount`
 #[derive(Debug, clap::Args)]
@@ -80,13 +74,9 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
 
 /// Mounts within this process, and logs to the terminal.
 pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(&config)).with_writer(io::stderr);
-    // A terminal that is gone takes no lines, and the complaint about that would end the process before its files are sent.
-    let subscriber = subscriber.with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
-    // One that is set already is as good.
-    let _already = subscriber.try_init();
     let shown = config.clone();
-    let result = run_to_end(life::run(config, |ready| say(&mount::banner(ready, &shown))));
+    let result = log::to_terminal(&config)
+        .and_then(|()| run_to_end(life::run(config, |ready| say(&mount::banner(ready, &shown)))));
     let left = result.map_err(|error| Failure::new(error.sort().into(), error.to_string()))?;
     if left.entries == 0 {
         return Ok(Exit::Success);
@@ -118,8 +108,7 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
     if let Err(error) = sys::leave_terminal() {
         tracing::debug!(%error, "already its own session");
     }
-    let log_file = config.log_file();
-    let outcome = log_to(&log_file, &config).and_then(|()| {
+    let outcome = log::to_file(&config).and_then(|()| {
         let started = Cell::new(false);
         run_to_end(async {
             tokio::select! {
@@ -162,23 +151,4 @@ fn report(report: &Report) {
     if let Ok(line) = serde_json::to_string(report) {
         let _gone = writeln!(output, "{line}").and_then(|()| output.flush());
     }
-}
-
-fn log_to(path: &Path, config: &MountConfig) -> Result<(), MountError> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
-    life::prepare_cache_dir(dir)?;
-    if std::fs::metadata(path).is_ok_and(|log| log.len() > LONG_LOG) {
-        std::fs::rename(path, path.with_extension("log.old")).map_err(unusable)?;
-    }
-    let file: File = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(unusable)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter(config)).with_ansi(false).with_writer(file);
-    let _already = subscriber.try_init();
-    Ok(())
-}
-
-/// What is logged. Each request of the kernel, and each step of HTTP, only if asked for by name.
-fn filter(config: &MountConfig) -> EnvFilter {
-    let quiet = "fuser=warn,hyper_util=info,reqwest=info,h2=info";
-    EnvFilter::try_new(format!("{quiet},{}", config.log_level)).unwrap_or_default()
 }

@@ -1,21 +1,27 @@
 //! `drivemount mount`.
 
+mod access;
 mod account;
+mod already;
 mod credentials;
+mod limits;
+mod logging;
+mod place;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use url::Url;
 
+use self::access::AccessArgs;
 use self::credentials::CredentialArgs;
+use self::limits::LimitArgs;
+use self::logging::LoggingArgs;
+use self::place::PlaceArgs;
 use super::output::{count, plain, say};
 use super::{Exit, Failure, daemon};
-use crate::config::{self, Bytes, MountConfig, Source};
-use crate::config::{parse_cache_size, parse_duration, parse_log_level, parse_web_address};
+use crate::config::{self, MountConfig, Occupied, Source, parse_web_address};
 use crate::mount::{Ready, mountpoint};
 
 /// Mount a drive
@@ -45,28 +51,14 @@ pub(super) struct MountArgs {
     /// Folder for the cache, unsent content, journal and log; default: one for each source in ~/.cache/drivemount
     #[arg(long, value_name = "DIR", env = "DRIVEMOUNT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
-    /// How much of the disk the cache may take
-    #[arg(long, value_name = "SIZE", env = "DRIVEMOUNT_CACHE_SIZE", default_value = "10G", value_parser = parse_cache_size)]
-    cache_size: Bytes,
-    /// How often to look for changes made elsewhere
-    #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_POLL_INTERVAL", default_value = "5s", value_parser = parse_duration)]
-    poll_interval: Duration,
-    /// How long a program waits for a drive that does not answer, before it gets an error
-    #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_NETWORK_TIMEOUT", default_value = "2m", value_parser = parse_duration)]
-    network_timeout: Duration,
-    /// How often to send files that stay open while they are written
-    #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_SYNC_INTERVAL", default_value = "30s", value_parser = parse_duration)]
-    sync_interval: Duration,
-    /// Mount without the right to change anything
-    #[arg(long, env = "DRIVEMOUNT_READ_ONLY", value_parser = BoolishValueParser::new())]
-    read_only: bool,
-    /// Let other users of the machine use the mount
-    #[arg(long, env = "DRIVEMOUNT_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
-    allow_other: bool,
-    /// What to log: error, warn, info, debug, trace, or by part (`drivemount::writeback=debug`)
-    #[arg(long, value_name = "LEVEL", env = "DRIVEMOUNT_LOG_LEVEL", default_value = "info",
-          value_parser = parse_log_level)]
-    log_level: String,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    logging: LoggingArgs,
     // Last, because its heading would be that of what follows.
     #[command(flatten)]
     credentials: CredentialArgs,
@@ -84,6 +76,10 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let source = source.map(|text| text.parse().map_err(|why| Failure::new(Exit::Usage, format!("{text:?} is {why}"))));
     let source = source.transpose()?;
     let config = args.options.config(source, &mountpoint)?;
+    if let Some(there) = already::mounted(&config)? {
+        say(&plain(&format!("already mounted: {} at {}", there.source, there.mountpoint.display())));
+        return Ok(Exit::Success);
+    }
     if args.foreground {
         return daemon::foreground(config);
     }
@@ -102,7 +98,11 @@ impl MountArgs {
             Source::Local(dir) => Source::Local(config::absolute(&dir)),
             other => other,
         };
-        let cache_dir = match self.cache_dir.or_else(|| config::default_cache_dir(&source, credentials.as_ref())) {
+        let root =
+            self.place.root.clone().map(|root| root.trim_matches('/').to_owned()).filter(|root| !root.is_empty());
+        let cache_dir =
+            self.cache_dir.or_else(|| config::default_cache_dir(&source, credentials.as_ref(), root.as_deref()));
+        let cache_dir = match cache_dir {
             Some(dir) => config::absolute(&dir),
             None => {
                 return Err(Failure::new(
@@ -126,19 +126,31 @@ impl MountArgs {
             );
             return Err(Failure::new(Exit::Usage, message));
         }
+        let occupied = self.place.occupied();
+        if occupied == Occupied::Import && self.access.read_only {
+            let message = "nothing can be moved into a drive that is mounted read-only; leave out --import-existing or --read-only";
+            return Err(Failure::new(Exit::Usage, message));
+        }
         Ok(MountConfig {
             source,
             mountpoint,
             api_url: self.api_url,
             credentials,
             cache_dir,
-            cache_size: self.cache_size,
-            poll_interval: self.poll_interval,
-            network_timeout: self.network_timeout,
-            sync_interval: self.sync_interval,
-            read_only: self.read_only,
-            allow_other: self.allow_other,
-            log_level: self.log_level,
+            cache_size: self.limits.cache_size,
+            poll_interval: self.limits.poll_interval,
+            network_timeout: self.limits.network_timeout,
+            sync_interval: self.limits.sync_interval,
+            read_only: self.access.read_only,
+            allow_other: self.access.allow_other,
+            log: self.logging.log(),
+            log_level: self.logging.log_level,
+            shown: self.access.shown(),
+            occupied,
+            limits: self.limits.limits(),
+            use_trash: self.place.use_trash,
+            root,
+            metrics: self.logging.metrics,
         })
     }
 }
@@ -161,7 +173,8 @@ fn apart(data: &Path, mountpoint: &Path) -> Result<(), Failure> {
 pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
     let mode = if config.read_only { "read-only" } else { "read and write" };
     let mut lines = vec![format!(
-        "mounted {} at {} ({}, {mode}, cache up to {})",
+        "mounted {}{} at {} ({}, {mode}, cache up to {})",
+        config.root.as_ref().map_or_else(String::new, |root| format!("the folder {root} of ")),
         ready.source,
         ready.mountpoint.display(),
         ready.account,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{at_risk, item_lines, plain, print, print_json};
+use super::output::{at_risk, count, item_lines, plain, print, print_json};
 use super::{Exit, Failure, small_runtime, target, watch};
 use crate::config::Bytes;
 use crate::control::{EntryStatus, Scope, Status};
@@ -37,10 +37,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn text(status: &Status) -> String {
+    let root = status.settings.get("root").map_or_else(String::new, |root| format!("the folder {root} of "));
     let access = if status.read_only { ", read-only" } else { "" };
     let mut lines = vec![
         format!(
-            "{}  {}  ({}{access}, process {})",
+            "{}  {root}{}  ({}{access}, process {})",
             status.mountpoint.display(),
             status.source,
             status.state,
@@ -74,6 +75,12 @@ fn text(status: &Status) -> String {
         Bytes(status.traffic.uploaded_bytes),
         requests,
     ));
+    if let Some(import) = &status.import {
+        let moved = count(import.moved, "entry", "entries");
+        let left = if import.left > 0 { format!(", {} left in the folder below", import.left) } else { String::new() };
+        let why = import.reason.as_ref().map_or_else(String::new, |why| format!(" ({why})"));
+        lines.push(format!("import    {}: {moved} moved into the drive{left}{why}", import.state));
+    }
     lines.extend(trouble(status));
     lines.iter().map(|line| plain(line) + "\n").collect()
 }

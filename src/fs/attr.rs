@@ -58,14 +58,14 @@ pub struct Space {
     pub free: u64,
 }
 
-/// Permission bits of a file that has none of its own.
+/// Permission bits that a file made with need not carry over to other mounts: theirs show the same, unless they were told not to.
 pub(super) const FILE_MODE: u32 = 0o644;
-/// Permission bits of a folder that has none of its own.
+/// The same of a folder.
 pub(super) const FOLDER_MODE: u32 = 0o755;
 /// Permission bits of every symbolic link.
-pub(super) const LINK_MODE: u32 = 0o777;
-/// Permission bits of a document, which nobody can write.
-pub(super) const DOCUMENT_MODE: u32 = 0o444;
+const LINK_MODE: u32 = 0o777;
+/// Permission bits of a document, which nobody can write, as far as files have them.
+const DOCUMENT_MODE: u32 = 0o444;
 
 /// What a drive without a limit is said to hold.
 const UNLIMITED: u64 = 1 << 50;
@@ -73,17 +73,17 @@ const UNLIMITED: u64 = 1 << 50;
 /// How old the drive's word on its storage may be before it is asked again.
 const QUOTA_AGE: Duration = Duration::from_mins(1);
 
-/// Permission bits of what has none of its own.
-pub(super) const fn default_mode(kind: NodeKind) -> u32 {
-    match kind {
-        NodeKind::Folder => FOLDER_MODE,
-        NodeKind::File => FILE_MODE,
-        NodeKind::Symlink => LINK_MODE,
-        NodeKind::Document => DOCUMENT_MODE,
-    }
-}
-
 impl Fs {
+    /// Permission bits of what has none of its own.
+    pub(super) fn default_mode(&self, kind: NodeKind) -> u32 {
+        match kind {
+            NodeKind::Folder => self.options.dir_mode,
+            NodeKind::File => self.options.file_mode,
+            NodeKind::Symlink => LINK_MODE,
+            NodeKind::Document => self.options.file_mode & DOCUMENT_MODE,
+        }
+    }
+
     /// The attributes of an entry, with what an open handle has changed.
     pub(super) fn attr(&self, node: &Node) -> Attr {
         let open = self.files.get(node.ino);
@@ -94,7 +94,7 @@ impl Fs {
             mtime,
             atime: node.atime,
             ctime: node.ctime.max(mtime.min(clock::now())),
-            mode: node.mode.unwrap_or(default_mode(node.kind)),
+            mode: node.mode.unwrap_or_else(|| self.default_mode(node.kind)),
             owner: node.owner.unwrap_or(self.options.owner),
             links: match (node.is_linked(), node.kind) {
                 (false, _) => 0,
@@ -149,7 +149,7 @@ impl Fs {
         let mode = set.mode.map(|mode| mode & 0o7777);
         let changes = Attributes {
             // What is as it was is no change, and costs no request.
-            mode: mode.filter(|&mode| mode != node.mode.unwrap_or(default_mode(node.kind))),
+            mode: mode.filter(|&mode| mode != node.mode.unwrap_or_else(|| self.default_mode(node.kind))),
             owner: (owner != was).then_some(owner),
             mtime: set.mtime,
             atime: set.atime,

@@ -92,10 +92,10 @@ impl Fs {
             folder: folder.ino(),
             name: name.to_owned(),
             kind,
-            // What is the default anyway need not be kept on the drive.
+            // What every mount shows anyway need not be kept on the drive.
             mode: mode
-                .map(|(mode, default)| (mode & 0o7777, default))
-                .filter(|(mode, default)| mode != default)
+                .map(|(mode, usual)| (mode & 0o7777, usual))
+                .filter(|(mode, usual)| mode != usual || *mode != self.default_mode(kind))
                 .map(|(mode, _)| mode),
             owner: (owner != self.options.owner).then_some(owner),
             target,

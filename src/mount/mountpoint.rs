@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::config::Occupied;
 use crate::fs::CONTROL_XATTR;
 use crate::sys;
 
@@ -40,7 +41,8 @@ pub enum MountpointError {
     },
     /// It has entries.
     #[error(
-        "{path} is not empty (it holds {names}); mount at an empty folder, or move what is there away first",
+        "{path} is not empty (it holds {names}). Mount at an empty folder, move what is there into the drive with \
+         --import-existing, or hide it for as long as the drive is mounted with --allow-non-empty",
         path = path.display()
     )]
     NotEmpty {
@@ -89,6 +91,8 @@ pub struct Mountpoint {
     made: bool,
     /// A dead mount was found there and removed.
     pub buried: bool,
+    /// The folder itself, if it holds files: once it is mounted over, there is no other way to them.
+    below: Option<fs::File>,
 }
 
 /// A line of the table of mounts.
@@ -118,8 +122,9 @@ impl MountLine {
 }
 
 impl Mountpoint {
-    /// Looks at a place, removes a dead mount from it, and makes the folder if only it is missing.
-    pub fn prepare(path: &Path) -> Result<Self, MountpointError> {
+    /// Looks at a place, removes a dead mount from it, and makes the folder if only it is missing. A folder that holds files is
+    /// refused, or kept at hand, as `occupied` says.
+    pub fn prepare(path: &Path, occupied: Occupied) -> Result<Self, MountpointError> {
         let buried = bury_dead(path)?;
         let unusable = |source| MountpointError::Unusable { path: path.to_owned(), source };
         let made = match fs::metadata(path) {
@@ -145,8 +150,12 @@ impl Mountpoint {
         for entry in fs::read_dir(&path).map_err(unusable)?.take(NAMED + 1) {
             names.push(entry.map_err(unusable)?.file_name().to_string_lossy().into_owned());
         }
-        if names.is_empty() {
-            return Ok(Self { path, made, buried });
+        if names.is_empty() || occupied == Occupied::Hide {
+            return Ok(Self { path, made, buried, below: None });
+        }
+        if occupied == Occupied::Import {
+            let below = Some(fs::File::open(&path).map_err(unusable)?);
+            return Ok(Self { path, made, buried, below });
         }
         let more = if names.len() > NAMED { " and more" } else { "" };
         names.truncate(NAMED);
@@ -156,6 +165,11 @@ impl Mountpoint {
     /// The place.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The folder that is mounted over, if it holds files to import; once.
+    pub fn take_below(&mut self) -> Option<fs::File> {
+        self.below.take()
     }
 
     /// Removes the mount. If somebody uses it still, it is detached: gone from the tree at once, and for those when they end.
@@ -287,7 +301,7 @@ mod tests {
         fs::write(path("file"), b"x").expect("writes");
         fs::create_dir(path("full")).expect("makes");
         fs::write(path("full/a"), b"x").expect("writes");
-        let sentence = |place: PathBuf| Mountpoint::prepare(&place).expect_err("refused").to_string();
+        let sentence = |place: PathBuf| Mountpoint::prepare(&place, Occupied::Refuse).expect_err("refused").to_string();
         assert!(sentence(path("file")).contains("not a folder"));
         assert!(sentence(path("full")).contains("not empty (it holds a)"));
         for name in ["b", "c", "d"] {
@@ -308,7 +322,7 @@ mod tests {
     fn a_folder_that_was_made_goes_again() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let place = dir.path().join("made");
-        let mountpoint = Mountpoint::prepare(&place).expect("prepared");
+        let mountpoint = Mountpoint::prepare(&place, Occupied::Refuse).expect("prepared");
         assert!(place.is_dir());
         drop(mountpoint);
         assert!(!place.exists());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -18,8 +19,8 @@ use crate::clock::{self, Instant, Timestamp};
 use crate::config::{Credentials, MountConfig};
 use crate::control::{
     AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
-    LISTED, Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Unsent, UnsentItem, Wanted,
-    Which,
+    ImportStatus, LISTED, Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Unsent,
+    UnsentItem, Wanted, Which,
 };
 use crate::error::Retry;
 use crate::fs::{Fs, Parts};
@@ -49,7 +50,9 @@ pub(super) struct Running {
     /// Cancelled when the kernel has no mount any more.
     pub(super) gone: CancellationToken,
     since: Timestamp,
-    draining: AtomicBool,
+    pub(super) draining: AtomicBool,
+    /// How the move of what the mountpoint held fares.
+    pub(super) import: Mutex<Option<ImportStatus>>,
     /// Somebody wants it to end.
     ask: watch::Sender<Option<Wait>>,
     /// It has ended, with this left.
@@ -105,6 +108,7 @@ impl Running {
             gone,
             since: clock::now(),
             draining: AtomicBool::new(false),
+            import: Mutex::default(),
             ask: watch::Sender::new(None),
             ended: watch::Sender::new(None),
         }
@@ -244,6 +248,8 @@ impl Controlled for Running {
                 retries: metrics::RETRIES.get(),
                 requests: metrics::requests(),
             },
+            settings: self.config.settings(),
+            import: self.import.lock().clone(),
         })
     }
 

@@ -11,7 +11,7 @@ use url::Url;
 use super::caches::{FACT_PERSON, FACT_SOURCE};
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
-use super::{Lock, MountError, sign_in as checks, tasks};
+use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
 use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
 use crate::cache::Cache;
 use crate::config::{GOOGLE, MountConfig, Source};
@@ -24,7 +24,7 @@ use crate::remote::{About, Quota, Remote, RemoteError};
 use crate::server::{self, Server};
 use crate::state::State;
 use crate::tree::{self, Tree, TreeError};
-use crate::writeback::Writeback;
+use crate::writeback::{self, Writeback};
 use crate::{clock, control, sys};
 
 /// How long a start, and one attempt to send something, try to reach the drive. The journal tries again for ever, and can say
@@ -36,6 +36,9 @@ const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
 /// How much longer than the network a program waits for an answer: so that it hears why there is none.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Bytes that may be under way before those that somebody waits for.
+const AHEAD: u64 = 64 << 20;
 
 /// How long a daemon that was told to end may still hold the cache folder: it says that it is unmounted just before its process
 /// ends.
@@ -54,7 +57,7 @@ struct Drive {
 }
 
 pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
-    let mountpoint = Mountpoint::prepare(&config.mountpoint)?;
+    let mut mountpoint = Mountpoint::prepare(&config.mountpoint, config.occupied)?;
     if config.credentials.is_none() && !matches!(config.source, Source::Local(_)) {
         return Err(MountError::NoSignIn);
     }
@@ -89,13 +92,20 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
 
     let caches = KernelCaches::new().map_err(|source| MountError::System { what: "starting a thread", source })?;
     let options = fs::Options {
-        owner: sys::user_and_group(),
+        owner: config.shown.owner,
+        file_mode: config.shown.file_mode,
+        dir_mode: config.shown.dir_mode,
         read_only: config.read_only,
-        patience: config.network_timeout + GRACE,
+        patience: config.network_timeout + GRACE + slowness(&config),
         control_socket: config.control_socket(),
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());
 
+    if let Some(root) = config.root.as_deref().filter(|_| is_reached) {
+        // If that takes long, it is mounted as it was.
+        let confirmed = tokio::time::timeout(HASTE, parts.tree.confirm_root(root)).await;
+        confirmed.unwrap_or(Ok(())).map_err(MountError::Tree)?;
+    }
     if is_reached {
         // What is known from the last time may be long out of date: hear of what happened since before anybody asks. If that
         // takes long, or fails, it goes on beside the mount.
@@ -110,12 +120,29 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
 
     let socket = config.control_socket();
     let socket = control::listen(&socket).map_err(|source| MountError::CacheDir { dir: socket, source })?;
+    let numbers = match config.metrics {
+        Some(address) => Some(metrics::listen(address).await?),
+        None => None,
+    };
     let gone = CancellationToken::new();
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
     tasks::tune_readahead(mountpoint.path());
+    let below = mountpoint.take_below();
     let running = Arc::new(Running::new(config, mountpoint, person, parts, fs, drive.tokens, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
+    if let Some(listener) = numbers {
+        if let Ok(address) = listener.local_addr() {
+            notes.push(format!("numbers for Prometheus are at http://{address}/metrics"));
+        }
+        jobs.spawn(metrics::serve(listener, Arc::clone(&running) as Arc<dyn control::Controlled>, end.clone()));
+    }
+    if let Some(below) = below {
+        notes.push(
+            "what the folder held is being moved into the drive; `drivemount status` shows how far it is".to_owned(),
+        );
+        jobs.spawn(import::run(Arc::clone(&running), below, end.clone()));
+    }
     let answering = CancellationToken::new();
     let serving = tokio::spawn({
         let (controlled, answering) = (Arc::clone(&running), answering.clone());
@@ -134,6 +161,11 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         server: drive.server,
         lock,
     })
+}
+
+/// How much longer a program waits on a line that was made slow: for what may be asked for ahead of it.
+fn slowness(config: &MountConfig) -> Duration {
+    config.limits.download_rate.map_or(Duration::ZERO, |rate| Duration::from_secs(AHEAD / rate.0.max(1)))
 }
 
 async fn take_lock(config: &MountConfig, mountpoint: &Mountpoint) -> Result<Lock, MountError> {
@@ -173,6 +205,8 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
     };
     let mut options = DriveOptions::new(url.clone());
     options.retry_for = config.network_timeout;
+    options.upload_rate = config.limits.upload_rate.map(|rate| rate.0);
+    options.download_rate = config.limits.download_rate.map(|rate| rate.0);
     if url.as_str().trim_end_matches('/') != GOOGLE {
         // Only Google counts units; another server says itself when it wants fewer requests.
         options.units_per_minute = None;
@@ -255,7 +289,7 @@ async fn build(
     quota: Quota,
 ) -> Result<fs::Parts, MountError> {
     let remote = Arc::clone(&drive.remote);
-    let tree = Tree::open(Arc::clone(&state), Arc::clone(&remote), account).await;
+    let tree = Tree::open(Arc::clone(&state), Arc::clone(&remote), account, config.root.as_deref()).await;
     let tree = tree.map_err(|error| match error {
         TreeError::Remote(error) if error.kind == Kind::Unreachable => {
             MountError::Unreachable { url: drive.url.origin().ascii_serialization(), why: error.message }
@@ -266,7 +300,8 @@ async fn build(
     state.set_fact(FACT_SOURCE, &config.source.to_string())?;
     let blocks = config.cache_dir.join("blocks");
     let cap = config.cache_size.0;
-    let cache = tokio::task::spawn_blocking(move || Cache::open(&blocks, cap)).await;
+    let free = config.limits.free_space.map(|size| size.0);
+    let cache = tokio::task::spawn_blocking(move || Cache::open(&blocks, cap).map(|cache| cache.leaving(free))).await;
     let cache = Arc::new(
         cache.map_err(|panic| MountError::System { what: "opening the cache", source: io::Error::other(panic) })??,
     );
@@ -278,6 +313,7 @@ async fn build(
         Arc::clone(&drive.hasty),
         &config.cache_dir.join("staging"),
         Runtime::current(),
+        writeback::Options { transfers: config.limits.transfers, use_trash: config.use_trash },
     )?;
     Ok(fs::Parts { tree, content, writeback, remote, quota })
 }

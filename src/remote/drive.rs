@@ -5,7 +5,7 @@
 //! ```text
 //!   items   listing   upload   session   download   answer      what is asked
 //!                          client                               attempts, until one makes sense
-//!   request   sending   reply   retry   pace   errors            an attempt, and what comes of it
+//!   request   sending   reply   retry   pace   rate   errors     an attempt, and what comes of it
 //!   types     convert   query                                    JSON, and our words for it
 //! ```
 //!
@@ -21,6 +21,7 @@ mod items;
 mod listing;
 mod pace;
 mod query;
+mod rate;
 mod reply;
 mod request;
 mod retry;
@@ -72,6 +73,10 @@ pub struct DriveOptions {
     /// Connections for content that are kept for the next transfer. How many transfers run at a time is up to the callers:
     /// a limit here would let one stuck reader starve the others. Default: 16.
     pub connections: usize,
+    /// Bytes of content a second to the drive, for all uploads together. Default: no bound.
+    pub upload_rate: Option<u64>,
+    /// Bytes of content a second from the drive, for all downloads together. Default: no bound.
+    pub download_rate: Option<u64>,
 }
 
 impl DriveOptions {
@@ -86,6 +91,8 @@ impl DriveOptions {
             read_timeout: Duration::from_mins(1),
             units_per_minute: Some(300_000),
             connections: 16,
+            upload_rate: None,
+            download_rate: None,
         }
     }
 }
@@ -126,6 +133,10 @@ impl Remote for DriveRemote {
 
     fn list<'a>(&'a self, folder: &'a FileId, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>> {
         listing::list(&self.client, folder, page).boxed()
+    }
+
+    fn folders<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>> {
+        listing::folders(&self.client, folder, name).boxed()
     }
 
     fn cursor(&self) -> BoxFuture<'_, Result<Cursor>> {

@@ -335,6 +335,9 @@ impl<'a> Merge<'a> {
     /// A node that is gone from the drive, with all that is in it. What was not sent yet survives, and its folders with it.
     fn lost(&mut self, top: &Node, version: Option<u64>) -> rusqlite::Result<()> {
         if top.ino == Ino::ROOT {
+            tracing::warn!(
+                "the folder that is the root of this mount was removed elsewhere; what is written here goes there with it"
+            );
             return Ok(());
         }
         if !top.is_linked() {

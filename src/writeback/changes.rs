@@ -59,6 +59,7 @@ impl Writeback {
             }
             Ok(())
         })?;
+        self.trash.made(ino);
         if node.kind == NodeKind::File {
             let staging = self.stagings.create(ino);
             return Ok((node, Some(staging)));
@@ -94,15 +95,17 @@ impl Writeback {
         if node.is_folder() && nodes::has_children(tx, node.ino)? {
             return Err(Refused(Kind::NotEmpty));
         }
+        let gone = self.trash.decide(tx, node)?;
         let removal = local::remove(tx, node, clock::now())?;
-        self.after_removal(tx, node.ino, removal)?;
+        self.after_removal(tx, node.ino, removal, gone)?;
         Ok(removal)
     }
 
-    fn after_removal(&self, tx: &Transaction<'_>, ino: Ino, removal: Removal) -> Result<()> {
+    /// `gone`: what becomes of it if the drive has it.
+    fn after_removal(&self, tx: &Transaction<'_>, ino: Ino, removal: Removal, gone: Gone) -> Result<()> {
         table::retire(tx, ino)?;
         let gone = match removal {
-            Removal::ToTrash => Gone::Trash,
+            Removal::ToTrash => gone,
             Removal::ToDelete => Gone::Delete,
             Removal::Forgotten => return Ok(journal::delete(tx, ino)?),
         };
@@ -143,13 +146,14 @@ impl Writeback {
                 Some(target) if source.is_folder() && !target.is_folder() => return Err(Refused(Kind::NotADirectory)),
                 Some(target) if !source.is_folder() && target.is_folder() => return Err(Refused(Kind::IsADirectory)),
                 Some(target) if !was_sent && takes_identity(tx, &source, target)? => {
+                    self.trash.took_over(source.ino, target.ino);
                     let removal = local::supersede(tx, &source, target, now)?;
                     let unsent = table::stored(tx, target.ino)?.and_then(|stored| stored.origin);
                     origin = edited.clone().or(unsent).or_else(|| table::source_of(target));
                     table::set_origin(tx, source.ino, origin.as_ref())?;
                     // What was sent last for the target may arrive yet, and is ours.
                     journal::inherit_upload(tx, source.ino, target.ino)?;
-                    self.after_removal(tx, target.ino, removal)?;
+                    self.after_removal(tx, target.ino, removal, Gone::Trash)?;
                 }
                 target => {
                     if let Some(target) = target {
@@ -272,6 +276,7 @@ impl Writeback {
 
     /// Notes what merges found to be sent again, in their transaction.
     pub fn resend(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
+        effects.contents.iter().for_each(|&ino| self.trash.changed_elsewhere(ino));
         for &ino in &effects.resend {
             if nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none()) {
                 // Those were of another item, that is gone.

@@ -30,7 +30,10 @@ const SETTLE: Duration = Duration::from_millis(400);
 const SETTLE_AT_MOST: Duration = Duration::from_secs(3);
 
 /// Entries that are sent at one time. Large uploads are bounded further, see [`super::upload`].
-const AT_ONCE: usize = 24;
+pub(super) const AT_ONCE: usize = 24;
+
+/// Entries that may wait for others to be uploaded, beside those.
+const PARKED: usize = 200;
 
 /// Why an entry was not sent.
 #[derive(Debug, Clone)]
@@ -58,6 +61,8 @@ pub(super) struct Inner {
     due: BTreeSet<(Instant, Ino)>,
     at: HashMap<Ino, Scheduled>,
     running: HashMap<Ino, Running>,
+    /// Those of them that wait for their turn to be uploaded.
+    parked: HashSet<Ino>,
     /// Who waits for whom to be sent.
     waits_for: HashMap<Ino, Ino>,
     waiters: HashMap<Ino, HashSet<Ino>>,
@@ -141,7 +146,7 @@ impl Inner {
     pub(super) fn take_due(&mut self) -> Vec<(Ino, CancellationToken)> {
         let now = Instant::now();
         let mut taken = Vec::new();
-        while self.running.len() < AT_ONCE {
+        while self.has_room() {
             let Some(&(_, ino)) = self.due.first().filter(|(when, _)| *when <= now) else { break };
             self.unschedule(ino);
             if let Some(other) = self.followed(ino) {
@@ -157,7 +162,11 @@ impl Inner {
 
     /// When something may run next.
     pub(super) fn next(&self) -> Option<Instant> {
-        if self.running.len() >= AT_ONCE { None } else { self.due.first().map(|&(when, _)| when) }
+        if self.has_room() { self.due.first().map(|&(when, _)| when) } else { None }
+    }
+
+    fn has_room(&self) -> bool {
+        self.running.len() - self.parked.len() < AT_ONCE && self.parked.len() < PARKED
     }
 
     /// The last of those that an entry waits for, one behind the other: itself, if for none.
@@ -204,7 +213,7 @@ impl Inner {
 
     /// How much of an entry's content the drive has taken, if it is being sent.
     pub(super) fn progress(&self, ino: Ino) -> Option<u64> {
-        self.running.get(&ino).map(|running| running.sent)
+        self.running.get(&ino).filter(|_| !self.parked.contains(&ino)).map(|running| running.sent)
     }
 
     pub(super) fn hurry(&mut self) {
@@ -213,6 +222,31 @@ impl Inner {
 
     pub(super) fn hurry_no_more(&mut self) {
         self.hurry -= 1;
+    }
+}
+
+/// An entry that waits for others to be uploaded first, and keeps none of the rest from being sent.
+#[derive(Debug)]
+pub(super) struct Parked<'a> {
+    queue: &'a Queue,
+    ino: Ino,
+}
+
+impl<'a> Parked<'a> {
+    pub(super) fn new(queue: &'a Queue, ino: Ino) -> Self {
+        let mut inner = queue.inner.lock();
+        if inner.running.contains_key(&ino) {
+            inner.parked.insert(ino);
+        }
+        drop(inner);
+        queue.wake.notify_one();
+        Self { queue, ino }
+    }
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.queue.inner.lock().parked.remove(&self.ino);
     }
 }
 
@@ -371,6 +405,20 @@ mod tests {
         assert!(take(&queue).is_empty());
         queue.finish(ino(first[0]), Ok(Outcome::Settled), 0);
         assert_eq!(take(&queue).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_turn_to_be_uploaded_keeps_nothing_else_from_being_sent() {
+        let queue = Queue::default();
+        for number in 0..1000 {
+            queue.recovered(ino(number));
+        }
+        let first = take(&queue);
+        let parked: Vec<_> = first.iter().map(|&number| Parked::new(&queue, ino(number))).collect();
+        assert_eq!(take(&queue).len(), AT_ONCE);
+        assert!(take(&queue).is_empty());
+        drop(parked);
+        assert!(take(&queue).is_empty(), "they run again");
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,9 +19,9 @@ use super::journal::{self, Gone};
 use super::plan::{Job, Outcome, Plan, plan};
 use super::{Result, Writeback, answer, upload};
 use crate::error::Kind;
-use crate::remote::{FileId, Pages};
+use crate::remote::{FileId, Item, ItemKind, Pages};
 use crate::tree::merge::Differences;
-use crate::tree::{Effects, Ino, Node, OnDrive, nodes};
+use crate::tree::{Effects, Ino, Node, NodeKind, OnDrive, nodes};
 
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
@@ -117,11 +117,8 @@ impl Writeback {
             return self.restore(&job);
         }
         let version = match job.entry.gone {
-            Gone::Delete => {
-                self.remote.delete(&id).await?;
-                job.node.version
-            }
-            Gone::No | Gone::Trash => match self.remote.trash(&id).await {
+            Gone::Delete if self.delete_for_good(&job, &id).await? => job.node.version,
+            _ => match self.remote.trash(&id).await {
                 Ok(item) => item.version,
                 Err(error) if error.kind == Kind::NotFound => job.node.version,
                 Err(error) => return Err(error.into()),
@@ -139,6 +136,28 @@ impl Writeback {
         })?;
         self.tree.tell(effects);
         Ok(Outcome::Settled)
+    }
+
+    /// Deletes an item for good, unless that is not ours to do: somebody else wrote it since we last heard, or it belongs to
+    /// somebody else. Says whether it did.
+    async fn delete_for_good(&self, job: &Job, id: &FileId) -> Result<bool> {
+        let is_known = job.base.on_drive.is_some();
+        if is_known && self.trash.is_auto() && job.node.kind == NodeKind::File {
+            match self.remote.get(id).await {
+                Ok(Item { kind: ItemKind::File(blob), .. }) if job.node.revision.as_ref() == Some(&blob.revision) => {}
+                Err(error) if error.kind == Kind::NotFound => return Ok(true),
+                Err(error) => return Err(error.into()),
+                Ok(_) => return Ok(false),
+            }
+        }
+        match self.remote.delete(id).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_known && matches!(error.kind, Kind::Denied | Kind::NotPermitted) => {
+                tracing::warn!(name = job.node.name, %error, "not deleted for good, but moved to the trash");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether a folder that was emptied and removed here holds something on the drive that was never seen here, at any depth:

@@ -12,18 +12,20 @@ use std::time::Duration;
 
 use md5::{Digest, Md5 as Hash};
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Upload};
 use super::outgoing::{Content, PIECE, Running, body, finish};
 use super::plan::{Job, Outcome};
+use super::queue::Parked;
 use super::staging::{Snapshot, Staging};
 use super::{Result, Writeback, WritebackError, answer, conflict, table};
 use crate::clock;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{Item, Md5, Progress, UploadSession, Write};
-use crate::tree::{Effects, NodeKind, nodes};
+use crate::tree::{Effects, Ino, NodeKind, nodes};
 
 /// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
 pub(super) const LARGE_AT_ONCE: usize = 4;
@@ -58,10 +60,13 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         let Some(id) = writeback.assign_id(&job).await? else { return Ok(Outcome::Again) };
         Write::Create(job.new_item(id)?)
     };
+    let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
+        let _turn = turn(writeback, ino, &writeback.uploads).await;
         put(writeback, &job, &write, &content).await.map(Some)
     } else {
-        let _turn = writeback.large.acquire().await;
+        let _turn = turn(writeback, ino, &writeback.large).await;
+        let _turn = turn(writeback, ino, &writeback.uploads).await;
         resume(writeback, &job, &write, &content, cancel).await
     };
     match sent {
@@ -86,6 +91,15 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
             _ => Err(error),
         },
     }
+}
+
+/// Waits until one more may go. What waits takes no place in the queue from who need not.
+async fn turn<'a>(writeback: &Writeback, ino: Ino, places: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
+    if let Ok(free) = places.try_acquire() {
+        return Some(free);
+    }
+    let _parked = Parked::new(&writeback.queue, ino);
+    places.acquire().await.ok()
 }
 
 /// What to do about content that builds on a revision which the drive does not have any more and which is not here either:

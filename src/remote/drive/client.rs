@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use super::errors::{Again, Attempt, Failure};
 use super::pace::{Admitted, Pacer};
+use super::rate::Rate;
 use super::reply::Reply;
 use super::request::{Addresses, Call, ROOT, Request};
 use super::retry::{Patience, Retry};
@@ -42,6 +43,8 @@ pub(super) struct Client {
     media: reqwest::Client,
     tokens: Arc<dyn TokenSource>,
     pacer: Arc<Pacer>,
+    upload_rate: Arc<Rate>,
+    pub(super) download_rate: Arc<Rate>,
     patience: Patience,
     /// How long a connection may be silent.
     idle: Duration,
@@ -72,6 +75,8 @@ impl Client {
             addresses,
             tokens,
             pacer: Arc::new(Pacer::new(options.units_per_minute, options.backoff)),
+            upload_rate: Arc::new(Rate::new(options.upload_rate)),
+            download_rate: Arc::new(Rate::new(options.download_rate)),
             patience: Patience { total: options.retry_for, first: options.backoff, max: options.max_backoff },
             idle: options.read_timeout,
             first: options.connect_timeout + options.read_timeout,
@@ -145,7 +150,7 @@ impl Client {
         let mut outgoing = outgoing(request, &token)?;
         // Said here, because a stream has no length: it would go in chunks.
         outgoing.headers_mut().insert(CONTENT_LENGTH, body.length.into());
-        let (stream, sending) = Sending::new(body);
+        let (stream, sending) = Sending::new(body, Arc::clone(&self.upload_rate));
         *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(stream));
         let answer = tokio::select! {
             answer = self.http(request.call).execute(outgoing) => answer.map_err(|error| broken(request.call, error)),

@@ -162,6 +162,8 @@ impl Download {
                 Ok(Some(bytes)) => {
                     self.at += bytes.len() as u64;
                     self.progress = true;
+                    // Meanwhile the connection is full, and so the drive sends no faster.
+                    self.client.download_rate.pass(bytes.len()).await;
                     return Ok(Some(bytes));
                 }
                 // The drive gave less than was asked for, and said so: the rest is the matter of another request.

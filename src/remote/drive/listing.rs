@@ -10,7 +10,7 @@ use super::types::{self, ChangeList, FILE, FileList, StartPageToken};
 use super::{items, query};
 use crate::clock::Timestamp;
 use crate::error::Kind;
-use crate::remote::{Change, Changes, Cursor, FileId, Page, PageToken, RemoteError, Result, TrashPage, Trashed};
+use crate::remote::{Change, Changes, Cursor, FileId, Item, Page, PageToken, RemoteError, Result, TrashPage, Trashed};
 
 /// The most that Drive gives at once. A page costs the same whatever its length.
 const PAGE_SIZE: &str = "1000";
@@ -31,6 +31,14 @@ pub(super) async fn trashed(client: &Client, page: Option<&PageToken>) -> Result
     };
     let items: Result<_> = files.into_iter().map(trashed).collect();
     Ok(TrashPage { items: items?, next: next_page_token.map(PageToken) })
+}
+
+/// The folders of a name in a folder. However many have it: a page holds more than anybody can tell apart.
+pub(super) async fn folders(client: &Client, folder: &FileId, name: &str) -> Result<Vec<Item>> {
+    let FileList { files, .. } = search(client, &query::folders_of(&folder.0, name), FILE, None).await?;
+    let items: Result<Vec<Item>> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
+    // Drive compares names without regard to case.
+    Ok(items?.into_iter().filter(|item| item.name == name).collect())
 }
 
 /// One page of what a query finds, with these fields of each item.

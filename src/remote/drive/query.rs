@@ -1,5 +1,7 @@
 //! The query language of `files.list`, as far as we speak it.
 
+use super::convert::FOLDER;
+
 /// The children of a folder that are not in the trash.
 pub(super) fn children_of(folder: &str) -> String {
     format!("{} in parents and trashed = false", quote(folder))
@@ -7,6 +9,11 @@ pub(super) fn children_of(folder: &str) -> String {
 
 /// What is in the trash of this account. What others own can be neither restored nor deleted by it.
 pub(super) const TRASHED: &str = "trashed = true and 'me' in owners";
+
+/// The folders of a name in a folder that are not in the trash.
+pub(super) fn folders_of(folder: &str, name: &str) -> String {
+    format!("{} and name = {} and mimeType = {}", children_of(folder), quote(name), quote(FOLDER))
+}
 
 /// A text as a value. `\'` is documented; that a backslash itself is doubled only follows from the examples, and is what
 /// `rclone` does.

@@ -5,6 +5,7 @@
 //! (who may be writing the file just now). This stream does, since it stands between them.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::rate::Rate;
 use crate::remote::Body;
 
 /// The network takes a body in pieces of this length at most, so that one piece is soon gone even on a slow line.
@@ -33,11 +35,13 @@ struct State {
 
 impl Sending {
     /// `body` as a stream for the network, and what watches it. The stream fails if the bytes are not as many as announced.
-    pub(super) fn new(body: Body) -> (impl Stream<Item = io::Result<Bytes>> + Send + 'static, Self) {
+    /// No more bytes pass than `rate` allows.
+    pub(super) fn new(body: Body, rate: Arc<Rate>) -> (impl Stream<Item = io::Result<Bytes>> + Send + 'static, Self) {
         let sending = Self(Arc::new(Mutex::new(State { network_since: Some(Instant::now()), error: None })));
         let watch = sending.clone();
         let Body { length: mut left, stream: mut source } = body;
         let mut rest = Bytes::new();
+        let mut turn: Option<Pin<Box<Sleep>>> = None;
         let stream = stream::poll_fn(move |context| {
             while rest.is_empty() {
                 match source.poll_next_unpin(context) {
@@ -52,7 +56,18 @@ impl Sending {
                     Poll::Ready(None) => return Poll::Ready(None),
                 }
             }
-            let slice = rest.split_to(rest.len().min(SLICE));
+            let length = rest.len().min(rate.piece(SLICE));
+            if turn.is_none() {
+                turn = rate.take(length).map(|due| Box::pin(sleep_until(due)));
+            }
+            if let Some(sleep) = &mut turn {
+                if sleep.as_mut().poll(context).is_pending() {
+                    watch.0.lock().network_since = None;
+                    return Poll::Pending;
+                }
+                turn = None;
+            }
+            let slice = rest.split_to(length);
             left -= slice.len() as u64;
             watch.0.lock().network_since = Some(Instant::now());
             Poll::Ready(Some(Ok(slice)))
@@ -104,9 +119,13 @@ mod tests {
         Body { length, stream: stream::iter(pieces).boxed() }
     }
 
+    fn unbounded() -> Arc<Rate> {
+        Arc::new(Rate::new(None))
+    }
+
     #[tokio::test]
     async fn bytes_pass_in_slices_of_bounded_length() {
-        let (stream, sending) = Sending::new(body(SLICE as u64 * 2 + 3, &[1, 0, SLICE * 2 + 2]));
+        let (stream, sending) = Sending::new(body(SLICE as u64 * 2 + 3, &[1, 0, SLICE * 2 + 2]), unbounded());
         let lengths: Vec<_> = stream.map(|slice| slice.expect("bytes").len()).collect().await;
         assert_eq!(lengths, [1, SLICE, SLICE, 2]);
         assert!(sending.take_error().is_none());
@@ -115,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_of_another_length_than_announced_fails_on_our_side() {
         for (length, pieces) in [(5, [3, 3]), (7, [3, 3])] {
-            let (stream, sending) = Sending::new(body(length, &pieces));
+            let (stream, sending) = Sending::new(body(length, &pieces), unbounded());
             let results: Vec<_> = stream.take(4).collect().await;
             assert!(results.iter().any(Result::is_err), "{length}");
             assert!(sending.take_error().is_some(), "{length}");
@@ -127,7 +146,7 @@ mod tests {
         let idle = Duration::from_mins(1);
         let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
         let source = stream::unfold(receiver, async |mut receiver| Some((Ok(receiver.recv().await?), receiver)));
-        let (stream, sending) = Sending::new(Body { length: 2, stream: source.boxed() });
+        let (stream, sending) = Sending::new(Body { length: 2, stream: source.boxed() }, unbounded());
         let mut stream = Box::pin(stream);
 
         assert!(stream.next().now_or_never().is_none(), "the caller has no bytes yet");
@@ -140,5 +159,20 @@ mod tests {
         let taken = start.elapsed();
         stalled.await;
         assert!(start.elapsed() >= taken + idle && start.elapsed() <= taken + 2 * idle, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_ones_turn_is_no_stall() {
+        let rate = Arc::new(Rate::new(Some(128 << 10)));
+        let length = 512 << 10;
+        let (stream, sending) = Sending::new(body(length as u64, &[length]), rate);
+        let start = Instant::now();
+        let collect = async { stream.map(|slice| slice.expect("bytes").len()).collect::<Vec<_>>().await };
+        let lengths = tokio::select! {
+            lengths = collect => lengths,
+            () = sending.stalled(Duration::from_millis(500)) => panic!("stalled"),
+        };
+        assert_eq!(lengths.iter().sum::<usize>(), length);
+        assert!(start.elapsed() >= Duration::from_millis(3700), "{:?}", start.elapsed());
     }
 }

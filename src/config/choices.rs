@@ -1,0 +1,90 @@
+//! Settings that are one of a few words, or an address.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What becomes of files that are in the mountpoint already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Occupied {
+    /// It is not mounted there.
+    #[default]
+    Refuse,
+    /// They are hidden for as long as it is mounted.
+    Hide,
+    /// They are moved into the drive.
+    Import,
+}
+
+/// What becomes of what is removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum UseTrash {
+    /// What this mount made within the last hour is deleted for good, everything else goes to the drive's trash
+    Auto,
+    /// Everything goes to the drive's trash
+    #[default]
+    Always,
+    /// Everything is deleted for good
+    Never,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+/// Where the log goes, and how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// The file, absolute; `None`: the one in the cache folder, or the terminal of a mount in the foreground.
+    pub file: Option<PathBuf>,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+/// Parses where numbers are served: `127.0.0.1:9100`, `[::1]:9100`, `localhost:9100`, or the port alone. Only this machine may
+/// ask, because whoever does need not sign in.
+pub fn parse_metrics_address(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let local = text.strip_prefix("localhost:").unwrap_or(text.strip_prefix(':').unwrap_or(text));
+    let address = match local.parse::<u16>() {
+        Ok(port) => Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+        Err(_) => text.parse().ok(),
+    };
+    let address = address.ok_or("not an address of this machine; write it as 127.0.0.1:9100, or the port alone")?;
+    if !address.ip().is_loopback() {
+        return Err(format!(
+            "an address that other machines may reach, and nobody who asks there signs in; give 127.0.0.1:{}, and let a proxy or \
+             an agent on this machine pass the numbers on",
+            address.port()
+        ));
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_served_to_this_machine_alone() {
+        for text in ["127.0.0.1:9100", "localhost:9100", ":9100", "9100"] {
+            assert_eq!(parse_metrics_address(text).expect(text).to_string(), "127.0.0.1:9100");
+        }
+        assert_eq!(parse_metrics_address("[::1]:9100").expect("IPv6").to_string(), "[::1]:9100");
+        for text in ["", "here", "localhost", "127.0.0.1", "99999", "example.org:9100"] {
+            assert!(parse_metrics_address(text).expect_err(text).contains("127.0.0.1:9100"), "{text:?}");
+        }
+        for text in ["0.0.0.0:9100", "192.168.1.5:9100", "[::]:9100"] {
+            assert!(parse_metrics_address(text).expect_err(text).contains("signs in"), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a mount was told, as text by the names of its flags: so that a running mount can be compared with one that is asked for.
+
+use std::collections::BTreeMap;
+
+use super::{MountConfig, UseTrash};
+
+/// Values of flags, by their names.
+pub type Settings = BTreeMap<String, String>;
+
+impl MountConfig {
+    /// All that makes a difference to a running mount. No secrets: of a sign-in it only says where it is.
+    pub fn settings(&self) -> Settings {
+        let Self { shown, limits, log, .. } = self;
+        let mode = |bits: u32| format!("{bits:03o}");
+        let size = |bytes: Option<super::Bytes>| bytes.map(|bytes| bytes.to_string());
+        let trash = match self.use_trash {
+            UseTrash::Auto => "auto",
+            UseTrash::Always => "always",
+            UseTrash::Never => "never",
+        };
+        let all = [
+            ("source", Some(self.source.to_string())),
+            ("api-url", self.api_url.as_ref().map(|url| url.origin().ascii_serialization())),
+            ("sign-in", self.credentials.as_ref().map(|credentials| format!("{credentials:?}"))),
+            ("root", self.root.clone()),
+            ("cache-dir", Some(self.cache_dir.display().to_string())),
+            ("cache-size", Some(self.cache_size.to_string())),
+            ("cache-min-free-space", size(limits.free_space)),
+            ("poll-interval", Some(format!("{:?}", self.poll_interval))),
+            ("network-timeout", Some(format!("{:?}", self.network_timeout))),
+            ("sync-interval", Some(format!("{:?}", self.sync_interval))),
+            ("transfers", limits.transfers.map(|count| count.to_string())),
+            ("max-upload-rate", size(limits.upload_rate)),
+            ("max-download-rate", size(limits.download_rate)),
+            ("read-only", self.read_only.then(|| "true".to_owned())),
+            ("allow-other", self.allow_other.then(|| "true".to_owned())),
+            ("uid", Some(shown.owner.0.to_string())),
+            ("gid", Some(shown.owner.1.to_string())),
+            ("file-mode", Some(mode(shown.file_mode))),
+            ("dir-mode", Some(mode(shown.dir_mode))),
+            ("use-trash", Some(trash.to_owned())),
+            ("log-level", Some(self.log_level.clone())),
+            ("log-file", log.file.as_ref().map(|file| file.display().to_string())),
+            ("log-format", Some(format!("{:?}", log.format).to_lowercase())),
+            ("metrics", self.metrics.map(|address| address.to_string())),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    }
+}
+
+/// What differs between a mount that is there and one that is asked for: `cache-size is 10 GiB, and not 20 GiB`.
+pub fn differences(there: &Settings, asked: &Settings) -> Vec<String> {
+    let names: std::collections::BTreeSet<&String> = there.keys().chain(asked.keys()).collect();
+    let differ = names.into_iter().filter(|name| there.get(*name) != asked.get(*name));
+    let value =
+        |settings: &Settings, name: &String| settings.get(name).cloned().unwrap_or_else(|| "not set".to_owned());
+    differ.map(|name| format!("{name} is {}, and not {}", value(there, name), value(asked, name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named_with_both_values() {
+        let settings = |pairs: &[(&str, &str)]| -> Settings {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let there = settings(&[("cache-size", "10 GiB"), ("source", "google")]);
+        assert!(differences(&there, &there.clone()).is_empty());
+        let asked = settings(&[("cache-size", "20 GiB"), ("source", "google"), ("read-only", "true")]);
+        assert_eq!(
+            differences(&there, &asked),
+            ["cache-size is 10 GiB, and not 20 GiB", "read-only is not set, and not true"]
+        );
+    }
+}
