@@ -4,21 +4,30 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
+mod completions;
 mod daemon;
 mod demo;
 mod flush;
+mod helper;
+mod man;
+mod model;
 mod mount;
 mod output;
+mod reference;
 mod serve;
+mod settings;
 mod status;
 mod target;
 mod unmount;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::helper::Call;
+use self::settings::Settings;
 use crate::control::ClientError;
 use crate::mount::FailureSort;
 
@@ -42,6 +51,10 @@ enum Command {
     Status(status::Args),
     Demo(demo::Args),
     Serve(serve::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    #[command(hide = true)]
+    Reference(reference::Args),
     /// The part of a mount that runs in the background; reads its settings from standard input
     #[command(hide = true)]
     Daemon(daemon::Args),
@@ -49,22 +62,32 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli: Cli = arguments::parse(std::env::args_os());
-    let result = match cli.command {
+    match run(std::env::args_os().collect()) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::complain(&output::plain(&format!("drivemount: {failure}")));
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(line: Vec<OsString>) -> Result<Exit, Failure> {
+    let line = match helper::read(line)? {
+        Call::Line(line) => line,
+        Call::Nothing => return Ok(Exit::Success),
+    };
+    let cli: Cli = arguments::parse(&line, &Settings::of(&line)?);
+    match cli.command {
         Command::Mount(args) => mount::run(*args),
         Command::Unmount(args) => unmount::run(&args),
         Command::Flush(args) => flush::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Reference(args) => reference::run(&args),
         Command::Daemon(args) => daemon::run(&args),
-    };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            output::complain(&output::plain(&format!("drivemount: {failure}")));
-            failure.exit.into()
-        }
     }
 }
 

@@ -9,6 +9,7 @@ use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use url::Url;
 
 use super::output::{count, plain, say};
+use super::settings::FileArgs;
 use super::{Exit, Failure, daemon};
 use crate::config::{self, Bytes, Credentials, MountConfig, Source};
 use crate::config::{parse_cache_size, parse_duration, parse_log_level, parse_web_address};
@@ -35,6 +36,8 @@ pub(super) struct Args {
 /// What is common to all commands that mount.
 #[derive(Debug, clap::Args)]
 pub(super) struct MountArgs {
+    #[command(flatten)]
+    _settings: FileArgs,
     /// Access token. Other users of the machine can see arguments: better use --token-file or the variable
     #[arg(long, value_name = "TOKEN", env = "DRIVEMOUNT_TOKEN", hide_env_values = true, group = "credential",
           value_parser = NonEmptyStringValueParser::new())]
