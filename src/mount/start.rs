@@ -23,6 +23,7 @@ use crate::remote::drive::{DriveOptions, DriveRemote};
 use crate::remote::{About, Quota, Remote, RemoteError};
 use crate::server::{self, Server};
 use crate::state::State;
+use crate::surroundings::{Need, Surroundings};
 use crate::tree::{self, Tree, TreeError};
 use crate::writeback::Writeback;
 use crate::{clock, control, sys};
@@ -273,19 +274,24 @@ fn mount(
     mounted.map_err(|error| MountError::Kernel { mountpoint: mountpoint.path().to_owned(), why: kernel_help(&error) })
 }
 
-/// What the kernel's refusal means, and what to do about it.
+/// What the kernel's refusal means, and what to do about it here.
 fn kernel_help(error: &io::Error) -> String {
-    let device = std::path::Path::new("/dev/fuse");
-    if !device.exists() {
-        return "this machine has no /dev/fuse. On a machine of your own: `modprobe fuse`; in Docker: `docker run --device \
-                /dev/fuse --cap-add SYS_ADMIN`; in Kubernetes: a device plugin for /dev/fuse, or a privileged pod"
-            .to_owned();
+    let here = Surroundings::here();
+    if !std::path::Path::new("/dev/fuse").exists() {
+        return format!("this machine has no /dev/fuse: {}", here.fix(Need::Device));
     }
     match error.kind() {
-        io::ErrorKind::PermissionDenied => "no permission to use /dev/fuse. Run as root, or install fuse3 (for `fusermount3`) and \
-                                            make /dev/fuse readable and writable for this user; in Docker add `--cap-add SYS_ADMIN`"
-            .to_owned(),
-        io::ErrorKind::NotFound => "only root may mount by itself; other users need `fusermount3`: install the package fuse3".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            let device = std::fs::File::options().read(true).write(true).open("/dev/fuse");
+            match (device, sys::user_and_group()) {
+                (Err(error), _) => format!("/dev/fuse cannot be opened ({error}): {}", here.fix(Need::DeviceAccess)),
+                (Ok(_), (0, _)) => format!("the kernel does not let root mount here: {}", here.fix(Need::Rights)),
+                (Ok(_), _) => format!("only root may mount by itself here: {}", here.fix(Need::Helper)),
+            }
+        }
+        io::ErrorKind::NotFound => {
+            format!("only root may mount by itself, and `fusermount3` is missing: {}", here.fix(Need::Helper))
+        }
         _ => error.to_string(),
     }
 }
