@@ -25,7 +25,7 @@ const PREFIXES: [(&str, usize); 8] = [
 ];
 
 /// Names whose value is a secret wherever they stand, in JSON, TOML, a form, an address or a header.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 24] = [
     "access_token",
     "refresh_token",
     "id_token",
@@ -47,6 +47,8 @@ const NAMES: [&str; 22] = [
     "resourcekey",
     "session_url",
     "device_code",
+    "token-command",
+    "token_command",
     "pageToken",
 ];
 
@@ -79,12 +81,19 @@ impl Redactor {
         }
     }
 
-    /// Remembers all texts in a JSON document, as credentials are kept in one.
-    pub fn know_all_of(&mut self, json: &serde_json::Value) {
+    /// Remembers what is secret in a JSON document, as credentials are kept in one: by the names of its fields.
+    pub fn know_secrets_of(&mut self, json: &serde_json::Value) {
         match json {
-            serde_json::Value::String(text) => self.know(text),
-            serde_json::Value::Array(items) => items.iter().for_each(|item| self.know_all_of(item)),
-            serde_json::Value::Object(fields) => fields.values().for_each(|field| self.know_all_of(field)),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| self.know_secrets_of(item)),
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    let is_secret = ["token", "secret", "key", "code"].iter().any(|word| name.contains(word));
+                    match value.as_str() {
+                        Some(text) if is_secret && !text.starts_with("http") => self.know(text),
+                        _ => self.know_secrets_of(value),
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -306,8 +315,11 @@ mod tests {
         let mut redactor = Redactor::default();
         redactor.know(" open sesame\n");
         redactor.know("short");
-        redactor.know_all_of(&serde_json::json!({"a": ["another one"], "n": 7}));
-        assert_eq!(redactor.redact("it is open sesame or another one, short"), "it is [redacted] or [redacted], short");
+        redactor.know_secrets_of(&serde_json::json!({"a": [{"my_token": "another one"}], "type": "authorized_user"}));
+        assert_eq!(
+            redactor.redact("open sesame, another one, short, authorized_user"),
+            "[redacted], [redacted], short, authorized_user"
+        );
         assert!(!format!("{redactor:?}").contains("sesame"));
     }
 

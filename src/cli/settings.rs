@@ -64,11 +64,16 @@ impl Settings {
         if heeded && !asks { Self::load(named(line)) } else { Ok(Self::default()) }
     }
 
+    /// The file that a command line, or the variable, names.
+    pub(super) fn place(line: &[OsString]) -> Option<PathBuf> {
+        let variable = || std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        named(line).or_else(variable).or_else(usual)
+    }
+
     /// Reads the file: that which is given, or named by the variable, or lies at the usual place.
     pub(super) fn load(given: Option<PathBuf>) -> Result<Self, Failure> {
         let variable = || std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
         let given = given.or_else(variable);
-        let usual = || Some(config::user_dir("XDG_CONFIG_HOME", ".config")?.join("drivemount/config.toml"));
         let is_given = given.is_some();
         let Some(file) = given.or_else(usual) else { return Ok(Self::default()) };
         let text = match std::fs::read_to_string(&file) {
@@ -119,6 +124,11 @@ impl Settings {
 
 fn bad(message: String) -> Failure {
     Failure::new(Exit::Usage, message)
+}
+
+/// Where the file is looked for when nothing names another.
+fn usual() -> Option<PathBuf> {
+    Some(config::user_dir("XDG_CONFIG_HOME", ".config")?.join("drivemount/config.toml"))
 }
 
 /// The file that a command line names.
