@@ -4,6 +4,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod arguments;
+mod ask;
 mod completions;
 mod daemon;
 mod demo;
@@ -57,6 +58,8 @@ enum Command {
     Man(man::Args),
     #[command(hide = true)]
     Reference(reference::Args),
+    #[command(hide = true)]
+    Ask(ask::Args),
     /// The part of a mount that runs in the background; reads its settings from standard input
     #[command(hide = true)]
     Daemon(daemon::Args),
@@ -95,6 +98,7 @@ fn run(line: Vec<OsString>) -> Result<Exit, Failure> {
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Reference(args) => reference::run(&args),
+        Command::Ask(args) => ask::run(&args),
         Command::Daemon(args) => daemon::run(&args),
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn run(args: Args, line: &[std::ffi::OsString]) -> Result<Exit, Failu
         }
     }));
     let end = format!(
-        "\ndrivemount {} on {}, Linux {}\n{}\n",
+        "\ndrivemount {}, in {}, Linux {}\n{}\n",
         report.version,
         report.surroundings.name(),
         report.kernel,

@@ -112,8 +112,7 @@ impl Settings {
         let signed_in = CREDENTIALS.iter().any(|flag| gives(line, flag))
             || command.get_arguments().any(|arg| is_credential(arg) && is_set(arg));
         command.mut_args(|arg| {
-            let setting =
-                self.settings.iter().find(|setting| arg.get_long() == Some(&setting.key) && arg.get_env().is_some());
+            let setting = self.settings.iter().find(|setting| arg.get_long() == Some(&setting.key));
             match setting {
                 Some(setting) if !(signed_in && is_credential(&arg)) => arg.default_values(setting.values.clone()),
                 _ => arg,

@@ -13,7 +13,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use super::{Report, mounts};
+use super::Report;
+use super::mounts::{self, Fares};
 use crate::clock;
 use crate::config::{self, Credentials, MountConfig, Source};
 use crate::mount::mountpoint::{self, MountLine};
@@ -102,7 +103,7 @@ fn files(contents: &Contents<'_>) -> Vec<(String, String)> {
     files.push(("mounts.txt".to_owned(), mount_lines()));
     let mut caches: Vec<PathBuf> = contents.config.map(|config| config.cache_dir.clone()).into_iter().collect();
     for (number, mount) in ours.iter().enumerate() {
-        let Some(Ok(status)) = mounts::status(mount) else { continue };
+        let Some(Fares::Well(status)) = mounts::status(mount) else { continue };
         caches.push(status.cache.dir.clone());
         let mut json = serde_json::to_value(&status).unwrap_or_default();
         if !contents.with_names {

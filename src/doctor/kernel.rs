@@ -6,12 +6,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::{Check, LOCAL, Obstacle, within};
+use super::{Check, Obstacle};
 use crate::surroundings::{Need, Surroundings};
 use crate::sys::{self, FuseMount};
-
-/// The right to mount, capabilities(7): the number of its bit.
-const CAP_SYS_ADMIN: u32 = 21;
 
 /// The set-uid helper that mounts for users who may not.
 const HELPER: &str = "fusermount3";
@@ -23,15 +20,13 @@ pub(super) fn release() -> String {
 
 /// The device that requests of the kernel come out of.
 pub(super) fn device(here: Surroundings) -> Check {
-    let opened = within(LOCAL, || File::options().read(true).write(true).open("/dev/fuse"));
     let problem = |what: String, need| Check::problem("fuse", Obstacle::CannotMount, what, here.fix(need));
-    match opened {
-        Some(Ok(_)) => Check::ok("fuse", "/dev/fuse can be opened"),
-        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+    match File::options().read(true).write(true).open("/dev/fuse") {
+        Ok(_) => Check::ok("fuse", "/dev/fuse can be opened"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
             problem("this machine has no /dev/fuse".to_owned(), Need::Device)
         }
-        Some(Err(error)) => problem(format!("/dev/fuse cannot be opened: {error}"), Need::DeviceAccess),
-        None => problem("/dev/fuse does not answer".to_owned(), Need::Device),
+        Err(error) => problem(format!("/dev/fuse cannot be opened: {error}"), Need::DeviceAccess),
     }
 }
 
@@ -39,18 +34,15 @@ pub(super) fn device(here: Surroundings) -> Check {
 pub(super) fn rights(here: Surroundings, has_device: bool) -> Check {
     let (user, _) = sys::user_and_group();
     let problem = |what: String, need| Check::problem("rights", Obstacle::CannotMount, what, here.fix(need));
-    if has_capability() {
+    if sys::may_mount() {
         let who = if user == 0 { "root".to_owned() } else { format!("user {user}, who may mount") };
         if !has_device {
             return Check::skipped("rights", format!("{who}; not tried without /dev/fuse"));
         }
-        return match within(LOCAL, try_mount) {
-            Some(Ok(true)) => Check::ok("rights", format!("{who}, and the kernel mounts")),
-            Some(Ok(false)) => {
-                Check::ok("rights", format!("{who}; not tried, because there is no folder to try it at"))
-            }
-            Some(Err(error)) => problem(format!("the kernel refuses a mount by {who}: {error}"), Need::Rights),
-            None => problem("the kernel does not answer to a mount".to_owned(), Need::Rights),
+        return match try_mount() {
+            Ok(true) => Check::ok("rights", format!("{who}, and the kernel mounts")),
+            Ok(false) => Check::ok("rights", format!("{who}; not tried, because there is no folder to try it at")),
+            Err(error) => problem(format!("the kernel refuses a mount by {who}: {error}"), Need::Rights),
         };
     }
     match helper() {
@@ -62,13 +54,6 @@ pub(super) fn rights(here: Surroundings, has_device: bool) -> Check {
         Some(path) => Check::ok("rights", format!("user {user}, by way of {}", path.display())),
         None => problem(format!("user {user} may not mount, and there is no {HELPER} that may"), Need::Helper),
     }
-}
-
-fn has_capability() -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    effective.is_some_and(|bits| bits & (1 << CAP_SYS_ADMIN) != 0)
 }
 
 /// The helper, if it has the rights of root.

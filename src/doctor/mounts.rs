@@ -1,9 +1,12 @@
 //! The mounts of this machine that are ours.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Check, LOCAL, within};
+use serde::{Deserialize, Serialize};
+
+use super::apart::{Ask, ask};
+use super::{Check, LOCAL};
 use crate::config::Bytes;
 use crate::control::{Client, ClientError, Status};
 use crate::mount::mountpoint::{self, MountLine};
@@ -28,19 +31,32 @@ pub(super) fn look() -> Vec<Check> {
     ours.iter().map(check).collect()
 }
 
-/// How a mount fares, if it is this user's and answers.
-pub(super) fn status(mount: &MountLine) -> Option<Result<Status, ClientError>> {
-    let path = mount.path.clone();
-    within(LOCAL + ANSWER, move || ask(path)).flatten()
+/// How a mount fares, as far as it says so.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Fares {
+    Well(Box<Status>),
+    Dead,
+    Badly(String),
 }
 
-fn ask(path: PathBuf) -> Option<Result<Status, ClientError>> {
-    let client = match Client::new(&path) {
-        Ok(client) => client,
-        Err(error) => return Some(Err(error)),
+/// How a mount fares, if it is this user's and answers in time.
+pub(super) fn status(mount: &MountLine) -> Option<Fares> {
+    ask(&Ask::Mount(mount.path.clone()), LOCAL + ANSWER)
+}
+
+/// Asks a mount. May hang with it.
+pub(super) fn look_at(path: &Path) -> Fares {
+    let status = || {
+        let client = Client::new(path)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| ClientError::Failed(error.to_string()))?;
+        runtime.block_on(client.status())
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { tokio::time::timeout(ANSWER, client.status()).await.ok() })
+    match status() {
+        Ok(status) => Fares::Well(Box::new(status)),
+        Err(ClientError::Dead { .. }) => Fares::Dead,
+        Err(error) => Fares::Badly(error.to_string()),
+    }
 }
 
 fn check(mount: &MountLine) -> Check {
@@ -51,11 +67,9 @@ fn check(mount: &MountLine) -> Check {
     }
     let remove = format!("`drivemount unmount {word}` removes it; what was saved is kept, and sent by the next mount");
     match status(mount) {
-        Some(Ok(status)) => fares(&status, &word),
-        Some(Err(ClientError::Dead { .. })) => {
-            Check::warning("mount", format!("{place}: dead, its daemon is gone"), remove)
-        }
-        Some(Err(error)) => {
+        Some(Fares::Well(status)) => fares(&status, &word),
+        Some(Fares::Dead) => Check::warning("mount", format!("{place}: dead, its daemon is gone"), remove),
+        Some(Fares::Badly(error)) => {
             Check::warning("mount", format!("{place}: {error}"), format!("see `drivemount status {word}`"))
         }
         None => Check::warning(

@@ -110,8 +110,9 @@ async fn ask(url: &Url, is_proxied: bool) -> Result<Answer, String> {
 
 async fn connect(host: &str, port: u16) -> Result<(), String> {
     let found = timeout(STEP, lookup_host((host, port))).await;
-    let found = found.map_err(|_| format!("the name {host} is not known: no answer in time"))?;
-    let found: Vec<SocketAddr> = found.map_err(|error| format!("the name {host} is not known: {error}"))?.collect();
+    let found = found.map_err(|_| format!("the name {host} cannot be looked up: no answer in time"))?;
+    let found: Vec<SocketAddr> =
+        found.map_err(|error| format!("the name {host} cannot be looked up: {error}"))?.collect();
     let connected = timeout(STEP, TcpStream::connect(found.as_slice())).await;
     let connected = connected.map_err(|_| format!("no connection to {host}, port {port}: no answer in time"))?;
     connected.map(drop).map_err(|error| format!("no connection to {host}, port {port}: {error}"))

@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Check, LOCAL, Obstacle, within};
+use serde::{Deserialize, Serialize};
+
+use super::apart::{Ask, ask};
+use super::{Check, LOCAL, Obstacle};
 use crate::config::{self, Bytes, LEAST_CACHE, MountConfig};
 use crate::fs::CONTROL_XATTR;
 use crate::mount::mountpoint::{self, MountpointError};
 use crate::mount::prepare_cache_dir;
-use crate::sys;
+use crate::sys::{self, Disk};
 
 /// With less than this free, a training that saves its checkpoints soon waits for the network.
 const LITTLE: Bytes = Bytes(1 << 30);
@@ -20,25 +23,40 @@ const FEW_FILES: u64 = 10_000;
 /// Entries named in a message.
 const NAMED: usize = 3;
 
-/// What is found at a place.
-#[derive(Debug)]
-enum Found {
-    Free { missing: bool },
+/// What is found at a place to mount at.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Found {
+    Empty,
+    ToBeMade,
     Dead,
     Ours,
-    Unfit(MountpointError),
+    /// As [`MountpointError`] says it.
+    Unfit(String),
     NotWritable,
 }
+
+/// What is found of a cache folder.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Cache {
+    Unfit { what: String, fix: String },
+    On { free_bytes: u64, free_files: Option<u64>, is_memory: bool },
+}
+
+/// What to do if the cache folder cannot be used.
+const ELSEWHERE: &str = "give another folder with --cache-dir";
 
 /// The place to mount at. Makes nothing and removes nothing.
 pub(super) fn mountpoint(path: &Path) -> Check {
     let path = config::absolute(path);
-    let asked = path.clone();
-    let (place, word) = (path.display(), mountpoint::word(&path));
+    judge(&path, ask(&Ask::Place(path.clone()), LOCAL))
+}
+
+fn judge(path: &Path, found: Option<Found>) -> Check {
+    let (place, word) = (path.display(), mountpoint::word(path));
     let problem = |what: String, fix: String| Check::problem("mountpoint", Obstacle::CannotMount, what, fix);
-    match within(LOCAL, move || look(&asked)) {
-        Some(Found::Free { missing: false }) => Check::ok("mountpoint", format!("{place} is an empty folder")),
-        Some(Found::Free { missing: true }) => Check::ok("mountpoint", format!("{place} will be made by `mount`")),
+    match found {
+        Some(Found::Empty) => Check::ok("mountpoint", format!("{place} is an empty folder")),
+        Some(Found::ToBeMade) => Check::ok("mountpoint", format!("{place} will be made by `mount`")),
         Some(Found::Ours) => Check::ok("mountpoint", format!("{place} is a mount of drivemount already")),
         Some(Found::Dead) => Check::warning(
             "mountpoint",
@@ -49,92 +67,94 @@ pub(super) fn mountpoint(path: &Path) -> Check {
             format!("{place} belongs to somebody else, and only root may mount over that"),
             "mount at a folder of your own, as ~/drive, or as root".to_owned(),
         ),
-        Some(Found::Unfit(error)) => {
+        Some(Found::Unfit(text)) => {
             // These sentences say themselves what to do, after a semicolon.
-            let text = error.to_string();
             let (what, fix) = text.split_once("; ").unwrap_or((&text, "mount somewhere else"));
             problem(what.to_owned(), fix.to_owned())
         }
         None => problem(
             format!("the mount at {place} does not answer: its daemon hangs"),
-            format!("remove it with `umount -l {word}` or `fusermount3 -uz {word}`, and mount again"),
+            format!("end it with `umount -f {word}` (root) or `fusermount3 -uz {word}`, and mount again"),
         ),
     }
 }
 
-fn look(path: &Path) -> Found {
+/// Looks at a place. May hang if a mount is there.
+pub(super) fn look(path: &Path) -> Found {
     match sys::get_xattr(path, CONTROL_XATTR) {
         Ok(_) => return Found::Ours,
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) => return Found::Dead,
         Err(_) => {}
     }
-    let path = path.to_owned();
-    let unusable = |path: PathBuf| move |source: io::Error| Found::Unfit(MountpointError::Unusable { path, source });
-    match fs::metadata(&path) {
-        Ok(metadata) if !metadata.is_dir() => return Found::Unfit(MountpointError::NotAFolder { path }),
+    free(path).unwrap_or_else(|error| Found::Unfit(error.to_string()))
+}
+
+fn free(path: &Path) -> Result<Found, MountpointError> {
+    let owned = || path.to_owned();
+    let unusable = |source| MountpointError::Unusable { path: owned(), source };
+    match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => return Err(MountpointError::NotAFolder { path: owned() }),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Ok(target) = path.read_link() {
-                return Found::Unfit(MountpointError::Dangling { path, target });
+                return Err(MountpointError::Dangling { path: owned(), target });
             }
-            return match path.parent() {
-                Some(above) if !above.is_dir() => Found::Unfit(MountpointError::Missing { path }),
-                Some(above) if !sys::is_writable(above) => Found::NotWritable,
-                _ => Found::Free { missing: true },
-            };
+            let above = path.parent().filter(|above| above.is_dir());
+            let Some(above) = above else { return Err(MountpointError::Missing { path: owned() }) };
+            return Ok(if sys::is_writable(above) { Found::ToBeMade } else { Found::NotWritable });
         }
-        Err(error) => return unusable(path)(error),
+        Err(error) => return Err(unusable(error)),
     }
-    let names = fs::read_dir(&path).and_then(|entries| {
-        entries
-            .take(NAMED + 1)
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect::<io::Result<Vec<_>>>()
-    });
-    match names {
-        Err(error) => unusable(path)(error),
-        Ok(names) if names.is_empty() && !sys::is_writable(&path) => Found::NotWritable,
-        Ok(names) if names.is_empty() => Found::Free { missing: false },
-        Ok(mut names) => {
-            let more = if names.len() > NAMED { " and more" } else { "" };
-            names.truncate(NAMED);
-            Found::Unfit(MountpointError::NotEmpty { path, names: names.join(", ") + more })
-        }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(unusable)?.take(NAMED + 1) {
+        names.push(entry.map_err(unusable)?.file_name().to_string_lossy().into_owned());
     }
+    if names.is_empty() {
+        return Ok(if sys::is_writable(path) { Found::Empty } else { Found::NotWritable });
+    }
+    let more = if names.len() > NAMED { " and more" } else { "" };
+    names.truncate(NAMED);
+    Err(MountpointError::NotEmpty { path: owned(), names: names.join(", ") + more })
 }
 
 /// The cache folder, and the disk that it lies on.
 pub(super) fn cache(config: &MountConfig) -> Check {
-    let (dir, cap) = (config.cache_dir.clone(), config.cache_size);
-    let shown = dir.display().to_string();
-    within(LOCAL, move || cache_at(&dir, cap)).unwrap_or_else(|| {
-        let elsewhere = "give a folder on a disk of this machine with --cache-dir";
-        Check::problem("cache", Obstacle::Cache, format!("the disk of {shown} does not answer"), elsewhere)
-    })
+    judge_cache(&config.cache_dir, config.cache_size, ask(&Ask::Cache(config.cache_dir.clone()), LOCAL))
 }
 
-fn cache_at(dir: &Path, cap: Bytes) -> Check {
+/// Looks at a cache folder. May hang if it is on a disk of another machine.
+pub(super) fn look_at_disk(dir: &Path) -> Cache {
+    let unfit = |what: String| Cache::Unfit { what, fix: ELSEWHERE.to_owned() };
     let place = dir.display();
-    let problem = |what: String, fix: &str| Check::problem("cache", Obstacle::Cache, what, fix);
-    let elsewhere = "give another folder with --cache-dir";
     if dir.exists()
         && let Err(error) = prepare_cache_dir(dir)
     {
+        // These sentences say themselves what to do, in a sentence of its own.
         let text = error.to_string();
-        let (what, fix) = text.split_once(". ").unwrap_or((&text, elsewhere));
-        return problem(what.to_owned(), fix);
+        let (what, fix) = text.split_once(". ").unwrap_or((&text, ELSEWHERE));
+        return Cache::Unfit { what: what.to_owned(), fix: fix.to_owned() };
     }
     let Some(there) = dir.ancestors().find(|above| above.exists()) else {
-        return problem(format!("{place} cannot be made"), elsewhere);
+        return unfit(format!("{place} cannot be made"));
     };
     if !sys::is_writable(there) {
-        return problem(format!("{place} cannot be used: no permission to write in {}", there.display()), elsewhere);
+        return unfit(format!("{place} cannot be used: no permission to write in {}", there.display()));
     }
-    let disk = match sys::disk(there) {
-        Ok(disk) => disk,
-        Err(error) => return problem(format!("{place}: {error}"), elsewhere),
+    match sys::disk(there) {
+        Ok(Disk { free_bytes, free_files, is_memory }) => Cache::On { free_bytes, free_files, is_memory },
+        Err(error) => unfit(format!("{place}: {error}")),
+    }
+}
+
+fn judge_cache(dir: &Path, cap: Bytes, found: Option<Cache>) -> Check {
+    let place = dir.display();
+    let problem = |what: String, fix: &str| Check::problem("cache", Obstacle::Cache, what, fix);
+    let (free_bytes, free_files, is_memory) = match found {
+        None => return problem(format!("the disk of {place} does not answer"), ELSEWHERE),
+        Some(Cache::Unfit { what, fix }) => return problem(what, &fix),
+        Some(Cache::On { free_bytes, free_files, is_memory }) => (free_bytes, free_files, is_memory),
     };
-    let free = Bytes(disk.free_bytes);
+    let free = Bytes(free_bytes);
     if free < LEAST_CACHE {
         return problem(
             format!("{place}: only {free} free, and a cache takes {LEAST_CACHE} at least"),
@@ -142,26 +162,18 @@ fn cache_at(dir: &Path, cap: Bytes) -> Check {
         );
     }
     let state = format!("{place}: {free} free, the cache takes up to {cap}");
-    if disk.is_memory {
-        return Check::warning(
-            "cache",
-            format!(
-                "{state}; but this is memory and no disk, which takes it from programs and loses it with the machine"
-            ),
-            "give a folder on a disk with --cache-dir",
-        );
+    let warning = |but: String, fix: &str| Check::warning("cache", state.clone() + &but, fix);
+    if is_memory {
+        let but = "; but this is memory and no disk, which programs lack then, and which is lost with the machine";
+        return warning(but.to_owned(), "give a folder on a disk with --cache-dir");
     }
-    if let Some(files) = disk.free_files.filter(|&files| files < FEW_FILES) {
-        return Check::warning(
-            "cache",
-            format!("{state}; but the disk can take only {files} more files (inodes)"),
-            "remove small files, or give a folder on another disk with --cache-dir",
-        );
+    if let Some(files) = free_files.filter(|&files| files < FEW_FILES) {
+        let but = format!("; but the disk can take only {files} more files (inodes)");
+        return warning(but, "remove small files, or give a folder on another disk with --cache-dir");
     }
     if free < LITTLE || free < cap {
-        return Check::warning(
-            "cache",
-            state,
+        return warning(
+            String::new(),
             "let the cache take less with --cache-size, free some space, or use another disk with --cache-dir",
         );
     }
@@ -187,7 +199,7 @@ mod tests {
             ("file", Outcome::Problem(Obstacle::CannotMount), "is not a folder"),
             ("none/none", Outcome::Problem(Obstacle::CannotMount), "does not exist"),
         ] {
-            let check = mountpoint(&at(name));
+            let check = judge(&at(name), Some(look(&at(name))));
             assert_eq!(check.outcome, outcome, "{check:?}");
             assert!(check.what.contains(words), "{check:?}");
             assert_eq!(check.fix.is_some(), outcome != Outcome::Ok, "{check:?}");
@@ -199,13 +211,20 @@ mod tests {
     fn a_cache_folder_is_judged_and_not_made() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let cache = dir.path().join("cache");
-        let check = cache_at(&cache, Bytes(u64::MAX >> 1));
+        let judge = |cap| judge_cache(&cache, Bytes(cap), Some(look_at_disk(&cache)));
+        let check = judge(u64::MAX >> 1);
         assert_eq!(check.outcome, Outcome::Warning, "{check:?}");
         assert!(!cache.exists());
         fs::create_dir(&cache).expect("makes");
         fs::write(cache.join("letter"), b"x").expect("writes");
-        let check = cache_at(&cache, Bytes(1));
+        let check = judge(1);
         assert_eq!(check.outcome, Outcome::Problem(Obstacle::Cache), "{check:?}");
         assert!(check.what.contains("holds something else (letter)"), "{check:?}");
+        let memory = Cache::On { free_bytes: 1 << 40, free_files: None, is_memory: true };
+        assert!(judge_cache(&cache, Bytes(1), Some(memory)).what.contains("this is memory"));
+        let few = Cache::On { free_bytes: 1 << 40, free_files: Some(7), is_memory: false };
+        assert!(judge_cache(&cache, Bytes(1), Some(few)).what.contains("only 7 more files"));
+        let little = Cache::On { free_bytes: 1 << 20, free_files: None, is_memory: false };
+        assert_eq!(judge_cache(&cache, Bytes(1), Some(little)).outcome, Outcome::Problem(Obstacle::Cache));
     }
 }

@@ -1,6 +1,8 @@
 //! Putting the rooms together, from the bottom up.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -271,27 +273,33 @@ fn mount(
     let began = clock::Instant::now();
     let mounted = fuse::mount(Arc::clone(fs), caches, mountpoint.path(), &options, Runtime::current(), gone);
     tracing::debug!(took = ?began.elapsed(), "kernel mount");
-    mounted.map_err(|error| MountError::Kernel { mountpoint: mountpoint.path().to_owned(), why: kernel_help(&error) })
+    mounted.map_err(|error| MountError::Kernel {
+        mountpoint: mountpoint.path().to_owned(),
+        why: kernel_help(&error, mountpoint.path()),
+    })
 }
 
 /// What the kernel's refusal means, and what to do about it here.
-fn kernel_help(error: &io::Error) -> String {
+fn kernel_help(error: &io::Error, mountpoint: &Path) -> String {
     let here = Surroundings::here();
-    if !std::path::Path::new("/dev/fuse").exists() {
-        return format!("this machine has no /dev/fuse: {}", here.fix(Need::Device));
-    }
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            let device = std::fs::File::options().read(true).write(true).open("/dev/fuse");
-            match (device, sys::user_and_group()) {
-                (Err(error), _) => format!("/dev/fuse cannot be opened ({error}): {}", here.fix(Need::DeviceAccess)),
-                (Ok(_), (0, _)) => format!("the kernel does not let root mount here: {}", here.fix(Need::Rights)),
-                (Ok(_), _) => format!("only root may mount by itself here: {}", here.fix(Need::Helper)),
-            }
+    let device = File::options().read(true).write(true).open("/dev/fuse");
+    match device {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            format!("this machine has no /dev/fuse: {}", here.fix(Need::Device))
         }
-        io::ErrorKind::NotFound => {
-            format!("only root may mount by itself, and `fusermount3` is missing: {}", here.fix(Need::Helper))
+        Err(error) => format!("/dev/fuse cannot be opened ({error}): {}", here.fix(Need::DeviceAccess)),
+        // Not the superuser, and no helper to ask.
+        Ok(_) if error.kind() == io::ErrorKind::NotFound => {
+            format!("only root may mount by itself, and there is no `fusermount3`: {}", here.fix(Need::Helper))
         }
-        _ => error.to_string(),
+        Ok(_) if !sys::is_writable(mountpoint) => {
+            format!("the folder belongs to somebody else ({}); mount at one of your own, or as root", text(error))
+        }
+        Ok(_) => format!("the kernel refuses it ({}): {}", text(error), here.fix(Need::Rights)),
     }
+}
+
+/// What the system, or its helper, said: in one line.
+fn text(error: &io::Error) -> String {
+    error.to_string().trim().replace('\n', "; ")
 }
