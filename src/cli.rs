@@ -5,32 +5,43 @@
 
 mod accounts;
 mod arguments;
+mod ask;
 mod cache;
+mod completions;
 mod copy_in;
 mod daemon;
 mod demo;
+mod doctor;
 mod flush;
+mod helper;
 mod list;
 mod log;
 mod login;
 mod logout;
 mod logs;
+mod man;
+mod model;
 mod mount;
 mod output;
 mod prefetch;
+mod reference;
 mod refresh;
 mod serve;
+mod settings;
 mod status;
 mod target;
 mod trash;
 mod unmount;
 mod watch;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::helper::Call;
+use self::settings::Settings;
 use crate::control::ClientError;
 use crate::mount::FailureSort;
 
@@ -63,6 +74,13 @@ enum Command {
     Logs(logs::Args),
     Demo(demo::Args),
     Serve(serve::Args),
+    Doctor(Box<doctor::Args>),
+    Completions(completions::Args),
+    Man(man::Args),
+    #[command(hide = true)]
+    Reference(reference::Args),
+    #[command(hide = true)]
+    Ask(ask::Args),
     /// The part of a mount that runs in the background; reads its settings from standard input
     #[command(hide = true)]
     Daemon(daemon::Args),
@@ -73,8 +91,27 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli: Cli = arguments::parse(std::env::args_os());
-    let result = match cli.command {
+    match run(std::env::args_os().collect()) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::complain(&output::plain(&format!("drivemount: {failure}")));
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(line: Vec<OsString>) -> Result<Exit, Failure> {
+    let line = match helper::read(line)? {
+        Call::Line(line) => line,
+        Call::Nothing => return Ok(Exit::Success),
+    };
+    let settings = match Settings::of(&line) {
+        // What is wrong with the file is one of its answers.
+        Err(_) if line.get(1).is_some_and(|command| command == "doctor") => Settings::default(),
+        settings => settings?,
+    };
+    let cli: Cli = arguments::parse(&line, &settings);
+    match cli.command {
         Command::Mount(args) => mount::run(*args),
         Command::Unmount(args) => unmount::run(&args),
         Command::Flush(args) => flush::run(&args),
@@ -90,15 +127,13 @@ pub fn main() -> ExitCode {
         Command::Logs(args) => logs::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Doctor(args) => doctor::run(*args, &line),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
+        Command::Reference(args) => reference::run(&args),
+        Command::Ask(args) => ask::run(&args),
         Command::Daemon(args) => daemon::run(&args),
         Command::CopyIn => copy_in::run(),
-    };
-    match result {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            output::complain(&output::plain(&format!("drivemount: {failure}")));
-            failure.exit.into()
-        }
     }
 }
 

@@ -214,7 +214,8 @@ pub fn config_dir() -> Option<PathBuf> {
 pub fn user_dir(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let named = std::env::var_os(variable).map(PathBuf::from).and_then(absolute);
-    named.or_else(|| std::env::var_os("HOME").map(PathBuf::from).and_then(absolute).map(|home| home.join(below_home)))
+    // What starts with the machine (fstab, a service) has no `HOME`; the system knows the place all the same.
+    named.or_else(|| std::env::home_dir().and_then(absolute).map(|home| home.join(below_home)))
 }
 
 /// `path` made absolute, without asking the disk about its parts.

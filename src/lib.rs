@@ -8,6 +8,7 @@
 //! ```text
 //!                 main
 //!                 cli                      commands: arguments, output, exit codes
+//!          doctor                          what stands in the way of a mount
 //!            mount     control             life of a mount      how commands reach it
 //!                 fuse                     kernel adapter, the only user of `fuser`
 //!                  fs                      what a file system means; no kernel in it
@@ -15,6 +16,7 @@
 //!      state    cache      remote          state.db   blocks    the drive; `remote::drive` is Google Drive v3
 //!      auth  net  config  ranges           tokens, HTTP clients, settings, sets of bytes
 //!      error  metrics  clock  sys          words, numbers, time, system calls
+//!      surroundings  redact                what kind of machine this is, secrets out of text
 //!
 //!      prefetch                            reads files through a mount, as any program does
 //!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod control;
+pub mod doctor;
 pub mod error;
 pub mod fs;
 pub mod fuse;
@@ -37,9 +40,11 @@ pub mod mount;
 pub mod net;
 pub mod prefetch;
 pub mod ranges;
+pub mod redact;
 pub mod remote;
 pub mod server;
 pub mod state;
+pub mod surroundings;
 pub mod sys;
 pub mod tree;
 pub mod writeback;

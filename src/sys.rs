@@ -185,6 +185,59 @@ pub fn disk_space(path: &Path) -> io::Result<(u64, u64)> {
     Ok((space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize))
 }
 
+/// Whether this process has the right to mount by itself (`CAP_SYS_ADMIN`, capabilities(7)).
+pub fn may_mount() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & (1 << CAP_SYS_ADMIN) != 0)
+}
+
+/// A disk, as this process can use it.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// Bytes that can still be written.
+    pub free_bytes: u64,
+    /// Files that can still be made; `None` if there is no such limit.
+    pub free_files: Option<u64>,
+    /// It is no disk but memory (tmpfs, ramfs).
+    pub is_memory: bool,
+}
+
+/// The disk that holds `path`.
+pub fn disk(path: &Path) -> io::Result<Disk> {
+    let path = c_string(path.as_os_str())?;
+    let mut disk = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: `path` is a valid C string; `disk` is large enough and, being all integers, valid when zeroed.
+    let disk = unsafe {
+        check(libc::statfs(path.as_ptr(), disk.as_mut_ptr()))?;
+        disk.assume_init()
+    };
+    // statfs(2), "Filesystem types": TMPFS_MAGIC and RAMFS_MAGIC.
+    let kind = u64::try_from(disk.f_type).unwrap_or_default() & 0xffff_ffff;
+    Ok(Disk {
+        free_bytes: disk.f_bavail * u64::try_from(disk.f_bsize).unwrap_or_default(),
+        free_files: (disk.f_files > 0).then_some(disk.f_ffree),
+        is_memory: matches!(kind, 0x0102_1994 | 0x8584_58f6),
+    })
+}
+
+/// Whether this process may write into a folder.
+pub fn is_writable(dir: &Path) -> bool {
+    let Ok(path) = c_string(dir.as_os_str()) else { return false };
+    // SAFETY: `path` is a valid C string that outlives the call.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) == 0 }
+}
+
+/// How many characters a line of the terminal on standard output has.
+pub fn terminal_width() -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the request writes a `winsize`, which `size` is.
+    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &raw mut size) };
+    (asked == 0 && size.ws_col > 0).then_some(size.ws_col.into())
+}
+
 /// Raises the limit of open files of this process as far as its hard limit allows; says what it is now.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

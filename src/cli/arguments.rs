@@ -1,7 +1,7 @@
 //! Reads the command line, and the variables that stand for its flags.
 //!
 //! What `clap` alone does not do: an empty variable counts as absent; whoever gives a credential on the command line wants that
-//! one, whatever credentials the environment holds; and what is wrong with a variable is said with its name.
+//! one, whatever credentials the environment or the settings file hold; and what is wrong with a variable is said with its name.
 
 use std::ffi::OsString;
 use std::process;
@@ -10,9 +10,10 @@ use clap::builder::{BoolishValueParser, Resettable, TypedValueParser};
 use clap::{Command, Parser};
 
 use super::output::complain;
+use super::settings::Settings;
 
 /// Flags of which a mount takes one.
-const CREDENTIALS: [&str; 8] = [
+pub(super) const CREDENTIALS: [&str; 8] = [
     "account",
     "service-account-file",
     "credentials",
@@ -30,12 +31,12 @@ struct Variable {
     flag: String,
 }
 
-/// What the command line says; ends the process if that makes no sense, and after `--help`.
-pub(super) fn parse<P: Parser>(line: impl IntoIterator<Item = OsString>) -> P {
-    let line: Vec<OsString> = line.into_iter().collect();
+/// What the command line says, and a settings file where line and variables say nothing; ends the process if that makes no sense,
+/// and after `--help`.
+pub(super) fn parse<P: Parser>(line: &[OsString], settings: &Settings) -> P {
     let mut variables = Vec::new();
-    let mut command = settle(P::command(), &line, &mut variables);
-    let matches = command.try_get_matches_from_mut(&line);
+    let mut command = settings.settle(settle(P::command(), line, &mut variables), line);
+    let matches = command.try_get_matches_from_mut(line);
     let error = match matches.and_then(|matches| P::from_arg_matches(&matches)) {
         Ok(parsed) => return parsed,
         Err(error) => error,
@@ -78,7 +79,7 @@ fn is_no(value: &OsString) -> bool {
 }
 
 /// Whether a flag stands on the command line.
-fn gives(line: &[OsString], flag: &str) -> bool {
+pub(super) fn gives(line: &[OsString], flag: &str) -> bool {
     let words = line.iter().filter_map(|word| word.to_str()?.strip_prefix("--"));
     words.map(|word| word.split('=').next().unwrap_or(word)).any(|word| word == flag)
 }

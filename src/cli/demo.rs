@@ -10,6 +10,7 @@ use clap::Parser;
 use self::sample::Sample;
 use super::mount::{MountArgs, banner};
 use super::output::say;
+use super::settings::Settings;
 use super::{Exit, Failure, arguments, daemon, small_runtime};
 use crate::config::{self, Source};
 use crate::control::{Client, Scope};
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         fs::create_dir_all(above)
             .map_err(|error| Failure::new(Exit::CannotMount, format!("{} cannot be made: {error}", above.display())))?;
     }
-    let options = arguments::parse::<Defaults>(["demo".into()]).options;
+    let options = arguments::parse::<Defaults>(&["demo".into()], &Settings::load(None)?).options;
     let config = options.config(Some(Source::Local(data)), &args.at)?;
     let ready = daemon::spawn(&config)?;
     say(&banner(&ready, &config));

@@ -20,6 +20,7 @@ use self::limits::LimitArgs;
 use self::logging::LoggingArgs;
 use self::place::PlaceArgs;
 use super::output::{count, plain, say};
+use super::settings::FileArgs;
 use super::{Exit, Failure, daemon};
 use crate::config::{self, MountConfig, Occupied, Source, parse_web_address};
 use crate::mount::{Ready, mountpoint};
@@ -45,6 +46,8 @@ pub(super) struct Args {
 /// What is common to all commands that mount.
 #[derive(Debug, clap::Args)]
 pub(super) struct MountArgs {
+    #[command(flatten)]
+    _settings: FileArgs,
     /// Address of the Drive API, if it is not that of the source
     #[arg(long, value_name = "URL", env = "DRIVEMOUNT_API_URL", value_parser = parse_web_address)]
     api_url: Option<Url>,
@@ -69,12 +72,10 @@ const SOURCE_VARIABLE: &str = "DRIVEMOUNT_SOURCE";
 
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let (source, mountpoint) = match args.what_and_where.as_slice() {
-        [mountpoint] => (std::env::var(SOURCE_VARIABLE).ok().filter(|source| !source.is_empty()), mountpoint.clone()),
-        [source, mountpoint] => (Some(source.to_string_lossy().into_owned()), mountpoint.clone()),
+        [mountpoint] => (source(None)?, mountpoint.clone()),
+        [word, mountpoint] => (source(Some(word))?, mountpoint.clone()),
         _ => return Err(Failure::new(Exit::Usage, "give a source and a mountpoint")),
     };
-    let source = source.map(|text| text.parse().map_err(|why| Failure::new(Exit::Usage, format!("{text:?} is {why}"))));
-    let source = source.transpose()?;
     let config = args.options.config(source, &mountpoint)?;
     if let Some(there) = already::mounted(&config)? {
         say(&plain(&format!("already mounted: {} at {}", there.source, there.mountpoint.display())));
@@ -86,6 +87,13 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let ready = daemon::spawn(&config)?;
     say(&banner(&ready, &config));
     Ok(Exit::Success)
+}
+
+/// The source that a word means; without a word, the one that the variable names, if it does.
+pub(super) fn source(word: Option<&PathBuf>) -> Result<Option<Source>, Failure> {
+    let variable = || std::env::var(SOURCE_VARIABLE).ok().filter(|source| !source.is_empty());
+    let text = word.map(|word| word.to_string_lossy().into_owned()).or_else(variable);
+    text.map(|text| text.parse().map_err(|why| Failure::new(Exit::Usage, format!("{text:?} is {why}")))).transpose()
 }
 
 impl MountArgs {

@@ -73,6 +73,22 @@ impl Credentials {
         }
     }
 
+    /// What they are and where, for people, without what they hold.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Token(_) => "a token from --token or $DRIVEMOUNT_TOKEN".to_owned(),
+            Self::TokenFile(path) => format!("the token in {}", path.display()),
+            Self::TokenCommand { .. } => "the program of --token-command".to_owned(),
+            Self::File { path, .. } => format!("the sign-in in {}", path.display()),
+            Self::ApplicationDefault { file: Some(path), .. } => {
+                format!("the application default credentials in {}", path.display())
+            }
+            Self::ApplicationDefault { file: None, .. } => "the service account of this machine".to_owned(),
+            Self::Rclone { remote, .. } => format!("rclone's remote {remote}"),
+            Self::Account { name, .. } => format!("the account {name}, which `drivemount login` stored"),
+        }
+    }
+
     /// What a person does when the drive refuses them, as the end of a sentence.
     pub fn remedy(&self) -> String {
         match self {

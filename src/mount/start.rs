@@ -1,6 +1,8 @@
 //! Putting the rooms together, from the bottom up.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +25,7 @@ use crate::remote::drive::{DriveOptions, DriveRemote};
 use crate::remote::{About, Quota, Remote, RemoteError};
 use crate::server::{self, Server};
 use crate::state::State;
+use crate::surroundings::{Need, Surroundings};
 use crate::tree::{self, Tree, TreeError};
 use crate::writeback::{self, Writeback};
 use crate::{clock, control, sys};
@@ -333,22 +336,33 @@ fn mount(
     let began = clock::Instant::now();
     let mounted = fuse::mount(Arc::clone(fs), caches, mountpoint.path(), &options, Runtime::current(), gone);
     tracing::debug!(took = ?began.elapsed(), "kernel mount");
-    mounted.map_err(|error| MountError::Kernel { mountpoint: mountpoint.path().to_owned(), why: kernel_help(&error) })
+    mounted.map_err(|error| MountError::Kernel {
+        mountpoint: mountpoint.path().to_owned(),
+        why: kernel_help(&error, mountpoint.path()),
+    })
 }
 
-/// What the kernel's refusal means, and what to do about it.
-fn kernel_help(error: &io::Error) -> String {
-    let device = std::path::Path::new("/dev/fuse");
-    if !device.exists() {
-        return "this machine has no /dev/fuse. On a machine of your own: `modprobe fuse`; in Docker: `docker run --device \
-                /dev/fuse --cap-add SYS_ADMIN`; in Kubernetes: a device plugin for /dev/fuse, or a privileged pod"
-            .to_owned();
+/// What the kernel's refusal means, and what to do about it here.
+fn kernel_help(error: &io::Error, mountpoint: &Path) -> String {
+    let here = Surroundings::here();
+    let device = File::options().read(true).write(true).open("/dev/fuse");
+    match device {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            format!("this machine has no /dev/fuse: {}", here.fix(Need::Device))
+        }
+        Err(error) => format!("/dev/fuse cannot be opened ({error}): {}", here.fix(Need::DeviceAccess)),
+        // Not the superuser, and no helper to ask.
+        Ok(_) if error.kind() == io::ErrorKind::NotFound => {
+            format!("only root may mount by itself, and there is no `fusermount3`: {}", here.fix(Need::Helper))
+        }
+        Ok(_) if !sys::is_writable(mountpoint) => {
+            format!("the folder belongs to somebody else ({}); mount at one of your own, or as root", text(error))
+        }
+        Ok(_) => format!("the kernel refuses it ({}): {}", text(error), here.fix(Need::Rights)),
     }
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "no permission to use /dev/fuse. Run as root, or install fuse3 (for `fusermount3`) and \
-                                            make /dev/fuse readable and writable for this user; in Docker add `--cap-add SYS_ADMIN`"
-            .to_owned(),
-        io::ErrorKind::NotFound => "only root may mount by itself; other users need `fusermount3`: install the package fuse3".to_owned(),
-        _ => error.to_string(),
-    }
+}
+
+/// What the system, or its helper, said: in one line.
+fn text(error: &io::Error) -> String {
+    error.to_string().trim().replace('\n', "; ")
 }

@@ -112,7 +112,16 @@ fn no_secret_is_said_logged_listed_or_left_in_the_cache() {
 
     // A mount that logs everything there is, through trouble of every kind.
     let everything = "trace,drivemount=trace,hyper=trace,reqwest=trace,hyper_util=trace,h2=trace,rustls=trace";
-    let mounted = home.run(&["mount", "--log-level", everything, "--poll-interval", "100ms", text(&place)]);
+    let mounted = home.run(&[
+        "mount",
+        "--log-level",
+        everything,
+        "--poll-interval",
+        "100ms",
+        "--network-timeout",
+        "2s",
+        text(&place),
+    ]);
     assert!(mounted.status.success(), "{}", said(&mounted));
     search.see("what mount says", said(&mounted));
     let daemon = home.status("drive")["pid"].as_i64().expect("pid");
