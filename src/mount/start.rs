@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a daemon that was told to end may still hold the cache folder: it says that it is unmounted just before its process
 /// ends.
-const HANDOVER: Duration = Duration::from_secs(5);
+pub(super) const HANDOVER: Duration = Duration::from_secs(5);
 
 /// The drive that is to be mounted.
 struct Drive {
