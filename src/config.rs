@@ -52,6 +52,9 @@ pub const NETWORK_TIMEOUT: Duration = Duration::from_mins(2);
 /// of a long-running log costs at most.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The name of the socket of a running mount within its cache folder.
+pub const CONTROL_SOCKET: &str = "control.sock";
+
 /// The name of the log within a cache folder.
 pub const LOG_FILE: &str = "drivemount.log";
 
@@ -171,7 +174,7 @@ pub struct MountConfig {
 impl MountConfig {
     /// Where commands reach the mount.
     pub fn control_socket(&self) -> PathBuf {
-        self.cache_dir.join("control.sock")
+        self.cache_dir.join(CONTROL_SOCKET)
     }
 
     /// Where the drive is, for people.

@@ -8,8 +8,13 @@ use std::fs::{self, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
+use super::start::HANDOVER;
 use super::{Lock, MountError};
+use crate::clock::Instant;
+use crate::config::CONTROL_SOCKET;
 use crate::control::Cleared;
 use crate::state::{State, StateError};
 use crate::tree::Tree;
@@ -124,7 +129,7 @@ pub fn below(root: &Path) -> io::Result<BTreeSet<PathBuf>> {
 
 /// Drops the cached content of a folder that nobody uses.
 pub fn clear(dir: &Path) -> Result<Cleared, MountError> {
-    let _lock = Lock::take_unused(dir)?;
+    let _lock = take(dir)?;
     let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
     let blocks = dir.join(BLOCKS);
     let dropped_bytes = on_disk(&blocks).map_err(unusable)?;
@@ -141,7 +146,7 @@ pub fn clear(dir: &Path) -> Result<Cleared, MountError> {
 /// Removes a folder that nobody uses and that holds nothing which is nowhere else; says how many bytes it took, or what it holds.
 pub fn remove(dir: &Path) -> Result<Result<u64, Folder>, MountError> {
     let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
-    let _lock = Lock::take_unused(dir)?;
+    let _lock = take(dir)?;
     let not_ours = || unusable(io::Error::new(io::ErrorKind::NotFound, "it is no cache folder"));
     let folder = Folder::look(dir)?.ok_or_else(not_ours)?;
     if !folder.waiting.is_empty() || !folder.precious.is_empty() {
@@ -150,6 +155,20 @@ pub fn remove(dir: &Path) -> Result<Result<u64, Folder>, MountError> {
     let bytes = on_disk(dir).map_err(unusable)?;
     fs::remove_dir_all(dir).map_err(unusable)?;
     Ok(Ok(bytes))
+}
+
+/// Takes a folder that nobody uses. A daemon whose mount has ended, which shows by its socket, is waited for.
+fn take(dir: &Path) -> Result<Lock, MountError> {
+    let until = Instant::now() + HANDOVER;
+    loop {
+        match Lock::take_unused(dir) {
+            // A lock has no event to wait for.
+            Err(MountError::InUse { .. }) if !dir.join(CONTROL_SOCKET).exists() && Instant::now() < until => {
+                thread::sleep(Duration::from_millis(50));
+            }
+            taken => return taken,
+        }
+    }
 }
 
 /// What the files below a folder take on the disk; they may be sparse.

@@ -45,7 +45,7 @@ const AHEAD: u64 = 64 << 20;
 
 /// How long a daemon that was told to end may still hold the cache folder: it says that it is unmounted just before its process
 /// ends.
-const HANDOVER: Duration = Duration::from_secs(5);
+pub(super) const HANDOVER: Duration = Duration::from_secs(5);
 
 /// The drive that is to be mounted.
 struct Drive {

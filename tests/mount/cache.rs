@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 use crate::cloud::{Cloud, PROGRAM};
-use crate::machine::{Machine, bytes, read, run, said, write};
+use crate::machine::{Machine, bytes, read, run, said, wait_for_end, write};
 
 /// `drivemount cache`, on a machine whose cache folders are in `root`.
 fn cache(root: &Path, arguments: &[&str]) -> Output {
@@ -74,7 +74,9 @@ fn a_folder_without_a_mount_keeps_what_is_unsent_and_goes_when_nothing_is() {
     assert_eq!((&shown["in_use"], &shown["cached_bytes"]), (&true.into(), &2_000_000.into()), "{shown}");
     cloud.kill();
     write(machine.at("ours"), bytes(2, 1_000_000));
+    let pid = machine.pid();
     run(Command::new(PROGRAM).args(["unmount", "--timeout", "1s"]).arg(machine.drive()));
+    wait_for_end(pid);
 
     let shown = row(&machine);
     assert_eq!((&shown["in_use"], &shown["unsent_bytes"]), (&false.into(), &1_000_000.into()), "{shown}");
