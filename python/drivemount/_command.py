@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Callable, Union
 
@@ -59,7 +60,11 @@ class Done:
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Start a command whose input, output and complaints are pipes."""
+    """Start a command whose input, output and complaints are pipes.
+
+    An interrupt at a terminal, and that of a notebook, is sent to all processes of a group. It is for us: what it means for the
+    command is decided here.
+    """
     return subprocess.Popen(
         [_binary.find(), *arguments],
         stdin=subprocess.PIPE,
@@ -68,6 +73,7 @@ def start(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         env=None if environment is None else dict(environment),
         encoding="utf-8",
         errors="replace",
+        start_new_session=True,
     )
 
 

@@ -347,6 +347,9 @@ def _check(path: str, options: dict[str, Option]) -> None:
     """Refuse what the original refuses, in its words and order."""
     if os.path.islink(path):
         raise ValueError("Mountpoint must not be a symlink")
+    # The kernel remembers a dead mount as a folder for a while.
+    if not _is_alive(path):
+        return
     if os.path.isdir(path) and not any(_is_set(name, options) for name in ("allow_non_empty", "import_existing")):
         names = sorted(os.listdir(path))
         if names:
