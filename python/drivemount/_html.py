@@ -65,7 +65,9 @@ def _rows(status: Status) -> Iterator[tuple[str, str]]:
         yield "Account", escape(status.account)
     else:
         said = escape(f"{sign_in.reason}; {sign_in.remedy}")
-        yield "Account", f'{escape(status.account)}<div><b style="color:{_BAD}">Sign-in required:</b> {said}</div>'
+        here = f"In this notebook: <code>{escape(status.login_line())}</code>"
+        red = f'<b style="color:{_BAD}">Sign-in required:</b>'
+        yield "Account", f"{escape(status.account)}<div>{red} {said}</div><div>{here}</div>"
 
 
 def _item(item: Item) -> str:

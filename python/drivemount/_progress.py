@@ -135,7 +135,8 @@ class Watch:
     def end(self, *, well: bool) -> None:
         """Draw the end, if anything was drawn."""
         if self._bar is not None:
-            self._bar.end(f"done in {time.monotonic() - self._began:.0f} s" if well else None)
+            what = f"{size(self._most)} " if self._most else ""
+            self._bar.end(f"{what}done in {time.monotonic() - self._began:.0f} s" if well else None)
 
 
 @contextmanager

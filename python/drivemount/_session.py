@@ -58,7 +58,7 @@ def _news(mountpoint: str) -> list[str]:
         return []  # `mount`, `flush` and `status` say what is wrong with the mount itself.
     lines = []
     if status.sign_in is not None and _new(mountpoint, "", "sign-in"):
-        lines.append(f"sign-in required at {mountpoint}: {status.sign_in.reason}; {status.sign_in.remedy}")
+        lines.append(f"sign-in required at {mountpoint}: {status.sign_in.reason}; {status.login_line()} signs in again")
     elif status.sign_in is None:
         _said.discard((mountpoint, "", "sign-in"))
     failed = [item for item in status.unsent.items if item.reason and _lasts(mountpoint, item)]

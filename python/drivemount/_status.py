@@ -218,7 +218,7 @@ class Status(Mapping[str, Any]):
     def _lines(self) -> Iterator[str]:
         unsent, cache, drive, traffic = self.unsent, self.cache, self.drive, self.traffic
         yield f"{self.mountpoint}  {self.source}  ({', '.join(self.words())})"
-        yield f"unsent   {self.risk()}"
+        yield f"at risk  {self.risk()}"
         for item in unsent.items[:_SHOWN]:
             yield f"         {item_line(item)}"
         if unsent.entries > _SHOWN:
@@ -231,7 +231,7 @@ class Status(Mapping[str, Any]):
         yield f"drive    {size(drive.used_bytes)} used, {total}"
         yield f"account  {self.account}"
         if sign_in := self.sign_in:
-            yield f"sign-in  required: {sign_in.reason}; {sign_in.remedy}"
+            yield f"sign-in  required: {sign_in.reason}; {sign_in.remedy}; here: {self.login_line()}"
 
     def words(self) -> list[str]:
         """Return the state in words."""
@@ -243,7 +243,11 @@ class Status(Mapping[str, Any]):
             return "nothing: everything is on the drive"
         unsent = self.unsent
         open_ = f", {size(unsent.unsealed_bytes)} of it being written" if unsent.unsealed_bytes else ""
-        return f"{size(unsent.bytes)} at risk in {count(max(1, unsent.entries), 'entry', 'entries')}{open_}"
+        return f"{size(unsent.bytes)} in {count(max(1, unsent.entries), 'entry', 'entries')}{open_}"
+
+    def login_line(self) -> str:
+        """Return the line of Python that signs in again."""
+        return f"drive.login({'' if self.source == 'google' else repr(self.source)})"
 
     def notices(self) -> Iterator[str]:
         """Say what became of edits that could not simply be sent."""

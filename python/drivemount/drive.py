@@ -106,17 +106,24 @@ def mount(
         _say_already(path)
         return
     if there is not None and _is_alive(path):
-        if not force_remount:
+        now = _look(path)
+        if not force_remount and (now is None or now.state != "draining"):
             _say_already(path)
             _session.adopt(path)
-            _say_difference(path, source, options, readonly=readonly)
+            if now is not None:
+                _say_difference(path, now, source, options, readonly=readonly)
             return
-        _drain(path)
+        _drain(path, now)
     _check(path, options)
     done = _mount(path, source, options, timeout_ms)
     if done.code == _command.SIGN_IN_REQUIRED and not _command.credentials_given(options):
         try:
-            login(source, account, readonly=readonly, **{"api_url": options.get("api_url"), **sign_in})
+            login(
+                source,
+                account,
+                readonly=_is_set("read_only", options),
+                **{"api_url": options.get("api_url"), **sign_in},
+            )
         except DriveError as error:
             raise type(error)(f"mount failed: {error}", error.exit_code) from None
         done = _mount(path, source, options, timeout_ms)
@@ -295,12 +302,16 @@ def _say_already(path: str) -> None:
     )
 
 
-def _say_difference(path: str, source: str | None, options: dict[str, Option], *, readonly: bool) -> None:
-    """Say what a mount that is there does not have of what is asked for."""
+def _look(path: str) -> Status | None:
+    """Return how a mount fares, if it answers."""
     try:
-        now = _status.ask(path, timeout=10)
+        return _status.ask(path, timeout=10)
     except (DriveError, subprocess.TimeoutExpired):
-        return
+        return None
+
+
+def _say_difference(path: str, now: Status, source: str | None, options: dict[str, Option], *, readonly: bool) -> None:
+    """Say what a mount that is there does not have of what is asked for."""
     differences = []
     if source is not None or options:
         # The program compares all that it was told. It mounts nothing where something is mounted.
@@ -327,16 +338,15 @@ def _is_alive(path: str) -> bool:
     return True
 
 
-def _drain(path: str) -> None:
+def _drain(path: str, now: Status | None) -> None:
     """End a mount for another one. What cannot be sent is kept, and said."""
+    if now is None:
+        raise DriveError(
+            f"mount failed: the mount at {path} does not answer, so it is not known what it has not sent; try again later"
+        )
     try:
         # Without a sign-in nothing can be sent, and to wait for it would be for ever.
-        waits = _status.ask(path, timeout=10).sign_in is None
-        _unmount(path, None if waits else 0.001)
-    except subprocess.TimeoutExpired:
-        raise DriveError(
-            f"mount failed: the mount at {path} does not answer; `drivemount unmount` ends it", 1
-        ) from None
+        _unmount(path, None if now.sign_in is None else 0.001)
     except NotSent as error:
         print(plain(str(error).splitlines()[0]))
     except DriveError as error:

@@ -6,9 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import pytest
 
@@ -96,7 +97,9 @@ def place(tmp_path: Path, serve: object) -> Iterator[Path]:
 
 def unmount(place: Path) -> None:
     while _mounts.at(str(place)) is not None:
-        subprocess.run([_binary.find(), "unmount", "--timeout", "100ms", "--", str(place)], check=False, capture_output=True)
+        subprocess.run(
+            [_binary.find(), "unmount", "--timeout", "100ms", "--", str(place)], check=False, capture_output=True
+        )
 
 
 @pytest.fixture

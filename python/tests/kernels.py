@@ -30,6 +30,12 @@ class Kernel:
         self.messages = []
 
         def ask(message: dict[str, Any]) -> None:
+            # What is shown comes on another line than the question, and may be late.
+            socket, end = self.client.iopub_channel.socket, time.monotonic() + 10
+            while not any(m["msg_type"] == "display_data" for m in self.messages) and time.monotonic() < end:
+                _, shown = self.client.session.recv(socket)
+                self.messages += [shown] if shown else []
+                time.sleep(0.01)
             text = answer(message["content"]["prompt"])
             if text is not None:
                 self.client.input(text)

@@ -190,6 +190,8 @@ def test_the_original_is_left_alone(run, tmp_path):
 
 def test_the_module_runs_the_program():
     for arguments, code in ((["--version"], 0), (["no-such-command"], 2)):
-        done = subprocess.run([sys.executable, "-m", "drivemount", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "drivemount", *arguments], capture_output=True, text=True, check=False
+        )
         assert done.returncode == code
         assert "drivemount" in done.stdout + done.stderr

@@ -24,7 +24,9 @@ def names_on(cloud) -> set[str]:
     import urllib.request
 
     token = (cloud.data / "token").read_text().strip()
-    request = urllib.request.Request(f"{cloud.url}/drive/v3/files?pageSize=1000", headers={"Authorization": f"Bearer {token}"})
+    request = urllib.request.Request(
+        f"{cloud.url}/drive/v3/files?pageSize=1000", headers={"Authorization": f"Bearer {token}"}
+    )
     with urllib.request.urlopen(request) as answer:
         return {file["name"] for file in json.load(answer)["files"]}
 
@@ -163,6 +165,22 @@ def test_a_forced_remount_sends_everything_first(serve, place, capfd):
     assert (place / "a.bin").stat().st_size == 4_000_000
 
 
+def test_what_is_about_to_end_is_waited_for_and_mounted_again(serve, place, capfd):
+    cloud = serve("--trouble", "*:bandwidth,up=2M,shared=true")
+    options = {"source": cloud.url, "token_file": cloud.token_file}
+    drive.mount(place, **options)
+    (place / "a.bin").write_bytes(os.urandom(4_000_000))
+    other = threading.Thread(target=drive.flush_and_unmount)
+    other.start()
+    while drive.status(place).state != "draining":
+        time.sleep(0.05)
+    capfd.readouterr()
+    drive.mount(place, **options)
+    other.join()
+    assert capfd.readouterr().out == f"Mounted at {place}\n"
+    assert drive.status(place).state == "mounted"
+
+
 def test_unmounting_in_too_short_a_time_says_what_is_left_and_the_next_mount_sends_it(serve, place, capfd):
     cloud = serve(*SLOW)
     options = {"source": cloud.url, "token_file": cloud.token_file}
@@ -261,7 +279,7 @@ def test_the_status_is_an_object_and_a_dictionary(mount, place, cloud):
     assert now.cache.cap_bytes == 10 << 30
     assert now.drive.total_bytes is None
     assert now.sign_in is None
-    assert "at risk in 1 entry" in repr(now)
+    assert "2.8 MiB in 1 entry" in repr(now)
     drive.flush()
     assert "everything is on the drive" in repr(drive.status())
 
@@ -318,6 +336,41 @@ def test_what_cannot_be_sent_is_said_once(serve, place, monkeypatch, capfd):
     assert said.count("cannot be sent") == 1
     _session.look()
     assert capfd.readouterr().err == ""
+
+
+def test_a_sign_in_that_is_gone_is_said_once_with_the_way_back(monkeypatch, capfd):
+    gone = {
+        "state": "sign-in required",
+        "source": "google",
+        "sign_in": {"reason": "it was revoked", "remedy": "log in"},
+    }
+    well = {"state": "mounted", "source": "google"}
+    answers = iter([gone, gone, well, gone])
+    monkeypatch.setattr(_session, "EVERY", 0)
+    monkeypatch.setattr(_session, "_owner", os.getpid())
+    monkeypatch.setattr("drivemount._mounts.mounted_here", lambda: ["/content/drive"])
+    monkeypatch.setattr("drivemount._status.ask", lambda *_, **__: drive.Status(next(answers)))
+    line = "drivemount: sign-in required at /content/drive: it was revoked; drive.login() signs in again\n"
+    for said in (line, "", "", line):
+        _session.look()
+        assert capfd.readouterr().err == said
+
+
+def test_a_terminal_gets_a_bar_of_its_own(serve, place):
+    from test_sign_in import in_terminal
+
+    cloud = serve(*SLOW)
+    code = f"""
+import os
+from drivemount import drive
+drive.mount({str(place)!r}, source={cloud.url!r}, token_file={cloud.token_file!r})
+open({str(place / "a.bin")!r}, "wb").write(os.urandom(3 << 20))
+drive.flush()
+"""
+    ended, said = in_terminal(code, lambda *_: None)
+    assert ended == 0
+    assert "\rsending [" in said
+    assert "of 3 MiB" in said or "/3 MiB" in said
 
 
 def has(command: str) -> bool:

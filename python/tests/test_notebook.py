@@ -36,7 +36,7 @@ def test_the_status_is_a_small_table(cloud, place):
     outputs, error = executed(cells)
     assert error is None, error
     risky, safe = (outputs[n][-1]["data"]["text/html"] for n in (1, 2))
-    assert "at risk in 1 entry" in risky
+    assert "1000 B in 1 entry" in risky
     assert "&lt;b&gt;.txt" in risky
     assert "everything is on the drive" in safe
     order = [safe.index(f">{name}<") for name in ("At risk", "Traffic", "Cache", "Drive", "Account")]
@@ -51,7 +51,7 @@ def test_long_work_shows_a_bar(serve, place):
         kernel.run("drive.flush()")
         drawn = [m["content"]["data"]["text/html"] for m in kernel.messages if m["msg_type"] == "update_display_data"]
         assert any("of 4 MiB, 1 entry" in html for html in drawn), drawn
-        assert "sending: done in " in kernel.html()
+        assert "sending: 4 MiB done in " in kernel.html()
         kernel.run("drive.flush()")
         assert kernel.html() == ""
 

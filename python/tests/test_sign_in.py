@@ -203,7 +203,7 @@ def test_in_a_notebook_who_stops_the_cell_stops_the_sign_in(cloud, place):
 
 
 def test_a_notebook_that_a_program_executes_does_not_wait_for_anybody(cloud, place):
-    outputs, error = executed([cell(cloud, place)])
+    _, error = executed([cell(cloud, place)])
     assert error.ename == "SignInRequired"
     assert "token_file=" in error.evalue
 
