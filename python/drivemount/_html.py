@@ -1,7 +1,8 @@
-"""What is shown in a notebook: HTML that needs no script and no style sheet, on light ground and on dark."""
+"""What is shown in a notebook: HTML that needs no style sheet, on light ground and on dark."""
 
 from __future__ import annotations
 
+import secrets
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,19 @@ def link(url: str, message: str) -> str:
         "the browser ends at a page that cannot be loaded: copy its address (<code>http://127.0.0.1…</code>) into the box "
         "below, and press Enter.</div></div>"
     )
+
+
+def press_enter(text: str) -> str:
+    """Show a line, and press Enter in the box below it, where scripts are run: in JupyterLab, Notebook 7 and their kin."""
+    mark = f"drivemount-{secrets.token_hex(8)}"
+    script = (
+        f'setTimeout(function(){{var at=document.getElementById("{mark}");'
+        'var cell=at&&at.closest(".jp-OutputArea,.output_wrapper");if(!cell)return;'
+        'cell.querySelectorAll("input.jp-Stdin-input,input.raw_input").forEach(function(box){'
+        'box.value="";box.dispatchEvent(new KeyboardEvent("keydown",'
+        '{key:"Enter",code:"Enter",keyCode:13,which:13,bubbles:true,cancelable:true}));});},50);'
+    )
+    return f'<div id="{mark}">{note(text)}</div><script>{script}</script>'
 
 
 def note(text: str) -> str:

@@ -36,16 +36,22 @@ class Bar(Protocol):
 
 class _Tqdm:
     def __init__(self, label: str, kind: Any) -> None:
-        self._bar = kind(desc=label, total=0, unit="B", unit_scale=True, unit_divisor=1024, leave=True)
+        self._label, self._kind = label, kind
+        self._bar: Any = None
 
     def draw(self, done: int, total: int, words: str) -> None:
-        self._bar.total = total
+        if self._bar is None:
+            # Not earlier: one that begins without a total stays a stub in notebooks.
+            self._bar = self._kind(desc=self._label, total=total or None, unit="B", unit_scale=True, unit_divisor=1024)
+        self._bar.total = total or None
         self._bar.n = done
         self._bar.set_postfix_str(words, refresh=True)
 
     def end(self, words: str | None) -> None:
+        if self._bar is None:
+            return
         if words is not None:
-            self._bar.n = self._bar.total
+            self._bar.n = self._bar.total or self._bar.n
             self._bar.set_postfix_str(words, refresh=True)
         self._bar.close()
 
@@ -107,7 +113,7 @@ class Watch:
     def __init__(
         self, label: str, mountpoint: str | None, of: Callable[[_status.Status], tuple[int, int, str]]
     ) -> None:
-        """Prepare to draw what `of` makes of a status: what is left, what is done, and words."""
+        """Prepare to draw what `of` makes of a status: what is left of that which is under way, what is done of it, words."""
         self._label, self._mountpoint, self._of = label, mountpoint, of
         self._began = time.monotonic()
         self._bar: Bar | None = None
@@ -124,13 +130,11 @@ class Watch:
         if self._bar is None:
             return
         try:
-            left, done, words = self._of(_status.ask(self._mountpoint, timeout=_LOOK))
+            left, sent, words = self._of(_status.ask(self._mountpoint, timeout=_LOOK))
         except (DriveError, subprocess.TimeoutExpired):
             return  # It may be about to end. The command that waits for it says what is wrong, if anything is.
-        if left:
-            self._most = max(self._most, left)
-            done = self._most - left
-        self._bar.draw(done, self._most, words)
+        self._most = max(self._most, left + sent)
+        self._bar.draw(self._most - left, self._most, words)
 
     def end(self, *, well: bool) -> None:
         """Draw the end, if anything was drawn."""
@@ -157,11 +161,12 @@ def sending(status: _status.Status, below: str = "") -> tuple[int, int, str]:
     """Tell how much is still to be sent, of all or of what lies at or below a path in the mount."""
     unsent = status.unsent
     reason = next((f" ({item.reason})" for item in unsent.items if item.reason), "")
-    if not below:
-        return unsent.bytes, 0, count(unsent.entries, "entry", "entries") + reason
-    items = [item for item in unsent.items if item.path == below or item.path.startswith(below + "/")]
-    left = sum(max(0, item.bytes - item.sent) for item in items)
-    return left, 0, count(len(items), "entry", "entries") + reason
+    items = [item for item in unsent.items if not below or item.path == below or item.path.startswith(below + "/")]
+    sent = sum(item.sent for item in items)
+    if below:
+        left = sum(max(0, item.bytes - item.sent) for item in items)
+        return left, sent, count(len(items), "entry", "entries") + reason
+    return unsent.bytes, sent, count(unsent.entries, "entry", "entries") + reason
 
 
 def receiving(before: int) -> Callable[[_status.Status], tuple[int, int, str]]:

@@ -4,12 +4,15 @@ Three ways end it: the redirect of a browser on this machine reaches the program
 the browser ended; or nobody does either, and the program gives up after its own time. So nothing here waits for ever.
 
 In a notebook the box is that of `input()`, which every frontend has. A redirect that arrives by itself must not leave the cell
-waiting in that box: the kernel's own interrupt ends it, as the stop button would, and only here and then it counts as success.
+waiting in that box. JupyterLab runs no further cell before a box is answered, even if the kernel has stopped to ask; so a script
+presses Enter in it where scripts are run, and a line says to press Enter where they are not. If nothing does within seconds, the
+kernel's own interrupt ends the question, as the stop button would; only here and then it is no interrupt to the cell.
 """
 
 from __future__ import annotations
 
 import _thread
+import contextvars
 import json
 import os
 import select
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
 #: Options of `login`, and none of `mount`.
 OPTIONS = ("client_file", "client_id", "client_secret")
+
+#: How long a notebook may take to press Enter, in seconds.
+_PATIENCE = 5.0
 
 _NOBODY = (
     "sign-in required, and there is nobody here to ask: no terminal, and no notebook that can show a box. "
@@ -89,6 +95,7 @@ class _Login:
         self._complaint = ""
         self._asking = False
         self._interrupted = False
+        self._nudge: Callable[[], None] = lambda: None
         self._news = threading.Condition()
         #: Can be read once for each event, for those who wait for a terminal too.
         self.bell, self._rope = os.pipe()
@@ -106,11 +113,18 @@ class _Login:
                     break
         with self._news:
             self.over = True
-            if self._asking:
-                self._interrupted = True
-                _thread.interrupt_main()
             self._news.notify_all()
             os.write(self._rope, b".")
+            asking = self._asking
+        if asking:
+            self._nudge()
+            self._end_question()
+
+    def _end_question(self) -> None:
+        with self._news:
+            if not self._news.wait_for(lambda: not self._asking, timeout=_PATIENCE):
+                self._interrupted = True
+                _thread.interrupt_main()
 
     def _hear_complaints(self) -> None:
         if self._process.stderr is not None:
@@ -145,18 +159,23 @@ class _Login:
                 self._process.stdin.write("".join(text.split()) + "\n")
                 self._process.stdin.flush()
 
-    def ask(self, prompt: str) -> str:
-        """Ask by `input()`; what is returned is empty if nothing need be pasted any more."""
+    def ask(self, prompt: str, nudge: Callable[[], None]) -> str:
+        """Ask by `input()`; what is returned is empty if nothing need be pasted any more.
+
+        `nudge` is called from another thread if that is so while the question is open.
+        """
         try:
             with self._news:
                 if self.over:
                     return ""
                 self._asking = True
+                self._nudge = nudge
             try:
                 text = input(prompt)
             finally:
                 with self._news:
                     self._asking = False
+                    self._news.notify_all()
                 # An interrupt that was sent just before is delivered here, and not somewhere later.
                 time.sleep(0)
         except KeyboardInterrupt:
@@ -231,13 +250,23 @@ def _prompt() -> None:
 def _in_notebook(login: _Login) -> None:
     """Show the link, and under it a box."""
     page = _notebook.Shown(_html.link(login.url, ""), f"To sign in, open this link: {login.url}")
+    # Output belongs to the cell that runs, which only its own thread knows.
+    context = contextvars.copy_context()
+
+    def nudge() -> None:
+        said = f"{_outcome(login)}. To go on, press Enter in the box below"
+        context.run(page.replace, _html.press_enter(said), said)
+
     try:
         while not login.over:
-            if text := login.ask("Paste the address or code here, if it does not go on by itself: ").strip():
+            if text := login.ask("Paste the address or code here, if it does not go on by itself: ", nudge).strip():
                 login.paste(text)
                 login.wait(lambda: bool(login.message))
             if message := login.message_once():
                 page.replace(_html.link(login.url, message), f"{message}: {login.url}")
     finally:
-        said = "Not signed in" if login.email is None else f"Signed in as {login.email}"
-        page.replace(_html.note(said), said)
+        page.replace(_html.note(_outcome(login)), _outcome(login))
+
+
+def _outcome(login: _Login) -> str:
+    return "Not signed in" if login.email is None else f"Signed in as {login.email}"

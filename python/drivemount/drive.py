@@ -16,7 +16,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Union
 
-from . import _command, _mounts, _progress, _session, _signin, _status
+from . import _command, _mounts, _notebook, _progress, _session, _signin, _status
 from ._errors import DriveError, NotSent, NotSentInTime, SignInRequired
 from ._mounts import Mount
 from ._status import Status
@@ -287,7 +287,8 @@ def login(source: str | None = None, account: str | None = None, *, readonly: bo
 
     """
     email = _signin.sign_in(source, account, read_only=readonly, options=options)
-    print(f"Signed in as {plain(email)}")
+    if not _notebook.can_ask():
+        print(f"Signed in as {plain(email)}")  # A notebook shows it in the place of the link.
 
 
 def _meant() -> Sequence[str | None]:
