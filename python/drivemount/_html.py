@@ -103,7 +103,7 @@ def bar(label: str, share: float, words: str) -> str:
 
 def link(url: str, message: str) -> str:
     """Show where to sign in."""
-    note = f'<div style="color:{_BAD}">{escape(message)}</div>' if message else ""
+    note = f'<div style="color:{_BAD}">{escape(_capital(message))}</div>' if message else ""
     return (
         f'<div style="font-size:14px;line-height:1.6">{note}<a href="{escape(url)}" target="_blank" rel="noopener noreferrer" '
         'style="font-weight:bold">Sign in to your drive</a> (opens a new tab)'

@@ -3,16 +3,18 @@
 Three ways end it: the redirect of a browser on this machine reaches the program by itself; a person pastes the address at which
 the browser ended; or nobody does either, and the program gives up after its own time. So nothing here waits for ever.
 
-In a notebook the box is that of `input()`, which every frontend has. A redirect that arrives by itself must not leave the cell
-waiting in that box. JupyterLab runs no further cell before a box is answered, even if the kernel has stopped to ask; so a script
-presses Enter in it where scripts are run, and a line says to press Enter where they are not. If nothing does within seconds, the
-kernel's own interrupt ends the question, as the stop button would; only here and then it is no interrupt to the cell.
+In a notebook the box is that of `getpass()`, which every frontend has and which leaves nothing of what was pasted in the file.
+A redirect that arrives by itself must not leave the cell waiting in that box. JupyterLab runs no further cell before a box is
+answered, even if the kernel has stopped to ask; so a script presses Enter in it where scripts are run, and a line says to press
+Enter where they are not. If nothing does within seconds, the kernel's own interrupt ends the question, as the stop button would;
+only here and then it is no interrupt to the cell.
 """
 
 from __future__ import annotations
 
 import _thread
 import contextvars
+import getpass
 import json
 import os
 import select
@@ -160,7 +162,7 @@ class _Login:
                 self._process.stdin.flush()
 
     def ask(self, prompt: str, nudge: Callable[[], None]) -> str:
-        """Ask by `input()`; what is returned is empty if nothing need be pasted any more.
+        """Ask in a box; what is returned is empty if nothing need be pasted any more.
 
         `nudge` is called from another thread if that is so while the question is open.
         """
@@ -171,7 +173,7 @@ class _Login:
                 self._asking = True
                 self._nudge = nudge
             try:
-                text = input(prompt)
+                text = getpass.getpass(prompt)
             finally:
                 with self._news:
                     self._asking = False

@@ -180,6 +180,9 @@ def test_in_a_notebook_the_link_is_a_link_and_the_address_goes_into_a_box(cloud,
         assert 'target="_blank"' in kernel.shown_first()
         assert "Signed in as owner@drive.localhost" in kernel.html()
         assert "/o/oauth2/auth" not in kernel.html()
+        assert "code=" not in str(
+            [message["content"] for message in kernel.messages if message["msg_type"] == "stream"]
+        )
         assert kernel.stdout() == f"Mounted at {place}\n"
 
 
