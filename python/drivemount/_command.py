@@ -26,12 +26,12 @@ CREDENTIALS = (
     "token_command",
     "credentials",
     "service_account_file",
-    "application_default_credentials",
+    "application_default",
     "rclone_remote",
 )
 
-#: Options whose values are secrets: they go by the environment.
-_SECRET = ("token", "client_secret")
+#: Options whose values are secrets, or hold some: they go by the environment.
+_SECRET = ("token", "token_command", "client_secret")
 
 SIGN_IN_REQUIRED = 3
 UNSENT = 5
@@ -154,13 +154,14 @@ def flags(options: Mapping[str, Option]) -> tuple[list[str], dict[str, str]]:
             line.extend(f"{flag}={one}" for one in value)
         else:
             line.append(f"{flag}={os.fspath(value) if isinstance(value, os.PathLike) else value}")
-    if options.get("token") is not None:
+    if any(options.get(name) is not None for name in _SECRET if name in CREDENTIALS):
         # The one that is given counts, whatever else the environment holds. The program does this for flags by itself.
-        for name in CREDENTIALS[1:]:
-            environment.pop("DRIVEMOUNT_" + name.upper(), None)
+        for name in (*CREDENTIALS, "account"):
+            if options.get(name) is None:
+                environment.pop("DRIVEMOUNT_" + name.upper(), None)
     return line, environment
 
 
 def credentials_given(options: Mapping[str, Option]) -> bool:
     """Whether a mount is told how to sign in, so that asking somebody would change nothing."""
-    return any(options.get(name) is not None or os.environ.get("DRIVEMOUNT_" + name.upper()) for name in CREDENTIALS)
+    return any(options.get(name) or os.environ.get("DRIVEMOUNT_" + name.upper()) for name in CREDENTIALS)

@@ -14,6 +14,9 @@ from ._errors import DriveError
 #: A variable, so that tests can have a table of their own.
 TABLE = "/proc/self/mountinfo"
 
+#: Links followed before a path counts as a circle, as for the kernel.
+_LINKS = 40
+
 _KIND = "fuse.drivemount"
 
 
@@ -66,6 +69,39 @@ def real(path: str) -> str:
     """Resolve a mountpoint. Its folder is looked at and not it itself: a mount that is dead or hangs would not answer."""
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)
+
+
+def around(path: str) -> tuple[Mount, str] | None:
+    """Return the mount that a path lies in, and the path below its mountpoint; what of it exists does not matter.
+
+    Links are followed on the way to a mount and not within it: its files are on the drive, which may not answer.
+    """
+    mounts = {mount.mountpoint: mount for mount in table()}
+
+    def mountpoint(place: str) -> str | None:
+        inside = [point for point in mounts if place == point or place.startswith(point.rstrip("/") + "/")]
+        return max(inside, key=len) if inside else None
+
+    place, links = "/", 0
+    parts = os.path.join(os.getcwd(), path).split("/")[::-1]
+    while parts:
+        part = parts.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            place = os.path.dirname(place)
+            continue
+        place = os.path.join(place, part)
+        if mountpoint(place) is not None or not os.path.islink(place):
+            continue
+        links += 1
+        if links > _LINKS:
+            return None
+        target = os.readlink(place)
+        place = "/" if target.startswith("/") else os.path.dirname(place)
+        parts += target.split("/")[::-1]
+    point = mountpoint(place)
+    return None if point is None else (mounts[point], place[len(point) :].lstrip("/"))
 
 
 def remember(mountpoint: str) -> None:

@@ -213,7 +213,7 @@ def checkpoint(path: Path) -> Iterator[None]:
         DriveError: the path is in no mount, which is said before anything is computed, or its mount does not answer.
 
     """
-    _status.ask(os.fspath(path))
+    _status.ask(_mountpoint(path))
     yield
     flush(path)
 
@@ -225,13 +225,15 @@ def prefetch(path: Path) -> None:
         DriveError: it could not be brought; the text says why.
 
     """
-    before = _status.ask(os.fspath(path))
+    before = _status.ask(_mountpoint(path))
     with _progress.watching(
         "fetching", before.mountpoint, _progress.receiving(before.traffic.downloaded_bytes)
     ) as look:
         done = _command.run(["prefetch", "--", os.fspath(path)], meanwhile=look)
         if done.code != 0:
             raise done.error()
+    if done.complaint:
+        print(done.reason)  # Such as that it is more than the cache holds.
 
 
 def refresh(path: Path | None = None) -> None:
@@ -262,7 +264,7 @@ def status(path: Path | None = None) -> Status:
 
     """
     if path is not None:
-        return _status.ask(os.fspath(path))
+        return _status.ask(_mountpoint(path))
     places = _mounts.meant()
     return _status.ask(places[-1] if places else None)
 
@@ -435,7 +437,8 @@ def _flush(place: str | None, end: float | None) -> None:
     if place is not None:
         line += ["--", place]
     below = _below(place)
-    with _progress.watching("sending", place, lambda now: _progress.sending(now, below)) as look:
+    mountpoint = None if place is None else _mountpoint(place)
+    with _progress.watching("sending", mountpoint, lambda now: _progress.sending(now, below)) as look:
         done = _command.run(line, meanwhile=look)
         if done.code == _command.UNSENT:
             late = end is not None and time.monotonic() >= end
@@ -444,11 +447,14 @@ def _flush(place: str | None, end: float | None) -> None:
             raise done.error()
 
 
+def _mountpoint(path: Path) -> str:
+    """Return the mountpoint of the mount that a path lies in; if there is none, the path, of which the program says so."""
+    found = _mounts.around(os.fspath(path))
+    return os.fspath(path) if found is None else found[0].mountpoint
+
+
 def _below(place: str | None) -> str:
-    """Return a path as `status` writes it: below its mountpoint, by the first of its names. Only a bar depends on it."""
-    if place is None:
-        return ""
-    path = os.path.abspath(place)
-    around = [mount.mountpoint for mount in _mounts.table() if path.startswith(mount.mountpoint + "/")]
-    parts = path[len(max(around, key=len)) + 1 :].split("/") if around else []
+    """Return a path as `status` writes it: below its mountpoint, by the first of its names."""
+    found = None if place is None else _mounts.around(place)
+    parts = [] if found is None else found[1].split("/")
     return "/".join(parts[1:] if parts and parts[0] in _ALIASES else parts)

@@ -12,7 +12,7 @@ import time
 import pytest
 from conftest import pid_of
 
-from drivemount import _session, drive
+from drivemount import _mounts, _session, drive
 
 #: A drive that takes a megabyte a second.
 SLOW = ("--trouble", "*:bandwidth,up=1M,shared=true")
@@ -81,6 +81,25 @@ def test_a_path_outside_of_any_mount_is_an_error(tmp_path):
     for call in (drive.flush, drive.status, drive.checkpoint(tmp_path).__enter__):
         with pytest.raises(drive.DriveError, match="is not in a drivemount"):
             call(*([] if call.__name__ == "__enter__" else [tmp_path]))
+
+
+def test_a_path_is_found_in_its_mount_through_links_and_without_a_look_at_it(mount, place, tmp_path, monkeypatch):
+    mount()
+    (tmp_path / "link").symlink_to(place / "run")
+    (tmp_path / "further").symlink_to("link")
+    (tmp_path / "circle").symlink_to("circle")
+    monkeypatch.chdir(place.parent)
+    for path, below in {
+        str(place): "",
+        str(place / "run" / "a"): "run/a",
+        str(tmp_path / "further" / "a"): "run/a",
+        "drive/run/../b": "b",
+        "./drive/": "",
+    }.items():
+        found, rest = _mounts.around(path)
+        assert (found.mountpoint, rest) == (str(place), below), path
+    for path in (str(tmp_path), str(tmp_path / "circle"), "drive/..", f"{place}-other"):
+        assert _mounts.around(path) is None, path
 
 
 def test_a_checkpoint_is_left_when_it_is_on_the_drive(mount, cloud):
