@@ -33,6 +33,7 @@ CREDENTIALS = (
 #: Options whose values are secrets, or hold some: they go by the environment.
 _SECRET = ("token", "token_command", "client_secret")
 
+USAGE = 2
 SIGN_IN_REQUIRED = 3
 UNSENT = 5
 
@@ -49,6 +50,8 @@ class Done:
     def reason(self) -> str:
         """What it complained of, without its name before it."""
         text = self.complaint.strip() or self.output.strip() or f"`drivemount` ended with exit code {self.code}"
+        if self.code == USAGE:
+            text = text.partition("\n\n")[0]  # What follows is how to use the command line.
         for prefix in ("drivemount: ", "error: "):
             text = text[len(prefix) :] if text.startswith(prefix) else text
         return text
@@ -70,11 +73,17 @@ def start(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=None if environment is None else dict(environment),
+        env=_without_colors(os.environ if environment is None else environment),
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
     )
+
+
+def _without_colors(environment: Mapping[str, str]) -> dict[str, str]:
+    """Ask for plain text: what a command says becomes part of an error. Kernels force colours upon all that they start."""
+    forced = ("CLICOLOR_FORCE", "FORCE_COLOR")
+    return {**{name: value for name, value in environment.items() if name not in forced}, "NO_COLOR": "1"}
 
 
 def run(

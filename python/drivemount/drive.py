@@ -57,9 +57,6 @@ _NAMED = 3
 #: What a mount says whose daemon is gone.
 _DEAD = (errno.ENOTCONN, errno.ECONNABORTED)
 
-#: The exit code for arguments that make no sense.
-_USAGE = 2
-
 #: Names of My Drive in its own root.
 _ALIASES = ("MyDrive", "My Drive")
 
@@ -411,7 +408,7 @@ def _mount(path: str, source: str | None, options: dict[str, Option], timeout_ms
         raise DriveError(
             f"mount failed: timeout: the drive did not answer within {seconds} s; give it longer with timeout_ms=…", 7
         ) from None
-    if done.code == _USAGE:
+    if done.code == _command.USAGE:
         for name in options:
             if f"unexpected argument '--{name.replace('_', '-')}" in done.complaint:
                 raise TypeError(

@@ -27,6 +27,18 @@ def test_the_two_lines_of_the_tutorial_mount(cloud, place, monkeypatch):
     assert outputs[2][0]["text"].startswith(f"Drive already mounted at {place}; ")
 
 
+def test_errors_are_plain_though_kernels_force_colors(cloud, place):
+    for option, kind, text in (
+        ("cache_syze='1'", "TypeError", "mount() got an unexpected keyword argument 'cache_syze'"),
+        ("cache_size='much'", "DriveError", "mount failed: invalid value 'much' for '--cache-size"),
+    ):
+        _, error = executed([cell(cloud, place)[:-1] + f", {option})"])
+        assert error.ename == kind
+        assert error.evalue.startswith(text)
+        assert "\x1b" not in error.evalue
+        assert "Usage" not in error.evalue
+
+
 def test_the_status_is_a_small_table(cloud, place):
     cells = [
         cell(cloud, place),
