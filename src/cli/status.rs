@@ -49,10 +49,10 @@ fn text(status: &Status) -> String {
         ),
         format!("at risk   {}", at_risk(&status.unsent)),
     ];
+    lines.extend(item_lines(&status.unsent.items, status.unsent.entries));
     if let Some(sign_in) = &status.sign_in {
         lines.push(format!("sign-in   required: {}; {}", sign_in.reason, sign_in.remedy));
     }
-    lines.extend(item_lines(&status.unsent.items, status.unsent.entries));
     lines.push(format!("account   {}", status.account));
     lines.push(format!("since     {}", status.since));
     let storage = match status.drive.total_bytes {

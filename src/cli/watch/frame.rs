@@ -143,9 +143,8 @@ fn alarms(status: &Status, silent: Option<Duration>) -> Vec<String> {
             silent.as_secs()
         ));
     }
-    if status.state == "sign-in required" {
-        alarms
-            .push("sign-in   nobody is signed in: `drivemount login` heals it; until then nothing is sent".to_owned());
+    if let Some(sign_in) = &status.sign_in {
+        alarms.push(format!("sign-in   required: {}; {}", sign_in.reason, sign_in.remedy));
     }
     alarms
 }
