@@ -14,6 +14,9 @@ from ._errors import DriveError
 #: A variable, so that tests can have a table of their own.
 TABLE = "/proc/self/mountinfo"
 
+#: Names of My Drive in its own root.
+ALIASES = ("MyDrive", "My Drive")
+
 #: Links followed before a path counts as a circle, as for the kernel.
 _LINKS = 40
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from . import _command, _html, _notebook
 from ._errors import SignInRequired
+from ._text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,27 @@ _NOBODY = (
     "service_account_file=…, token_file=…, token_command=… or credentials=…, or with the variables "
     "DRIVEMOUNT_SERVICE_ACCOUNT_FILE, DRIVEMOUNT_TOKEN_FILE, … of the same names"
 )
+
+
+def login(
+    source: str | None = None, account: str | None = None, *, readonly: bool = False, **options: _command.Option
+) -> None:
+    """Sign in to a drive, and keep that for later mounts; a mount that waits for a sign-in goes on by itself.
+
+    Args:
+        source: ``google`` (which may be left out) or ``http://HOST:PORT``.
+        account: a name for this sign-in, if there are several.
+        readonly: ask for the right to read only.
+        options: ``client_file``, or ``client_id`` and ``client_secret``: the OAuth client, which is remembered.
+
+    Raises:
+        SignInRequired: access was not allowed, or nobody could be asked.
+        DriveError: it failed for another reason.
+
+    """
+    email = sign_in(source, account, read_only=readonly, options=options)
+    if not _notebook.can_ask():
+        print(f"Signed in as {plain(email)}")  # A notebook shows it in the place of the link.
 
 
 def sign_in(source: str | None, account: str | None, *, read_only: bool, options: Mapping[str, _command.Option]) -> str:

@@ -119,7 +119,7 @@ def test_a_place_in_no_folder_is_refused(tmp_path):
 
 def test_the_folder_of_hosted_notebooks_is_made(cloud, place, monkeypatch, capfd):
     place.parent.rmdir()
-    monkeypatch.setattr("drivemount.drive._HOSTED", str(place.parent))
+    monkeypatch.setattr("drivemount._mounting._HOSTED", str(place.parent))
     drive.mount(str(place), source=cloud.url, token_file=cloud.token_file)
     assert capfd.readouterr().out == f"Mounted at {place}\n"
 

@@ -392,13 +392,6 @@ drive.flush()
     assert "of 3 MiB" in said or "/3 MiB" in said
 
 
-def has(command: str) -> bool:
-    from drivemount import _binary
-
-    return subprocess.run([_binary.find(), command, "--help"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not has("prefetch"), reason="this program has no `prefetch`")
 def test_what_is_prefetched_needs_no_network(mount, place, cloud):
     mount(cache_dir=place.parent / "one")
     (place / "data").mkdir()
@@ -411,7 +404,6 @@ def test_what_is_prefetched_needs_no_network(mount, place, cloud):
     assert drive.status().traffic.downloaded_bytes == before >= 3_000_000
 
 
-@pytest.mark.skipif(not has("refresh"), reason="this program has no `refresh`")
 def test_refresh_shows_at_once_what_was_made_elsewhere(mount, place, cloud):
     mount(cache_dir=place.parent / "one", poll_interval="1h")
     second = place.parent / "second"
