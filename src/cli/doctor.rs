@@ -52,7 +52,7 @@ pub(super) fn run(args: Args, line: &[std::ffi::OsString]) -> Result<Exit, Failu
     let file = settings.as_ref().ok().and_then(|settings| settings.file.clone()).or_else(|| Settings::place(line));
     let (source, mountpoint) = what_and_where(&args.what_and_where)?;
     let config = args.options.config(source, mountpoint.as_deref().unwrap_or(Path::new(ANYWHERE)));
-    let (config, settings) = told(settings, config);
+    let (config, settings) = told(&settings, config);
     let question = question(config, mountpoint);
     let mut screen = String::new();
     let shown = !args.json;
@@ -107,8 +107,8 @@ fn what_and_where(words: &[PathBuf]) -> Result<(Option<Source>, Option<PathBuf>)
 }
 
 /// What the settings come to, and how to tell of them.
-fn told(settings: Result<Settings, Failure>, config: Result<MountConfig, Failure>) -> (Option<MountConfig>, Check) {
-    let check = match (&settings, &config) {
+fn told(settings: &Result<Settings, Failure>, config: Result<MountConfig, Failure>) -> (Option<MountConfig>, Check) {
+    let check = match (settings, &config) {
         (Err(failure), _) | (_, Err(failure)) => Err(failure.to_string()),
         (Ok(settings), _) => Ok(match &settings.file {
             Some(file) => format!("{} of {}", settings.len(), file.display()),

@@ -134,7 +134,7 @@ fn list(page: &mut String, heading: &str, args: &[&Arg]) {
             notes.push("can be given again".to_owned());
         }
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-        let help = text(arg.get_long_help().or(arg.get_help())).replace("\n", "\n  ").replace("\n  \n", "\n\n");
+        let help = text(arg.get_long_help().or(arg.get_help())).replace('\n', "\n  ").replace("\n  \n", "\n\n");
         let _infallible = writeln!(page, "- `{}`{notes}: {help}", spelling(arg));
     }
 }

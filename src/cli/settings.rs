@@ -210,7 +210,7 @@ fn values(arg: &Arg, value: &DeValue<'_>) -> Result<Vec<String>, String> {
         DeValue::Float(number) => Ok(vec![number.as_str().to_owned()]),
         DeValue::Array(items) if matches!(arg.get_action(), ArgAction::Append) => {
             let mut values = Vec::new();
-            for item in items.iter() {
+            for item in items {
                 match item.get_ref() {
                     DeValue::String(text) => values.push(text.to_string()),
                     _ => return Err("is a list of texts".to_owned()),

@@ -52,16 +52,11 @@ pub(super) fn ask<T: DeserializeOwned>(question: &Ask, time: Duration) -> Option
         let _late = tell.send(output.read_to_end(&mut said).map(|_| said));
     };
     thread::Builder::new().spawn(read).ok()?;
-    let said = told.recv_timeout(time).ok().and_then(Result::ok);
-    match said {
-        Some(said) => {
-            let _ended = asking.wait();
-            serde_json::from_slice(&said).ok()
-        }
-        None => {
-            // It may not be able to end, so its end is not waited for.
-            let _dying = asking.kill();
-            None
-        }
-    }
+    let Some(said) = told.recv_timeout(time).ok().and_then(Result::ok) else {
+        // It may not be able to end, so its end is not waited for.
+        let _dying = asking.kill();
+        return None;
+    };
+    let _ended = asking.wait();
+    serde_json::from_slice(&said).ok()
 }

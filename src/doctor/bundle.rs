@@ -147,7 +147,7 @@ fn mount_lines() -> String {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let table = String::from_utf8_lossy(&table);
     let kind = format!(" fuse.{} ", crate::fuse::NAME);
-    table.lines().filter(|line| line.contains(&kind)).map(|line| format!("{line}\n")).collect()
+    table.lines().filter(|line| line.contains(&kind)).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Cache folders at their usual places.
@@ -162,12 +162,12 @@ fn counts(cache: &Path) -> String {
     let mut text = format!("{}\n", cache.display());
     match state::count_rows(&cache.join("state.db")) {
         Ok(counts) => text.extend(counts.iter().map(|(table, rows)| format!("state.db {table}: {rows}\n"))),
-        Err(error) => text += &format!("state.db: {error}\n"),
+        Err(error) => text.extend([format!("state.db: {error}\n")]),
     }
     for part in ["blocks", "staging", "aside"] {
         let Ok(entries) = fs::read_dir(cache.join(part)) else { continue };
         let sizes: Vec<u64> = entries.flatten().filter_map(|entry| Some(entry.metadata().ok()?.len())).collect();
-        text += &format!("{part}: {} files, {} bytes\n", sizes.len(), sizes.iter().sum::<u64>());
+        text.extend([format!("{part}: {} files, {} bytes\n", sizes.len(), sizes.iter().sum::<u64>())]);
     }
     text
 }
