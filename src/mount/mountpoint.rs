@@ -41,7 +41,7 @@ pub enum MountpointError {
     },
     /// It has entries.
     #[error(
-        "{path} is not empty (it holds {names}). Mount at an empty folder, move what is there into the drive with \
+        "{path} is not empty (it holds {names}); mount at an empty folder, move what is there into the drive with \
          --import-existing, or hide it for as long as the drive is mounted with --allow-non-empty",
         path = path.display()
     )]

@@ -59,7 +59,7 @@ fn a_setting_that_is_yes_can_be_taken_back_by_a_variable() {
     let token = cloud.token_file();
     home.write(".config/drivemount/config.toml", &format!("read-only = true\ntoken-file = \"{}\"\n", token.display()));
     let drive = home.at("drive");
-    for (variable, words) in [("", "(read-only, "), ("no", "(read and write, ")] {
+    for (variable, words) in [("", ", read-only, "), ("no", ", read and write, ")] {
         let mut command = home.command(&["mount", &cloud.url, text(&drive)]);
         let output = run(command.env("DRIVEMOUNT_READ_ONLY", variable));
         assert!(stdout(&output).contains(words), "{}", said(&output));
