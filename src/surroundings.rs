@@ -44,6 +44,24 @@ pub enum Need {
     Clock,
 }
 
+impl Need {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Device, Self::DeviceAccess, Self::Rights, Self::Helper, Self::Network, Self::Clock];
+
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Device => "there is no /dev/fuse",
+            Self::DeviceAccess => "/dev/fuse may not be opened",
+            Self::Rights => "the kernel refuses the mount",
+            Self::Helper => "not root, and no fusermount3",
+            Self::Network => "the drive cannot be reached",
+            Self::Clock => "the clock is wrong",
+        }
+    }
+}
+
 impl Surroundings {
     /// All of them.
     pub const ALL: [Self; 7] =

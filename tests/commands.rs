@@ -9,6 +9,8 @@ mod cloud;
 #[path = "support/machine.rs"]
 mod machine;
 
+#[path = "commands/docs.rs"]
+mod docs;
 #[path = "commands/doctor.rs"]
 mod doctor;
 #[path = "commands/helper.rs"]

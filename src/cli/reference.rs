@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::output::print;
 use super::{Exit, Failure, model};
+use crate::surroundings::{Need, Surroundings};
 
 /// Flags that `clap` gives to every command; told once.
 const EVERYWHERE: [&str; 2] = ["help", "version"];
@@ -61,7 +62,28 @@ fn page(commands: &Command) -> String {
     }
     page.push('\n');
     page.push_str(EXIT_CODES);
+    advice(&mut page);
     page
+}
+
+/// What to do about what is missing, by the machine.
+fn advice(page: &mut String) {
+    page.push_str(
+        "\n## Where it cannot be mounted\n\nWhat `drivemount doctor` and a refused `mount` advise, by the kind of machine:\n\n\
+         | what is missing | where | what to do |\n| --- | --- | --- |\n",
+    );
+    for need in Need::ALL {
+        let mut rows: Vec<(&str, Vec<&str>)> = Vec::new();
+        for place in Surroundings::ALL {
+            match rows.iter_mut().find(|(fix, _)| *fix == place.fix(need)) {
+                Some((_, places)) => places.push(place.name()),
+                None => rows.push((place.fix(need), vec![place.name()])),
+            }
+        }
+        for (fix, places) in rows {
+            let _infallible = writeln!(page, "| {} | {} | {fix} |", need.name(), places.join(", "));
+        }
+    }
 }
 
 fn shown(command: &Command) -> impl Iterator<Item = &Command> {

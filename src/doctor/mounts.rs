@@ -76,7 +76,7 @@ fn check(mount: &MountLine) -> Check {
             "mount",
             format!("{place}: does not answer, its daemon hangs"),
             format!(
-                "if it stays so, `umount -l {word}` or `fusermount3 -uz {word}` removes it; what was saved is kept"
+                "if it stays so, `umount -f {word}` (root) or `fusermount3 -uz {word}` ends it; what was saved is kept"
             ),
         ),
     }
