@@ -18,11 +18,19 @@ pub(super) async fn list(client: &Client, folder: &FileId, page: Option<&PageTok
     found(client, &query::children_of(&folder.0), page).await
 }
 
-/// The folders of a name in a folder. However many have it: a page holds more than anybody can tell apart.
+/// The folders of a name in a folder.
 pub(super) async fn folders(client: &Client, folder: &FileId, name: &str) -> Result<Vec<Item>> {
-    let page = found(client, &query::folders_of(&folder.0, name), None).await?;
-    // Drive compares names without regard to case.
-    Ok(page.items.into_iter().filter(|item| item.name == name).collect())
+    let query = query::folders_of(&folder.0, name);
+    let (mut folders, mut next) = (Vec::new(), None);
+    loop {
+        let page = found(client, &query, next.as_ref()).await?;
+        // Drive compares names without regard to case.
+        folders.extend(page.items.into_iter().filter(|item| item.name == name));
+        match page.next {
+            Some(page) if next.as_ref() != Some(&page) => next = Some(page),
+            _ => return Ok(folders),
+        }
+    }
 }
 
 async fn found(client: &Client, query: &str, page: Option<&PageToken>) -> Result<Page> {
