@@ -243,7 +243,9 @@ impl MountError {
     /// Which sort it is.
     pub fn sort(&self) -> FailureSort {
         match self {
-            Self::Mountpoint(_) | Self::Kernel { .. } => FailureSort::CannotMount,
+            Self::Mountpoint(_)
+            | Self::Kernel { .. }
+            | Self::Tree(TreeError::NoRoot { .. } | TreeError::RootIsNoFolder { .. }) => FailureSort::CannotMount,
             Self::NoSignIn
             | Self::Auth { .. }
             | Self::Refused { .. }
@@ -258,7 +260,6 @@ impl MountError {
             | Self::Damaged { .. }
             | Self::Cache(_)
             | Self::Tree(TreeError::Account { .. } | TreeError::OtherRoot { .. }) => FailureSort::Cache,
-            Self::Tree(TreeError::NoRoot { .. } | TreeError::RootIsNoFolder { .. }) => FailureSort::CannotMount,
             Self::Server(error) if error.is_of_data() => FailureSort::Cache,
             Self::Writeback(error) if matches!(error.kind(), Kind::Corrupt) => FailureSort::Cache,
             Self::Remote(_)

@@ -108,7 +108,7 @@ pub(super) async fn run(running: Arc<Running>, below: File, end: CancellationTok
     let Ok((import, removed)) = removed.await else { return give_up(&running, "removing panicked") };
     status.moved += removed;
     status.left = import.kept + import.entries.len();
-    status.state = if status.left == 0 { "done" } else { "incomplete" }.to_owned();
+    if status.left == 0 { "done" } else { "incomplete" }.clone_into(&mut status.state);
     status.reason = import.trouble;
     if status.left > 0 && status.reason.is_none() {
         status.reason = Some("the mount ended before all was on the drive".to_owned());

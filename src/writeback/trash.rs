@@ -137,7 +137,9 @@ mod tests {
     #[test]
     fn what_took_the_place_of_an_old_file_is_as_old() {
         let trash = Trash::new(UseTrash::Auto);
-        [2, 3, 4].into_iter().for_each(|ino| trash.made(Ino(ino)));
+        for ino in [2, 3, 4] {
+            trash.made(Ino(ino));
+        }
         trash.took_over(Ino(2), Ino(9));
         trash.took_over(Ino(3), Ino(4));
         assert!(!is_known(&trash, 2) && is_known(&trash, 3));

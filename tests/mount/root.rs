@@ -44,7 +44,9 @@ fn a_folder_is_mounted_by_its_path_or_its_id_and_nothing_else_is_seen() {
         let noise = cloud.upload("noise", &data, b"x");
         let made = cloud.upload("arrived", &sets, b"x");
         sees(&machine, &["arrived", "inside"]);
-        [noise, made].iter().for_each(|id| cloud.trash(id));
+        for id in [noise, made] {
+            cloud.trash(&id);
+        }
         sees(&machine, &["inside"]);
         // What is written goes there.
         write(machine.at("ours"), b"ours");

@@ -71,6 +71,28 @@ async fn the_trash_is_listed_page_by_page_and_tells_what_was_put_there_itself() 
 }
 
 #[tokio::test]
+async fn folders_are_found_by_their_exact_name_on_whatever_page() {
+    let drive = ScriptedDrive::start().await;
+    let named = |id: &str, name: &str| {
+        let mut folder = folder(id);
+        folder["name"] = json!(name);
+        folder
+    };
+    drive.expect("GET", "/drive/v3/files", Answer::json(&json!({"files": [], "nextPageToken": "p2"}))).expect(
+        "GET",
+        "/drive/v3/files",
+        Answer::json(&json!({"files": [named("a", "Sets"), named("b", "sets")]})),
+    );
+    let folders = remote(&drive).folders(&id("data"), "sets").await.expect("found");
+    assert_eq!(folders.iter().map(|item| item.id.0.as_str()).collect::<Vec<_>>(), ["b"]);
+    let seen = drive.seen();
+    let query =
+        "'data' in parents and trashed = false and name = 'sets' and mimeType = 'application/vnd.google-apps.folder'";
+    assert_eq!(seen[0].parameter("q"), Some(query));
+    assert_eq!(seen[1].parameter("pageToken"), Some("p2"));
+}
+
+#[tokio::test]
 async fn a_huge_page_is_read_whole() {
     let drive = ScriptedDrive::start().await;
     let name = "ü".repeat(5000);

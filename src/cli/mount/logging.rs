@@ -19,7 +19,7 @@ pub(crate) struct LoggingArgs {
     /// How the log is written
     #[arg(long, value_name = "FORMAT", env = "DRIVEMOUNT_LOG_FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
-    /// Serve numbers for Prometheus at http://ADDRESS/metrics, to this machine alone: 127.0.0.1:9100, or the port
+    /// Serve numbers for Prometheus at this address, as 127.0.0.1:9100 or the port alone, under /metrics; to this machine only
     #[arg(long, value_name = "ADDRESS", env = "DRIVEMOUNT_METRICS", value_parser = parse_metrics_address)]
     pub(super) metrics: Option<SocketAddr>,
 }

@@ -33,12 +33,20 @@ pub(super) async fn trashed(client: &Client, page: Option<&PageToken>) -> Result
     Ok(TrashPage { items: items?, next: next_page_token.map(PageToken) })
 }
 
-/// The folders of a name in a folder. However many have it: a page holds more than anybody can tell apart.
+/// The folders of a name in a folder.
 pub(super) async fn folders(client: &Client, folder: &FileId, name: &str) -> Result<Vec<Item>> {
-    let FileList { files, .. } = search(client, &query::folders_of(&folder.0, name), FILE, None).await?;
-    let items: Result<Vec<Item>> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
-    // Drive compares names without regard to case.
-    Ok(items?.into_iter().filter(|item| item.name == name).collect())
+    let query = query::folders_of(&folder.0, name);
+    let (mut folders, mut next) = (Vec::new(), None);
+    loop {
+        let FileList { files, next_page_token, .. } = search(client, &query, FILE, next.as_ref()).await?;
+        let items: Result<Vec<Item>> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
+        // Drive compares names without regard to case.
+        folders.extend(items?.into_iter().filter(|item| item.name == name));
+        match next_page_token.map(PageToken) {
+            Some(page) if next.as_ref() != Some(&page) => next = Some(page),
+            _ => return Ok(folders),
+        }
+    }
 }
 
 /// One page of what a query finds, with these fields of each item.

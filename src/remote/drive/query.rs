@@ -40,6 +40,12 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_asked_for_by_its_name_in_another() {
+        let query = "'1AbC' in parents and trashed = false and name = 'it\\'s' and mimeType = 'application/vnd.google-apps.folder'";
+        assert_eq!(folders_of("1AbC", "it's"), query);
+    }
+
+    #[test]
     fn no_text_can_end_its_quotes() {
         for (text, quoted) in
             [("it's", r"'it\'s'"), (r"a\", r"'a\\'"), (r"\'", r"'\\\''"), ("", "''"), ("né\n", "'né\n'")]

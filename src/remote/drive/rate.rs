@@ -35,7 +35,8 @@ impl Rate {
     pub(super) fn take(&self, bytes: usize) -> Option<Instant> {
         let rate = self.bytes?;
         let now = Instant::now();
-        let cost = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        let nanos = bytes as u128 * 1_000_000_000 / u128::from(rate.max(1));
+        let cost = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         let mut level = self.level.lock();
         // The first bytes go at once: nothing is saved up before there was anything to save from.
         let from = level.map_or(now, |level| level.max(now.checked_sub(SAVED).unwrap_or(now)));
