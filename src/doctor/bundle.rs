@@ -164,7 +164,7 @@ fn counts(cache: &Path) -> String {
         Ok(counts) => text.extend(counts.iter().map(|(table, rows)| format!("state.db {table}: {rows}\n"))),
         Err(error) => text.extend([format!("state.db: {error}\n")]),
     }
-    for part in ["blocks", "staging", "aside"] {
+    for part in ["blocks", "staging", "unfinished"] {
         let Ok(entries) = fs::read_dir(cache.join(part)) else { continue };
         let sizes: Vec<u64> = entries.flatten().filter_map(|entry| Some(entry.metadata().ok()?.len())).collect();
         text.extend([format!("{part}: {} files, {} bytes\n", sizes.len(), sizes.iter().sum::<u64>())]);

@@ -1,6 +1,7 @@
 //! The mounts of this machine that are ours.
 
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,11 @@ pub(super) fn look() -> Vec<Check> {
     if ours.is_empty() {
         return vec![Check::ok("mounts", "none now")];
     }
-    ours.iter().map(check).collect()
+    // All at one time: several may hang.
+    thread::scope(|scope| {
+        let asking: Vec<_> = ours.iter().map(|mount| scope.spawn(|| check(mount))).collect();
+        asking.into_iter().filter_map(|asking| asking.join().ok()).collect()
+    })
 }
 
 /// How a mount fares, as far as it says so.
