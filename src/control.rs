@@ -30,7 +30,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-pub use self::client::{Client, ClientError};
+pub use self::client::{Client, ClientError, Whereabouts};
 pub use self::entry::{Cleared, EntryStatus, Refreshed};
 pub use self::server::{Socket, listen, serve};
 pub use self::trash::{Chosen, Emptied, Restored, TrashItem, TrashList, Wanted, Which};

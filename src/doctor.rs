@@ -26,7 +26,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::mounts::Fares;
-use crate::config::MountConfig;
+use crate::config::{MountConfig, Occupied};
 use crate::control::Status;
 use crate::mount::mountpoint::MountLine;
 use crate::surroundings::Surroundings;
@@ -186,7 +186,8 @@ pub async fn examine(question: &Question, settings: Check, mut tell: impl FnMut(
     note(device);
     note(kernel::rights(surroundings, has_device));
     if let Some(mountpoint) = &question.mountpoint {
-        note(place::mountpoint(mountpoint));
+        let occupied = question.config.as_ref().map_or_else(Occupied::default, |config| config.occupied);
+        note(place::mountpoint(mountpoint, occupied));
     }
     if let Some(config) = &question.config {
         note(place::cache(config));

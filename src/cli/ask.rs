@@ -1,4 +1,4 @@
-//! `drivemount ask`: answers one question of `drivemount doctor`, and may hang in its place.
+//! `drivemount ask`: answers one question of another command, and may hang in its place.
 
 use std::io::{self, Read};
 
@@ -6,7 +6,7 @@ use super::output::print;
 use super::{Exit, Failure};
 use crate::doctor::apart::{self, Ask};
 
-/// Answer a question of `drivemount doctor`, which stands on standard input
+/// Answer a question of another command, which stands on standard input
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
@@ -15,7 +15,7 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
     let read = io::stdin().lock().take(1 << 20).read_to_string(&mut question);
     let question: Option<Ask> = read.ok().and_then(|_| serde_json::from_str(&question).ok());
     let Some(question) = question else {
-        return Err(Failure::new(Exit::Usage, "this is started by `drivemount doctor`, which gives it a question"));
+        return Err(Failure::new(Exit::Usage, "this is started by other commands, which give it a question"));
     };
     let answer = apart::answer(&question).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
     print(&answer)?;

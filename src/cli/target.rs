@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Exit, Failure, small_runtime};
 use crate::control::{Client, ClientError, Status};
+use crate::doctor::apart::{self, Ask};
 use crate::mount::mountpoint::{self, MountLine};
 use crate::{config, sys};
 
@@ -24,40 +25,44 @@ pub(super) struct Target {
 
 /// The mount that `path` lies in; without a path, the one around the working folder, or the only one there is.
 pub(super) fn find(path: Option<&Path>) -> Result<Target, Failure> {
+    let (mount, path) = locate(path)?;
+    Ok(Target { client: Client::new(&mount)?, path })
+}
+
+/// As [`find`], but not for longer than some time: it asks the daemon where to reach it, and a daemon that hangs never answers.
+pub(super) fn find_within(path: Option<&Path>, time: Option<Duration>) -> Result<Target, Failure> {
+    let Some(time) = time else { return find(path) };
+    let (mount, path) = locate(path)?;
+    let silent = || {
+        Failure::new(Exit::Unsent, "the mount does not answer, so it is not known what the drive has; try again later")
+    };
+    // In this process, a question without an answer would keep it from ending.
+    let whereabouts = apart::ask(&Ask::Whereabouts(mount.clone()), time).ok_or_else(silent)?;
+    Ok(Target { client: Client::at(&mount, whereabouts)?, path })
+}
+
+/// The mountpoint of the mount that `path` lies in, and the place below it. Touches no mount of ours.
+fn locate(path: Option<&Path>) -> Result<(PathBuf, String), Failure> {
     let table = table()?;
     let ours = || table.iter().filter(|mount| mount.is_ours());
     let Some(path) = path else {
         if let Some(mount) = std::env::current_dir().ok().and_then(|here| around(&here, &table)) {
-            return open(mount, Path::new(""));
+            return own(mount, Path::new(""));
         }
         let places: Vec<String> = ours().map(|mount| mount.path.display().to_string()).collect();
         return match (ours().next(), places.len()) {
             (None, _) => {
                 Err(Failure::new(Exit::Failure, "nothing is mounted; `drivemount mount` or `drivemount demo` does it"))
             }
-            (Some(only), 1) => open(only, Path::new("")),
+            (Some(only), 1) => own(only, Path::new("")),
             _ => Err(Failure::new(Exit::Usage, format!("which one? Mounted are {}", places.join(", ")))),
         };
     };
     let place = resolve(path, &table);
     match around(&place, &table) {
-        Some(mount) => open(mount, place.strip_prefix(&mount.path).unwrap_or(Path::new(""))),
+        Some(mount) => own(mount, place.strip_prefix(&mount.path).unwrap_or(Path::new(""))),
         None => Err(Failure::new(Exit::Failure, format!("{} is not in a drivemount", path.display()))),
     }
-}
-
-/// As [`find`], but not for longer than some time: it asks the daemon where to reach it, and a daemon that hangs never answers.
-pub(super) fn find_within(path: Option<&Path>, time: Option<Duration>) -> Result<Target, Failure> {
-    let Some(time) = time else { return find(path) };
-    let (tell, told) = mpsc::channel();
-    let path = path.map(Path::to_owned);
-    thread::spawn(move || tell.send(find(path.as_deref())));
-    told.recv_timeout(time).unwrap_or_else(|_| {
-        Err(Failure::new(
-            Exit::Unsent,
-            "the mount does not answer, so it is not known what the drive has; try again later",
-        ))
-    })
 }
 
 /// A mount of this machine, and how it fares as far as it answers.
@@ -97,8 +102,7 @@ pub(super) fn ask_all(time: Duration) -> Result<Vec<Found>, Failure> {
             }
             let (tell, told) = mpsc::channel();
             let path = line.path.clone();
-            // A mount that hangs holds its thread until the end of the process.
-            thread::spawn(move || tell.send(ask(&path)));
+            thread::spawn(move || tell.send(ask_one(&path, time)));
             (line, Ok(told))
         })
         .collect();
@@ -115,28 +119,24 @@ pub(super) fn ask_all(time: Duration) -> Result<Vec<Found>, Failure> {
     Ok(asked.into_iter().map(answer).collect())
 }
 
-/// As [`ask_all`], for one mount.
+/// How one mount fares, asked for no longer than some time.
 pub(super) fn ask_one(mountpoint: &Path, time: Duration) -> Answer {
-    let (tell, told) = mpsc::channel();
-    let path = mountpoint.to_owned();
-    thread::spawn(move || tell.send(ask(&path)));
-    told.recv_timeout(time).unwrap_or(Answer::Silent)
-}
-
-/// The real place of a path, found without a look at any mount of ours.
-pub(super) fn place(path: &Path) -> Result<PathBuf, Failure> {
-    Ok(resolve(path, &table()?))
-}
-
-/// How one mount fares.
-fn ask(mountpoint: &Path) -> Answer {
-    let client = match Client::new(mountpoint) {
+    let until = Instant::now() + time;
+    let Some(whereabouts) = apart::ask(&Ask::Whereabouts(mountpoint.to_owned()), time) else { return Answer::Silent };
+    let client = match Client::at(mountpoint, whereabouts) {
         Ok(client) => client,
         Err(ClientError::Dead { .. }) => return Answer::Dead,
         Err(_) => return Answer::Silent,
     };
     let Ok(runtime) = small_runtime() else { return Answer::Silent };
-    runtime.block_on(client.status()).map_or(Answer::Silent, |status| Answer::Fares(Box::new(status)))
+    let left = until.saturating_duration_since(Instant::now());
+    let status = runtime.block_on(async { tokio::time::timeout(left, client.status()).await });
+    status.ok().and_then(Result::ok).map_or(Answer::Silent, |status| Answer::Fares(Box::new(status)))
+}
+
+/// The real place of a path, found without a look at any mount of ours.
+pub(super) fn place(path: &Path) -> Result<PathBuf, Failure> {
+    Ok(resolve(path, &table()?))
 }
 
 fn table() -> Result<Vec<MountLine>, Failure> {
@@ -181,7 +181,8 @@ fn split(path: &Path) -> Vec<PathBuf> {
     path.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect()
 }
 
-fn open(mount: &MountLine, path: &Path) -> Result<Target, Failure> {
+/// A place in a mount, if this user may ask the mount.
+fn own(mount: &MountLine, path: &Path) -> Result<(PathBuf, String), Failure> {
     let (user, _) = sys::user_and_group();
     if let Some(owner) = mount.user.filter(|&owner| user != 0 && owner != user) {
         let place = mount.path.display();
@@ -189,8 +190,7 @@ fn open(mount: &MountLine, path: &Path) -> Result<Target, Failure> {
             format!("{place} was mounted by another user (number {owner}); only that one, and root, can do this");
         return Err(Failure::new(Exit::Failure, message));
     }
-    let client = Client::new(&mount.path)?;
-    Ok(Target { client, path: path.to_string_lossy().into_owned() })
+    Ok((mount.path.clone(), path.to_string_lossy().into_owned()))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
@@ -84,16 +84,42 @@ pub struct Client {
     _socket: Reachable,
 }
 
+/// What is at a place, as far as commands are concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whereabouts {
+    /// A mount, which is reached at this socket.
+    At(PathBuf),
+    /// A mount whose daemon is gone.
+    Dead,
+    /// Something else.
+    NotMounted,
+}
+
+impl Whereabouts {
+    /// Of a place. Asks the kernel, which asks the daemon: of one that hangs there is no answer, and who waits for it cannot be
+    /// killed.
+    pub fn of(mountpoint: &Path) -> Self {
+        match crate::sys::get_xattr(mountpoint, crate::fs::CONTROL_XATTR) {
+            Ok(socket) => Self::At(PathBuf::from(std::ffi::OsStr::from_bytes(&socket))),
+            Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Self::Dead,
+            Err(_) => Self::NotMounted,
+        }
+    }
+}
+
 impl Client {
-    /// The mount at `mountpoint`. Asks the kernel, which asks the daemon; sends nothing yet.
+    /// The mount at `mountpoint`. Asks where it is ([`Whereabouts::of`]); sends nothing yet.
     pub fn new(mountpoint: &Path) -> Result<Self, ClientError> {
+        Self::at(mountpoint, Whereabouts::of(mountpoint))
+    }
+
+    /// The mount at `mountpoint`, if it is known where it is reached. Asks nobody.
+    pub fn at(mountpoint: &Path, whereabouts: Whereabouts) -> Result<Self, ClientError> {
         let path = || mountpoint.to_owned();
-        let socket = match crate::sys::get_xattr(mountpoint, crate::fs::CONTROL_XATTR) {
-            Ok(socket) => PathBuf::from(std::ffi::OsStr::from_bytes(&socket)),
-            Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => {
-                return Err(ClientError::Dead { path: path() });
-            }
-            Err(_) => return Err(ClientError::NotMounted { path: path() }),
+        let socket = match whereabouts {
+            Whereabouts::At(socket) => socket,
+            Whereabouts::Dead => return Err(ClientError::Dead { path: path() }),
+            Whereabouts::NotMounted => return Err(ClientError::NotMounted { path: path() }),
         };
         let no_answer = |why: String| ClientError::NoAnswer { path: path(), why };
         let socket = Reachable::new(&socket).map_err(|error| no_answer(error.to_string()))?;

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{mounts, place};
+use crate::control::Whereabouts;
 
 /// A question.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub enum Ask {
     Cache(PathBuf),
     /// How does the mount there fare?
     Mount(PathBuf),
+    /// Where do commands reach the mount there?
+    Whereabouts(PathBuf),
 }
 
 /// Answers a question, however long that takes.
@@ -33,11 +36,12 @@ pub fn answer(question: &Ask) -> serde_json::Result<String> {
         Ask::Place(path) => serde_json::to_string(&place::look(path)),
         Ask::Cache(path) => serde_json::to_string(&place::look_at_disk(path)),
         Ask::Mount(path) => serde_json::to_string(&mounts::look_at(path)),
+        Ask::Whereabouts(path) => serde_json::to_string(&Whereabouts::of(path)),
     }
 }
 
 /// Lets another process answer. `None` if it does not in time.
-pub(super) fn ask<T: DeserializeOwned>(question: &Ask, time: Duration) -> Option<T> {
+pub fn ask<T: DeserializeOwned>(question: &Ask, time: Duration) -> Option<T> {
     let mut asking = Command::new(std::env::current_exe().ok()?);
     // Nothing of ours may stay open in it: somebody may wait for the end of our output.
     asking.arg("ask").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -105,6 +105,13 @@ fn files(contents: &Contents<'_>) -> Vec<(String, String)> {
     for (number, mount) in ours.iter().enumerate() {
         let Some(Fares::Well(status)) = mounts::status(mount) else { continue };
         caches.push(status.cache.dir.clone());
+        // One that is not in the cache folder.
+        if !status.log_file.starts_with(&status.cache.dir)
+            && let Some(text) = tail(&status.log_file)
+        {
+            let text = if contents.with_names { text } else { without_names(&text) };
+            files.push((format!("log-{}.log", number + 1), text));
+        }
         let mut json = serde_json::to_value(&status).unwrap_or_default();
         if !contents.with_names {
             remove_names(&mut json);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apart::{Ask, ask};
 use super::{Check, LOCAL, Obstacle};
-use crate::config::{self, Bytes, LEAST_CACHE, MountConfig};
+use crate::config::{self, Bytes, LEAST_CACHE, MountConfig, Occupied};
 use crate::fs::CONTROL_XATTR;
 use crate::mount::mountpoint::{self, MountpointError};
 use crate::mount::prepare_cache_dir;
@@ -32,6 +32,8 @@ pub(super) enum Found {
     Ours,
     /// As [`MountpointError`] says it.
     Unfit(String),
+    /// A folder that holds something; as [`MountpointError`] says it.
+    Occupied(String),
     NotWritable,
 }
 
@@ -45,10 +47,18 @@ pub(super) enum Cache {
 /// What to do if the cache folder cannot be used.
 const ELSEWHERE: &str = "give another folder with --cache-dir";
 
-/// The place to mount at. Makes nothing and removes nothing.
-pub(super) fn mountpoint(path: &Path) -> Check {
+/// The place to mount at, and what was said of what it may hold. Makes nothing and removes nothing.
+pub(super) fn mountpoint(path: &Path, occupied: Occupied) -> Check {
     let path = config::absolute(path);
-    judge(&path, ask(&Ask::Place(path.clone()), LOCAL))
+    match (ask(&Ask::Place(path.clone()), LOCAL), occupied) {
+        (Some(Found::Occupied(_)), Occupied::Hide) => {
+            Check::ok("mountpoint", format!("{} holds files, which a mount hides", path.display()))
+        }
+        (Some(Found::Occupied(_)), Occupied::Import) => {
+            Check::ok("mountpoint", format!("{} holds files, which a mount moves into the drive", path.display()))
+        }
+        (found, _) => judge(&path, found),
+    }
 }
 
 fn judge(path: &Path, found: Option<Found>) -> Check {
@@ -67,7 +77,7 @@ fn judge(path: &Path, found: Option<Found>) -> Check {
             format!("{place} belongs to somebody else, and only root may mount over that"),
             "mount at a folder of your own, as ~/drive, or as root".to_owned(),
         ),
-        Some(Found::Unfit(text)) => {
+        Some(Found::Unfit(text) | Found::Occupied(text)) => {
             // These sentences say themselves what to do, after a semicolon.
             let (what, fix) = text.split_once("; ").unwrap_or((&text, "mount somewhere else"));
             problem(what.to_owned(), fix.to_owned())
@@ -86,7 +96,10 @@ pub(super) fn look(path: &Path) -> Found {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) => return Found::Dead,
         Err(_) => {}
     }
-    free(path).unwrap_or_else(|error| Found::Unfit(error.to_string()))
+    free(path).unwrap_or_else(|error| match error {
+        MountpointError::NotEmpty { .. } => Found::Occupied(error.to_string()),
+        error => Found::Unfit(error.to_string()),
+    })
 }
 
 fn free(path: &Path) -> Result<Found, MountpointError> {

@@ -51,6 +51,16 @@ impl Search {
         self.see("the environment of the mount", read(format!("/proc/{daemon}/environ")));
     }
 
+    /// All that the archive for a report of a bug holds.
+    fn see_bundle(&mut self, home: &Home, name: &str, variables: &[(&str, &str)]) {
+        let bundle = home.at(name);
+        let mut doctor = home.command(&["doctor", "--with-names", "--bundle", text(&bundle)]);
+        self.see("doctor", said(&run(doctor.envs(variables.iter().copied()))));
+        let held = run(std::process::Command::new("tar").arg("-xzOf").arg(&bundle));
+        assert!(held.status.success() && held.stdout.len() > 10_000, "{}", held.stdout.len());
+        self.see("the archive", held.stdout);
+    }
+
     fn see_folder(&mut self, folder: &Path) {
         for entry in std::fs::read_dir(folder).expect("lists").flatten() {
             let path = entry.path();
@@ -164,6 +174,10 @@ fn no_secret_is_said_logged_listed_or_left_in_the_cache() {
     for arguments in [&["mount"][..], &["mount", "--foreground", "--log-level", everything]] {
         search.see("what mount says then", said(&home.run(&[arguments, &[text(&place)]].concat())));
     }
+    for command in ["list", "cache", "logs", "doctor"] {
+        search.see(command, said(&home.run(&[command])));
+    }
+    search.see_bundle(&home, "signed-out.tar.gz", &[]);
     search.see("accounts", said(&home.run(&["accounts"])));
     search.see("accounts", said(&home.run(&["accounts", "--json"])));
 
@@ -176,6 +190,7 @@ fn no_secret_is_said_logged_listed_or_left_in_the_cache() {
     assert!(mounted.status.success(), "{}", said(&mounted));
     search.see("what mount says", said(&mounted));
     search.see_processes(home.status("drive")["pid"].as_i64().expect("pid"));
+    search.see_bundle(&home, "mounted.tar.gz", &[("DRIVEMOUNT_TOKEN", owner.trim())]);
     home.ok(&["unmount", text(&place)]);
     for (file, way) in [
         ("service-account.json", "--service-account-file"),
