@@ -77,6 +77,8 @@ enum Command {
     Doctor(Box<doctor::Args>),
     Completions(completions::Args),
     Man(man::Args),
+    /// Print the version
+    Version,
     #[command(hide = true)]
     Reference(reference::Args),
     #[command(hide = true)]
@@ -130,6 +132,10 @@ fn run(line: Vec<OsString>) -> Result<Exit, Failure> {
         Command::Doctor(args) => doctor::run(*args, &line),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Version => {
+            output::say(&format!("drivemount {}", env!("CARGO_PKG_VERSION")));
+            Ok(Exit::Success)
+        }
         Command::Reference(args) => reference::run(&args),
         Command::Ask(args) => ask::run(&args),
         Command::Daemon(args) => daemon::run(&args),

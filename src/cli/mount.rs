@@ -32,8 +32,8 @@ use crate::mount::{Ready, mountpoint};
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "drivemount mount [OPTIONS] [SOURCE] MOUNTPOINT")]
 pub(super) struct Args {
-    /// Where to mount, and before that what: `google` (which may be left out), `local:DIR` (an embedded drive with its data in
-    /// DIR) or `http://HOST:PORT` (any server that speaks the Drive API)
+    /// Where to mount, and before that what: `google`, `local:DIR` (an embedded drive with its data in DIR) or `http://HOST:PORT`
+    /// (any server that speaks the Drive API). Left out, it is `$DRIVEMOUNT_SOURCE`, or the drive of the account, or google
     #[arg(value_name = "MOUNTPOINT", num_args = 1..=2, required = true)]
     what_and_where: Vec<PathBuf>,
     /// Stay in the foreground, and log to the terminal

@@ -12,8 +12,9 @@ A block without one is an error. Lines between the commands are what these print
 for anything.
 
 A page is read by a new user on a new machine: an empty home folder, nothing mounted, empty /content and /mnt, and in the working
-folder a file `token`. Google Drive is played by an embedded drive with the data set of the demo on it: $DRIVEMOUNT_API_URL names it
-to all commands but those that name a drive of their own (http://, local:). All commands of a page go to one shell.
+folder the files `token` and `client_secret.json`. Google Drive is played by an embedded drive with the data set of the demo on it:
+$DRIVEMOUNT_API_URL names it to all commands but those that name a drive of their own (http://, local:), and it is where one signs in;
+who is asked in the browser allows it. All commands of a page go to one shell.
 
 Each ```text block of docs/TROUBLESHOOTING.md quotes messages of ours: each piece of a line between `…` must be in a text in src/.
 """
@@ -23,6 +24,7 @@ import fcntl
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -136,7 +138,7 @@ class Reference:
 
     def check_line(self, line, problem):
         """Checks a command line: what follows the name of the program, up to the next command of a shell."""
-        for part in re.split(r"\bdrivemount(?= )", line)[1:]:
+        for part in re.split(r"(?<!from )\bdrivemount(?= )", line)[1:]:
             part = re.split(r"[|;&<>)`]", part)[0]
             words = part.split()
             name = next((word for word in words if re.fullmatch(r"[a-z-]+", word) and not word.startswith("-")), None)
@@ -245,7 +247,7 @@ class Drive:
     def __init__(self, folder):
         self.folder = folder
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--data", str(folder / "cloud")], stdout=subprocess.PIPE, text=True, start_new_session=True
+            [PROGRAM, "serve", "--sign-in", "--data", str(folder / "cloud")], stdout=subprocess.PIPE, text=True, start_new_session=True
         )
         ready = self.process.stdout.readline()
         self.url = re.search(r"http://\S+", ready)[0]
@@ -277,10 +279,12 @@ class Shell:
         work.mkdir()
         (work / "token").write_text(drive.token)
         (work / "token").chmod(0o600)
+        shutil.copy(drive.folder / "cloud/client-secret.json", work / "client_secret.json")
         foreign = ("DRIVEMOUNT", "XDG_", "KUBERNETES", "GOOGLE_", "COLAB", "KAGGLE")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         programs = [str(pathlib.Path(PROGRAM).parent), str(pathlib.Path(sys.executable).parent), environment["PATH"]]
-        environment |= {"HOME": str(home), "PATH": ":".join(programs)}
+        browser = f"{sys.executable} -B {pathlib.Path(__file__).with_name('consent.py')}"
+        environment |= {"HOME": str(home), "PATH": ":".join(programs), "BROWSER": browser}
         self.url, self.staying = drive.url, 0
         self.process = subprocess.Popen(
             ["bash", "--norc"], cwd=work, env=environment, start_new_session=True, text=True,
