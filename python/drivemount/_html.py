@@ -26,6 +26,8 @@ _VALUE = (
     "text-align:left;vertical-align:top;padding:3px 0;border:0;border-top:1px solid rgba(128,128,128,.25);"
     "white-space:normal;overflow-wrap:anywhere"
 )
+# Where printed text begins, too.
+_LINE = "font-size:13px;padding-left:8px"
 _GOOD, _BUSY, _BAD = "#2e9e5b", "#c98500", "#d64541"
 
 
@@ -98,14 +100,15 @@ def _meter(part: int, whole: int, *, warn: bool = False) -> str:
 def bar(label: str, share: float, words: str) -> str:
     """Draw a bar of work that goes on; a share below 0 means that nobody knows how much there is."""
     meter = "" if share < 0 else _meter(round(share * 1000), 1000)
-    return f'<div style="font-size:13px">{meter}{escape(label)} <span style="opacity:.7">{escape(words)}</span></div>'
+    return f'<div style="{_LINE}">{meter}{escape(label)} <span style="opacity:.7">{escape(words)}</span></div>'
 
 
 def link(url: str, message: str) -> str:
     """Show where to sign in."""
     note = f'<div style="color:{_BAD}">{escape(_capital(message))}</div>' if message else ""
     return (
-        f'<div style="font-size:14px;line-height:1.6">{note}<a href="{escape(url)}" target="_blank" rel="noopener noreferrer" '
+        f'<div style="font-size:14px;line-height:1.6;padding-left:8px">{note}'
+        f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer" '
         'style="font-weight:bold">Sign in to your drive</a> (opens a new tab)'
         '<div style="opacity:.8">When you have allowed access, this goes on by itself if the browser runs on this machine. Else '
         "the browser ends at a page that cannot be loaded: copy its address (<code>http://127.0.0.1…</code>) into the box "
@@ -128,7 +131,7 @@ def press_enter(text: str) -> str:
 
 def note(text: str) -> str:
     """Show a line."""
-    return f'<div style="font-size:13px">{escape(text)}</div>'
+    return f'<div style="{_LINE}">{escape(text)}</div>'
 
 
 def _capital(text: str) -> str:

@@ -68,7 +68,7 @@ class _Page:
         self._shown.replace(_html.bar(self._label, share, words), f"{self._label} {words}")
 
     def end(self, words: str | None) -> None:
-        said = f"{self._label}: {words or 'not finished'}"
+        said = words or f"{self._label}: not finished"
         self._shown.replace(_html.note(said), said)
 
 
@@ -111,10 +111,13 @@ class Watch:
     """Draws a bar of what a mount has still to do, while a command waits for it."""
 
     def __init__(
-        self, label: str, mountpoint: str | None, of: Callable[[_status.Status], tuple[int, int, str]]
+        self, label: str, mountpoint: str | None, of: Callable[[_status.Status], tuple[int, int, str]], *, end: str
     ) -> None:
-        """Prepare to draw what `of` makes of a status: what is left of that which is under way, what is done of it, words."""
-        self._label, self._mountpoint, self._of = label, mountpoint, of
+        """Prepare to draw what `of` makes of a status: what is left of that which is under way, what is done of it, words.
+
+        `end` is said when it ended well.
+        """
+        self._label, self._mountpoint, self._of, self._end = label, mountpoint, of, end
         self._began = time.monotonic()
         self._bar: Bar | None = None
         self._hidden = False
@@ -139,16 +142,16 @@ class Watch:
     def end(self, *, well: bool) -> None:
         """Draw the end, if anything was drawn."""
         if self._bar is not None:
-            what = f"{size(self._most)} " if self._most else ""
-            self._bar.end(f"{what}done in {time.monotonic() - self._began:.0f} s" if well else None)
+            what = f"{size(self._most)}, " if self._most else ""
+            self._bar.end(f"{self._end} ({what}{time.monotonic() - self._began:.0f} s)" if well else None)
 
 
 @contextmanager
 def watching(
-    label: str, mountpoint: str | None, of: Callable[[_status.Status], tuple[int, int, str]]
+    label: str, mountpoint: str | None, of: Callable[[_status.Status], tuple[int, int, str]], *, end: str
 ) -> Iterator[Callable[[], None]]:
     """Give a function that looks and draws, to be called now and then."""
-    watch = Watch(label, mountpoint, of)
+    watch = Watch(label, mountpoint, of, end=end)
     try:
         yield watch.look
     except BaseException:

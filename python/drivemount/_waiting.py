@@ -15,7 +15,8 @@ Path = Union[str, "os.PathLike[str]"]
 def unmount(place: str, timeout: float | None) -> None:
     """Send everything and end a mount, in at most so many seconds."""
     line = ["unmount", *([] if timeout is None else ["--timeout", _command.milliseconds(timeout)]), "--", place]
-    with _progress.watching("sending", place, _progress.sending) as look:
+    end = f"Everything is on the drive; {place} is unmounted"
+    with _progress.watching("Sending", place, _progress.sending, end=end) as look:
         done = _command.run(line, meanwhile=look)
         if done.code == _command.UNSENT:
             raise NotSent(done.reason)
@@ -32,7 +33,8 @@ def flush(place: str | None, end: float | None) -> None:
         line += ["--", place]
     below = _below(place)
     around = None if place is None else mountpoint(place)
-    with _progress.watching("sending", around, lambda now: _progress.sending(now, below)) as look:
+    said = f"{place} is on the drive" if below else "Everything is on the drive"
+    with _progress.watching("Sending", around, lambda now: _progress.sending(now, below), end=said) as look:
         done = _command.run(line, meanwhile=look)
         if done.code == _command.UNSENT:
             late = end is not None and time.monotonic() >= end

@@ -136,9 +136,8 @@ def prefetch(path: Path) -> None:
 
     """
     before = _status.ask(_waiting.mountpoint(path))
-    with _progress.watching(
-        "fetching", before.mountpoint, _progress.receiving(before.traffic.downloaded_bytes)
-    ) as look:
+    received, said = _progress.receiving(before.traffic.downloaded_bytes), f"{os.fspath(path)} is in the cache"
+    with _progress.watching("Fetching", before.mountpoint, received, end=said) as look:
         done = _command.run(["prefetch", "--", os.fspath(path)], meanwhile=look)
         if done.code != 0:
             raise done.error()

@@ -388,7 +388,7 @@ drive.flush()
 """
     ended, said = in_terminal(code, lambda *_: None)
     assert ended == 0
-    assert "\rsending [" in said
+    assert "\rSending [" in said
     assert "of 3 MiB" in said or "/3 MiB" in said
 
 

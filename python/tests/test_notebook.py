@@ -63,7 +63,7 @@ def test_long_work_shows_a_bar(serve, place):
         kernel.run("drive.flush()")
         drawn = [m["content"]["data"]["text/html"] for m in kernel.messages if m["msg_type"] == "update_display_data"]
         assert any("of 4 MiB, 1 entry" in html for html in drawn), drawn
-        assert "sending: 4 MiB done in " in kernel.html()
+        assert "is on the drive (4 MiB, " in kernel.html()
         kernel.run("drive.flush()")
         assert kernel.html() == ""
 
