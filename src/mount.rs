@@ -4,7 +4,8 @@
 //!   mountpoint   may it be mounted here?          lock    one daemon a cache folder
 //!   start        the rooms, from the bottom up    tasks   what goes on in the background
 //!   sign_in      what is known of it at the start
-//!   running      a mount as commands see it       drain   the end
+//!   running      a mount from the inside          drain   the end
+//!   controlled   a mount as commands see it       commands  trash  what they can do
 //! ```
 //!
 //! Start-up is recovery, every time. The end stops new changes, waits for the drive, unmounts, and says exactly what is not on
@@ -12,6 +13,7 @@
 
 pub mod caches;
 mod commands;
+mod controlled;
 mod drain;
 mod import;
 mod lock;

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -16,16 +14,11 @@ use super::mountpoint::Mountpoint;
 use super::{Lock, Ready, drain};
 use crate::auth::Watched;
 use crate::clock::{self, Instant, Timestamp};
-use crate::config::{Credentials, MountConfig};
-use crate::control::{
-    AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
-    ImportStatus, LISTED, Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Unsent,
-    UnsentItem, Wanted, Which,
-};
+use crate::config::MountConfig;
+use crate::control::{Ending, ImportStatus, LISTED, Left, Unsent, UnsentItem};
 use crate::error::Retry;
 use crate::fs::{Fs, Parts};
 use crate::fuse::Mounted;
-use crate::metrics;
 use crate::server::Server;
 use crate::sys;
 use crate::writeback::Pending;
@@ -49,7 +42,7 @@ pub(super) struct Running {
     pub(super) tokens: Arc<Watched>,
     /// Cancelled when the kernel has no mount any more.
     pub(super) gone: CancellationToken,
-    since: Timestamp,
+    pub(super) since: Timestamp,
     pub(super) draining: AtomicBool,
     /// How the move of what the mountpoint held fares.
     pub(super) import: Mutex<Option<ImportStatus>>,
@@ -151,6 +144,12 @@ impl Running {
         pending.into_iter().take(LISTED).map(item).collect()
     }
 
+    /// Somebody wants it to end.
+    pub(super) fn ask_for_the_end(&self, ending: Ending) {
+        let wait = Wait::from(ending);
+        self.ask.send_modify(|asked| *asked = Some(asked.map_or(wait, |before| before.min(wait))));
+    }
+
     /// Completes when somebody who wants the end does not wait for the drive any longer.
     async fn out_of_patience(&self) {
         let mut asked = self.ask.subscribe();
@@ -169,7 +168,7 @@ impl Running {
         }
     }
 
-    async fn flush_below(self: &Arc<Self>, path: &str) -> Result<Left, String> {
+    pub(super) async fn flush_below(self: &Arc<Self>, path: &str) -> Result<Left, String> {
         let node = self.fs.resolve(path).await.map_err(|error| format!("{path}: {error}"))?;
         let left = self.fs.flush_to_drive(node.ino).await.map_err(|error| error.to_string())?;
         if left.is_empty() {
@@ -181,15 +180,8 @@ impl Running {
         Ok(Left { entries: pending.len(), bytes, items: self.items(pending) })
     }
 
-    /// Why somebody has to sign in, and how.
-    fn sign_in(&self) -> Option<SignInStatus> {
-        let reason = self.tokens.trouble()?;
-        let remedy = self.config.credentials.as_ref().map_or_else(String::new, Credentials::remedy);
-        Some(SignInStatus { reason, remedy })
-    }
-
     /// Waits for the end; says what is left then.
-    async fn end(&self) -> Result<Left, String> {
+    pub(super) async fn end(&self) -> Result<Left, String> {
         let mut ended = self.ended.subscribe();
         let left = ended.wait_for(Option::is_some).await.map_err(|error| error.to_string())?;
         Ok(left.clone().unwrap_or_default())
@@ -199,102 +191,6 @@ impl Running {
     pub(super) fn left(&self) -> Result<Left, String> {
         let unsent = self.unsent()?;
         Ok(Left { items: unsent.items, entries: unsent.entries, bytes: unsent.bytes })
-    }
-}
-
-impl Controlled for Running {
-    fn status(&self) -> Result<Status, String> {
-        let space = self.fs.quota();
-        let conflicts = self.parts.writeback.conflicts().into_iter();
-        let aside = self.parts.writeback.set_aside().into_iter();
-        let cache = self.parts.content.cache();
-        let sign_in = self.sign_in();
-        let state = match &sign_in {
-            _ if self.draining.load(Ordering::Relaxed) => "draining",
-            Some(_) => "sign-in required",
-            None => "mounted",
-        };
-        let sign_in_name = match &self.config.credentials {
-            Some(Credentials::Account { name, .. }) => Some(name.clone()),
-            _ => None,
-        };
-        Ok(Status {
-            mountpoint: self.mountpoint.path().to_owned(),
-            source: self.config.source.to_string(),
-            account: self.account.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            state: state.to_owned(),
-            sign_in,
-            sign_in_name,
-            read_only: self.config.read_only,
-            since: self.since.to_rfc3339(),
-            cache: CacheStatus {
-                dir: self.config.cache_dir.clone(),
-                used_bytes: cache.used(),
-                cap_bytes: cache.cap(),
-                staged_bytes: self.parts.writeback.staged_bytes(),
-            },
-            unsent: self.unsent()?,
-            set_aside: aside
-                .map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why.to_owned() })
-                .collect(),
-            conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
-            log_file: self.config.log_file(),
-            drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
-            traffic: Traffic {
-                downloaded_bytes: metrics::DOWNLOADED.get(),
-                uploaded_bytes: metrics::UPLOADED.get(),
-                retries: metrics::RETRIES.get(),
-                requests: metrics::requests(),
-            },
-            settings: self.config.settings(),
-            import: self.import.lock().clone(),
-        })
-    }
-
-    fn flush(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Left, String>> {
-        async move {
-            tokio::select! {
-                left = self.flush_below(&scope.path) => left,
-                // Nothing is sent any more.
-                left = self.end() => left,
-            }
-        }
-        .boxed()
-    }
-
-    fn refresh(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Refreshed, String>> {
-        async move { self.refresh_all(&scope.path).await }.boxed()
-    }
-
-    fn entry(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<EntryStatus, String>> {
-        async move { self.entry_at(&scope.path).await }.boxed()
-    }
-
-    fn clear_cache(&self) -> Result<Cleared, String> {
-        self.drop_cached()
-    }
-
-    fn trash(self: Arc<Self>, which: Which) -> BoxFuture<'static, Result<TrashList, String>> {
-        async move { self.list_trash(&which).await }.boxed()
-    }
-
-    fn empty_trash(self: Arc<Self>, chosen: Chosen) -> BoxFuture<'static, Result<Emptied, String>> {
-        async move { self.delete_trashed(chosen).await }.boxed()
-    }
-
-    fn restore(self: Arc<Self>, wanted: Wanted) -> BoxFuture<'static, Result<Restored, String>> {
-        async move { self.restore_trashed(&wanted).await }.boxed()
-    }
-
-    fn unmount(self: Arc<Self>, ending: Ending) -> BoxFuture<'static, Result<Left, String>> {
-        async move {
-            let wait = Wait::from(ending);
-            self.ask.send_modify(|asked| *asked = Some(asked.map_or(wait, |before| before.min(wait))));
-            self.end().await
-        }
-        .boxed()
     }
 }
 

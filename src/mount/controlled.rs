@@ -1,0 +1,119 @@
+//! A mount as commands see it: how it fares, and what it does when it is told to.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::running::Running;
+use crate::config::Credentials;
+use crate::control::{
+    AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
+    Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Wanted, Which,
+};
+use crate::metrics;
+
+impl Running {
+    /// Why somebody has to sign in, and how.
+    fn sign_in(&self) -> Option<SignInStatus> {
+        let reason = self.tokens.trouble()?;
+        let remedy = self.config.credentials.as_ref().map_or_else(String::new, Credentials::remedy);
+        Some(SignInStatus { reason, remedy })
+    }
+}
+
+impl Controlled for Running {
+    fn status(&self) -> Result<Status, String> {
+        let space = self.fs.quota();
+        let conflicts = self.parts.writeback.conflicts().into_iter();
+        let aside = self.parts.writeback.set_aside().into_iter();
+        let cache = self.parts.content.cache();
+        let sign_in = self.sign_in();
+        let state = match &sign_in {
+            _ if self.draining.load(Ordering::Relaxed) => "draining",
+            Some(_) => "sign-in required",
+            None => "mounted",
+        };
+        let sign_in_name = match &self.config.credentials {
+            Some(Credentials::Account { name, .. }) => Some(name.clone()),
+            _ => None,
+        };
+        Ok(Status {
+            mountpoint: self.mountpoint.path().to_owned(),
+            source: self.config.source.to_string(),
+            account: self.account.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            state: state.to_owned(),
+            sign_in,
+            sign_in_name,
+            read_only: self.config.read_only,
+            since: self.since.to_rfc3339(),
+            cache: CacheStatus {
+                dir: self.config.cache_dir.clone(),
+                used_bytes: cache.used(),
+                cap_bytes: cache.cap(),
+                staged_bytes: self.parts.writeback.staged_bytes(),
+            },
+            unsent: self.unsent()?,
+            set_aside: aside
+                .map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why.to_owned() })
+                .collect(),
+            conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
+            log_file: self.config.log_file(),
+            drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
+            traffic: Traffic {
+                downloaded_bytes: metrics::DOWNLOADED.get(),
+                uploaded_bytes: metrics::UPLOADED.get(),
+                retries: metrics::RETRIES.get(),
+                requests: metrics::requests(),
+            },
+            settings: self.config.settings(),
+            import: self.import.lock().clone(),
+        })
+    }
+
+    fn flush(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Left, String>> {
+        async move {
+            tokio::select! {
+                left = self.flush_below(&scope.path) => left,
+                // Nothing is sent any more.
+                left = self.end() => left,
+            }
+        }
+        .boxed()
+    }
+
+    fn refresh(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Refreshed, String>> {
+        async move { self.refresh_all(&scope.path).await }.boxed()
+    }
+
+    fn entry(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<EntryStatus, String>> {
+        async move { self.entry_at(&scope.path).await }.boxed()
+    }
+
+    fn clear_cache(&self) -> Result<Cleared, String> {
+        self.drop_cached()
+    }
+
+    fn trash(self: Arc<Self>, which: Which) -> BoxFuture<'static, Result<TrashList, String>> {
+        async move { self.list_trash(&which).await }.boxed()
+    }
+
+    fn empty_trash(self: Arc<Self>, chosen: Chosen) -> BoxFuture<'static, Result<Emptied, String>> {
+        async move { self.delete_trashed(chosen).await }.boxed()
+    }
+
+    fn restore(self: Arc<Self>, wanted: Wanted) -> BoxFuture<'static, Result<Restored, String>> {
+        async move { self.restore_trashed(&wanted).await }.boxed()
+    }
+
+    fn unmount(self: Arc<Self>, ending: Ending) -> BoxFuture<'static, Result<Left, String>> {
+        async move {
+            self.ask_for_the_end(ending);
+            self.end().await
+        }
+        .boxed()
+    }
+}
