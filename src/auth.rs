@@ -56,6 +56,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use url::Url;
 
 pub use accounts::{Account, Accounts, AccountsError};
 pub use authorized_user::AuthorizedUser;
@@ -79,6 +80,14 @@ pub trait TokenSource: Send + Sync + fmt::Debug {
     /// The drive answered 401 to this very token: it is not given out again if a newer one can be had. A token that is not
     /// the current one any more is ignored, so every request that failed with it may say so.
     fn reject(&self, token: &AccessToken);
+
+    /// The drive took this very token.
+    fn accept(&self, _token: &AccessToken) {}
+
+    /// Who issued the last token. `None` if that is not known.
+    fn issuer(&self) -> Option<Url> {
+        None
+    }
 
     /// What the last token is good for: scopes separated by spaces. `None` if that is not known.
     fn scopes(&self) -> Option<String> {

@@ -33,6 +33,9 @@ pub use self::shown::{Shown, UMASK, parse_mode};
 pub use self::source::Source;
 pub use self::units::{Bytes, parse_age, parse_duration};
 
+/// Variables that hold secrets: what we start is not told them.
+pub const SECRET_VARIABLES: [&str; 3] = ["DRIVEMOUNT_TOKEN", "DRIVEMOUNT_TOKEN_COMMAND", "DRIVEMOUNT_CLIENT_SECRET"];
+
 /// Google's own address.
 pub const GOOGLE: &str = "https://www.googleapis.com";
 

@@ -55,6 +55,14 @@ pub fn cause(error: reqwest::Error) -> String {
     innermost.to_string()
 }
 
+/// Whether an address is of Google, as far as its name says.
+pub fn is_googles(url: &Url) -> bool {
+    let is_of =
+        |host: &str, domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    url.scheme() == "https"
+        && url.host_str().is_some_and(|host| is_of(host, "googleapis.com") || is_of(host, "google.com"))
+}
+
 fn bundled_roots() -> impl Iterator<Item = Certificate> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok())
 }
@@ -86,6 +94,23 @@ mod tests {
     fn the_bundled_roots_are_enough_to_build_a_client() {
         builder(&url("https://www.googleapis.com")).tls_certs_only(bundled_roots()).build().expect("builds");
         assert!(bundled_roots().count() > 50);
+    }
+
+    #[test]
+    fn google_is_known_by_its_names() {
+        for google in
+            ["https://oauth2.googleapis.com/token", "https://www.googleapis.com", "https://accounts.google.com/x"]
+        {
+            assert!(is_googles(&url(google)), "{google}");
+        }
+        for other in [
+            "http://www.googleapis.com",
+            "https://googleapis.com.example",
+            "https://notgoogle.com",
+            "http://127.0.0.1:1",
+        ] {
+            assert!(!is_googles(&url(other)), "{other}");
+        }
     }
 
     #[test]

@@ -5,16 +5,18 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::authorized_user::web_address;
+use super::authorized_user::{TOKEN_URI, web_address};
 use super::endpoint::{Endpoint, patiently};
 use super::{AuthError, Secret, SignInClient, SignedIn};
 use crate::clock::Timestamp;
+use crate::net;
 
 /// The longest name of an account.
 const MAX_NAME: usize = 64;
@@ -32,6 +34,8 @@ pub struct Account {
     pub name: String,
     /// Whose drive it is: an email address.
     pub email: String,
+    /// The same, as the drive knows them: it does not change, and is not that of another drive.
+    pub id: String,
     /// What is mounted with it, as [`crate::config::Source`] is written.
     pub source: String,
     /// What it is good for: scopes separated by spaces.
@@ -65,10 +69,17 @@ pub enum AccountsError {
 
 impl Account {
     /// What came of a sign-in.
-    pub fn new(name: &str, email: &str, source: &str, client: &SignInClient, signed_in: SignedIn) -> Self {
+    pub fn new(
+        name: &str,
+        (id, email): (&str, &str),
+        source: &str,
+        client: &SignInClient,
+        signed_in: SignedIn,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             email: email.to_owned(),
+            id: id.to_owned(),
             source: source.to_owned(),
             scopes: signed_in.scopes,
             ends: signed_in.ends,
@@ -79,10 +90,16 @@ impl Account {
         }
     }
 
-    /// Makes it worthless, for everybody who has a copy. At Google this address lies beside that of tokens; the embedded drive
-    /// has it so, too.
+    /// Whether another account ends with this one: a service revokes all that a client was granted by a person.
+    pub fn shares_its_end_with(&self, other: &Self) -> bool {
+        (&self.client_id, &self.id, &self.source) == (&other.client_id, &other.id, &other.source)
+    }
+
+    /// Makes it worthless, for everybody who has a copy. Google has one address for that; at others it is taken to lie beside that
+    /// of tokens, as it does there.
     pub async fn revoke(&self) -> Result<(), AuthError> {
-        let uri = self.token_uri.join("revoke").map_err(|_| AuthError::Protocol)?;
+        let google = net::is_googles(&self.token_uri).then(|| web_address(TOKEN_URI)).flatten();
+        let uri = google.as_ref().unwrap_or(&self.token_uri).join("revoke").map_err(|_| AuthError::Protocol)?;
         let endpoint = Endpoint::new(self.token_uri.clone())?;
         patiently(|| endpoint.revoke(uri.clone(), &self.refresh_token)).await
     }
@@ -95,6 +112,7 @@ impl Account {
             "refresh_token": self.refresh_token.expose(),
             "token_uri": self.token_uri,
             "account": self.email,
+            "id": self.id,
             "source": self.source,
             "scopes": self.scopes,
             "ends": self.ends.map(Timestamp::to_rfc3339),
@@ -107,6 +125,7 @@ impl Account {
         Some(Self {
             name: name.to_owned(),
             email: text("account")?,
+            id: text("id")?,
             source: text("source")?,
             scopes: text("scopes")?,
             ends: text("ends").and_then(|ends| Timestamp::parse_rfc3339(&ends)),
@@ -139,6 +158,7 @@ impl Accounts {
         match fs::read_to_string(&path) {
             Ok(text) => Account::parse(name, &text).map(Some).ok_or(AccountsError::Malformed(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(AccountsError::Malformed(path)),
             Err(error) => Err(AccountsError::Io { path, error }),
         }
     }
@@ -169,9 +189,9 @@ impl Accounts {
         fs::remove_file(&path).map_err(|error| AccountsError::Io { path, error })
     }
 
-    /// The client of the last sign-in.
-    pub fn client(&self) -> Result<Option<SignInClient>, AccountsError> {
-        let path = self.client_path();
+    /// The client of the last sign-in at `source`. That of another would bring its tokens here.
+    pub fn client(&self, source: &str) -> Result<Option<SignInClient>, AccountsError> {
+        let path = self.client_path(source);
         match fs::read_to_string(&path) {
             Ok(text) => SignInClient::parse(&text).map(Some).map_err(|_| AccountsError::Malformed(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -179,27 +199,37 @@ impl Accounts {
         }
     }
 
-    /// Stores the client for the next sign-in.
-    pub fn store_client(&self, client: &SignInClient) -> Result<(), AccountsError> {
-        replace(&self.client_path(), &client.to_json())
+    /// Stores the client for the next sign-in at `source`.
+    pub fn store_client(&self, source: &str, client: &SignInClient) -> Result<(), AccountsError> {
+        replace(&self.client_path(source), &client.to_json())
     }
 
     fn folder(&self) -> PathBuf {
         self.dir.join("accounts")
     }
 
-    fn client_path(&self) -> PathBuf {
-        self.dir.join("client.json")
+    fn client_path(&self, source: &str) -> PathBuf {
+        if source == "google" {
+            return self.dir.join("client.json");
+        }
+        let digest = Sha256::digest(source.as_bytes());
+        let mark = digest.iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        self.dir.join(format!("client-{mark}.json"))
     }
 }
 
 /// Replaces a file as a whole, for its owner alone. Who reads it sees the old text or the new, and so does a crash.
 fn replace(path: &Path, value: &Value) -> Result<(), AccountsError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    // Nobody can have put something there before.
+    let draft = path.with_extension(format!("new-{:016x}", rand::random::<u64>()));
     let write = || {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        if fs::metadata(folder)?.permissions().mode() & 0o022 != 0 {
+            // Others could put a file of theirs in the place of this one.
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(format!("{value:#}\n").as_bytes())?;
         file.sync_all()?;
         fs::rename(&draft, path)?;
@@ -213,8 +243,6 @@ fn replace(path: &Path, value: &Value) -> Result<(), AccountsError> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::super::AccessToken;
     use super::*;
 
@@ -226,7 +254,7 @@ mod tests {
             scopes: "https://www.googleapis.com/auth/drive".to_owned(),
             ends: Timestamp::parse_rfc3339("2026-12-02T10:00:00.000Z"),
         };
-        Account::new(name, "me@example.org", "google", &client, signed_in)
+        Account::new(name, ("17", "me@example.org"), "google", &client, signed_in)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::kept::Kept;
-use super::refresh::{self, Grant};
+use super::refresh::{self, Grant, Owner};
 use super::renewed::{Issued, Issuer, Renewed};
 use super::{AccessToken, AuthError, Secret, TokenSource};
 
@@ -27,12 +27,18 @@ pub struct AuthorizedUser(Renewed<Trade>);
 
 /// Trades the refresh token in a file.
 #[derive(Debug)]
-struct Trade(Kept<Grant>);
+struct Trade {
+    kept: Kept<Grant>,
+    /// Whose it was when it was opened. What waits is theirs, and is sent as nobody else, nor elsewhere.
+    owner: Option<Owner>,
+}
 
 impl AuthorizedUser {
     /// Of the file at `path`; reads it, so that a wrong one is noticed here and not at the first request.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, AuthError> {
-        Ok(Self(Renewed::new(Trade(Kept::open(path.into(), parse).await?))))
+        let kept = Kept::open(path.into(), parse).await?;
+        let owner = kept.attempt(async |grant: Grant| Ok(grant.owner)).await?;
+        Ok(Self(Renewed::new(Trade { kept, owner })))
     }
 }
 
@@ -50,12 +56,30 @@ impl TokenSource for AuthorizedUser {
     }
 }
 
+impl Trade {
+    /// Refuses the sign-in of somebody else that was put in the place of this one.
+    fn check_owner(&self, grant: &Grant) -> Result<(), AuthError> {
+        match (&self.owner, &grant.owner) {
+            (Some(then), Some(now)) if then != now => Err(AuthError::NotGranted {
+                why: format!(
+                    "the sign-in is that of {now} now, and this mount is of {then}: sign in as that one, or unmount"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Issuer for Trade {
     fn issue(&self) -> BoxFuture<'_, Result<Issued, AuthError>> {
         async {
-            let issued = self.0.attempt(refresh::refresh).await?;
+            let work = async |grant: Grant| {
+                self.check_owner(&grant)?;
+                refresh::refresh(grant).await
+            };
+            let issued = self.kept.attempt(work).await?;
             if let Some(next) = &issued.refresh_token {
-                self.0.amend(|login| login.refresh_token = next.clone());
+                self.kept.amend(|login| login.refresh_token = next.clone());
             }
             Ok(issued)
         }
@@ -72,6 +96,9 @@ pub(super) fn parse(text: &str) -> Result<Grant, String> {
         client_secret: Option<String>,
         refresh_token: Option<String>,
         token_uri: Option<String>,
+        account: Option<String>,
+        id: Option<String>,
+        source: Option<String>,
     }
     let fields: Fields = serde_json::from_str(text)
         .map_err(|error| format!("no JSON of the expected form (line {}, column {})", error.line(), error.column()))?;
@@ -82,12 +109,17 @@ pub(super) fn parse(text: &str) -> Result<Grant, String> {
         field.filter(|text| !text.is_empty()).ok_or_else(|| format!("`{name}` is missing"))
     };
     let token_uri = fields.token_uri.as_deref().unwrap_or(TOKEN_URI);
-    Grant::new(
+    let owner = match (fields.id, fields.account, fields.source) {
+        (Some(id), Some(email), Some(source)) => Some(Owner { id, email, source }),
+        _ => None,
+    };
+    let grant = Grant::new(
         need(fields.client_id, "client_id")?,
         Secret::new(&need(fields.client_secret, "client_secret")?),
         Secret::new(&need(fields.refresh_token, "refresh_token")?),
         web_address(token_uri).ok_or("`token_uri` is no web address")?,
-    )
+    )?;
+    Ok(Grant { owner, ..grant })
 }
 
 /// The address of a web server, if it is one.

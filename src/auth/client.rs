@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Secret;
 use super::authorized_user::{TOKEN_URI, web_address};
+use crate::net;
 
 /// Where a person is asked, if the description does not say (Google's OAuth 2.0 documentation for installed applications).
 const AUTH_URI: &str = "https://accounts.google.com/o/oauth2/v2/auth";
@@ -56,6 +57,11 @@ impl SignInClient {
         let need = |name: &str| text(name).ok_or_else(|| format!("its `{name}` is missing"));
         let (auth_uri, token_uri) = (text("auth_uri").unwrap_or(AUTH_URI), text("token_uri").unwrap_or(TOKEN_URI));
         Self::new(need("client_id")?, need("client_secret")?, auth_uri, token_uri)
+    }
+
+    /// Whether what it gets is Google's.
+    pub fn is_googles(&self) -> bool {
+        net::is_googles(&self.token_uri)
     }
 
     /// The same form, to be kept. A secret.

@@ -155,6 +155,7 @@ pub(super) fn issued(answer: &Answer) -> Result<Issued, AuthError> {
         token: AccessToken::new(answer.access_token().secret()).ok_or(AuthError::Protocol)?,
         lifetime: answer.expires_in(),
         scopes: scopes.map(|scopes| scopes.join(" ")),
+        issuer: None,
         refresh_token: answer.refresh_token().map(|token| Secret::new(token.secret())),
         renew_after: None,
         refresh_lifetime: answer.extra_fields().refresh_token_expires_in.map(Duration::from_secs),

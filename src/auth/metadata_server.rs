@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
 use url::Url;
 
+use super::authorized_user::{TOKEN_URI, web_address};
 use super::brake::Brake;
 use super::endpoint::{issued, patiently, transport};
 use super::renewed::{Issued, Issuer, Renewed};
@@ -71,7 +72,10 @@ impl MetadataServer {
         match answer.status() {
             StatusCode::OK => {
                 let body = answer.bytes().await.map_err(transport)?;
-                issued(&serde_json::from_slice(&body).map_err(|_| AuthError::Protocol)?)
+                let issued = issued(&serde_json::from_slice(&body).map_err(|_| AuthError::Protocol)?)?;
+                // One on this machine itself stands in for Google's.
+                let is_googles = !net::is_loopback(&self.url);
+                Ok(Issued { issuer: is_googles.then(|| web_address(TOKEN_URI)).flatten(), ..issued })
             }
             StatusCode::NOT_FOUND => Err(AuthError::NotGranted {
                 why: "this machine runs as no service account: give it one that has the Drive scope, or give other credentials"

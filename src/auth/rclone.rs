@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::json;
+use url::Url;
 
 use self::config::{Remotes, Section};
 use super::authorized_user::{TOKEN_URI, web_address};
@@ -138,7 +139,7 @@ impl RcloneRemote {
     }
 
     /// The token that rclone left, if it can be used and was not.
-    fn take_found(&self, found: Printed, scopes: &str) -> Option<Issued> {
+    fn take_found(&self, found: Printed, scopes: &str, issuer: &Url) -> Option<Issued> {
         if found.left().is_some_and(|left| left <= LEAST_LEFT) {
             return None;
         }
@@ -148,7 +149,7 @@ impl RcloneRemote {
         }
         *used = Some(found.token.clone());
         let issued = found.issued().ok()?;
-        Some(Issued { scopes: Some(scopes.to_owned()), ..issued })
+        Some(Issued { scopes: Some(scopes.to_owned()), issuer: Some(issuer.clone()), ..issued })
     }
 
     async fn issue_anew(&self) -> Result<Issued, AuthError> {
@@ -160,7 +161,7 @@ impl RcloneRemote {
                     Login::Service { account, person } => return account.issue(self.access, person).await,
                     Login::Person { found, refresh } => (found, refresh),
                 };
-                if let Some(issued) = self.take_found(found, &scopes) {
+                if let Some(issued) = self.take_found(found, &scopes, &refresh.endpoint.uri) {
                     return Ok(issued);
                 }
                 let issued = refresh::refresh(refresh).await?;

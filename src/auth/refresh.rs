@@ -1,5 +1,7 @@
 //! Trades a refresh token for an access token (RFC 6749, section 6).
 
+use std::fmt;
+
 use oauth2::{AuthType, ClientId, ClientSecret, RefreshToken, TokenUrl};
 use url::Url;
 
@@ -14,6 +16,22 @@ pub(super) struct Grant {
     pub(super) client_secret: Secret,
     pub(super) refresh_token: Secret,
     pub(super) endpoint: Endpoint,
+    /// Whose it is, where the file says so: those that `drivemount login` stores do.
+    pub(super) owner: Option<Owner>,
+}
+
+/// Whose a grant is, and for which drive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) id: String,
+    pub(super) email: String,
+    pub(super) source: String,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.email, self.source)
+    }
 }
 
 impl Grant {
@@ -24,7 +42,7 @@ impl Grant {
         token_uri: Url,
     ) -> Result<Self, String> {
         let endpoint = Endpoint::new(token_uri).map_err(|error| error.to_string())?;
-        Ok(Self { client_id, client_secret, refresh_token, endpoint })
+        Ok(Self { client_id, client_secret, refresh_token, endpoint, owner: None })
     }
 }
 
@@ -38,7 +56,8 @@ pub(super) async fn refresh(login: Grant) -> Result<Issued, AuthError> {
     let refresh_token = RefreshToken::new(login.refresh_token.expose().to_owned());
     patiently(|| async {
         let answer = client.exchange_refresh_token(&refresh_token).request_async(&login.endpoint.http()).await;
-        issued(&answer.map_err(understand)?)
+        let issued = issued(&answer.map_err(understand)?)?;
+        Ok(Issued { issuer: Some(login.endpoint.uri.clone()), ..issued })
     })
     .await
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture, Shared, WeakShared};
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use url::Url;
 
 use super::{AccessToken, AuthError, Secret, TokenSource};
 
@@ -43,6 +44,8 @@ pub(super) struct Issued {
     pub(super) renew_after: Option<Duration>,
     /// What it is good for, as the issuer says it: scopes separated by spaces.
     pub(super) scopes: Option<String>,
+    /// Who issued it, where that is known.
+    pub(super) issuer: Option<Url>,
     /// Takes the place of the refresh token that was used; Google seldom sends one.
     pub(super) refresh_token: Option<Secret>,
     /// How long the refresh token is good for: Google says so of applications in testing.
@@ -52,7 +55,15 @@ pub(super) struct Issued {
 impl Issued {
     /// A token of which nothing else is known.
     pub(super) fn bare(token: AccessToken) -> Self {
-        Self { token, lifetime: None, renew_after: None, scopes: None, refresh_token: None, refresh_lifetime: None }
+        Self {
+            token,
+            lifetime: None,
+            renew_after: None,
+            scopes: None,
+            issuer: None,
+            refresh_token: None,
+            refresh_lifetime: None,
+        }
     }
 }
 
@@ -76,6 +87,8 @@ struct State {
     current: Option<Current>,
     /// What the last token was good for.
     scopes: Option<String>,
+    /// Who issued it.
+    issuer: Option<Url>,
     /// The renewal under way. Weak, so that it ends when nobody waits for it any more.
     flight: Option<WeakShared<Flight>>,
 }
@@ -127,6 +140,10 @@ impl<I: Issuer> TokenSource for Renewed<I> {
         self.0.state.lock().scopes.clone()
     }
 
+    fn issuer(&self) -> Option<Url> {
+        self.0.state.lock().issuer.clone()
+    }
+
     fn notes(&self) -> Vec<String> {
         self.0.issuer.notes()
     }
@@ -155,6 +172,7 @@ impl<I: Issuer> Inner<I> {
             Ok(issued) => {
                 let token = issued.token.clone();
                 state.scopes = issued.scopes;
+                state.issuer = issued.issuer;
                 state.current = Some(Current::new(issued.token, asked, issued.lifetime, issued.renew_after));
                 return Ok(token);
             }

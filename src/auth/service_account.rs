@@ -91,7 +91,7 @@ impl ServiceAccount {
             match patiently(|| self.ask(access, person)).await? {
                 Reply::Issued(issued) => {
                     let scopes = issued.scopes.or_else(|| Some(access.scope().to_owned()));
-                    Ok(Issued { scopes, ..issued })
+                    Ok(Issued { scopes, issuer: Some(self.endpoint.uri.clone()), ..issued })
                 }
                 Reply::Refused { code, ahead_seconds } => Err(self.refused(&code, ahead_seconds, access, person)),
             }

@@ -6,9 +6,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use url::Url;
 
 use super::{AccessToken, AuthError, TokenSource};
 use crate::error::Kind;
+
+/// One token may be refused by mistake, or because it ended on its way. So many different ones are not.
+const MANY: u32 = 3;
 
 /// Passes everything on, and remembers whether somebody has to sign in.
 #[derive(Debug)]
@@ -21,8 +25,12 @@ pub struct Watched {
 /// Guarded by the one lock, which is never held while anything is waited for.
 #[derive(Debug, Default)]
 struct State {
+    /// The token that was given out last.
+    given: Option<AccessToken>,
     /// The token that the drive refused last.
     rejected: Option<AccessToken>,
+    /// How many it refused since it took one.
+    refusals: u32,
     /// Why somebody has to sign in.
     trouble: Option<String>,
 }
@@ -45,23 +53,31 @@ impl Watched {
 
     fn note(&self, result: &Result<AccessToken, AuthError>) {
         let mut state = self.state.lock();
+        state.given = result.as_ref().ok().cloned();
         let trouble = match result {
-            // The same one again: nothing newer is to be had.
-            Ok(token) if state.rejected.as_ref() == Some(token) => Some("the drive refuses the token".to_owned()),
-            Ok(_) => None,
-            Err(error) if error.kind() == Kind::SignIn => Some(error.to_string()),
-            // Says nothing of the sign-in.
-            Err(_) => return,
-        };
-        if trouble != state.trouble {
-            if let Some(why) = &trouble {
-                tracing::warn!(why, "sign-in required; what is cached can be read, what is written waits");
-            } else {
-                tracing::info!("signed in again");
-                self.healed.notify_one();
+            // The same one again: nothing newer is to be had. Or one of several in a row, none of which the drive took.
+            Ok(token) if state.rejected.as_ref() == Some(token) || state.refusals >= MANY => {
+                Some("the drive refuses the token".to_owned())
             }
-            state.trouble = trouble;
+            Ok(_) if state.refusals == 0 => None,
+            Err(error) if error.kind() == Kind::SignIn => Some(error.to_string()),
+            // Whether a new one is better, the drive will say; and other errors say nothing of the sign-in.
+            Ok(_) | Err(_) => return,
+        };
+        self.settle(&mut state, trouble);
+    }
+
+    fn settle(&self, state: &mut State, trouble: Option<String>) {
+        if trouble == state.trouble {
+            return;
         }
+        if let Some(why) = &trouble {
+            tracing::warn!(why, "sign-in required; what is cached can be read, what is written waits");
+        } else {
+            tracing::info!("signed in again");
+            self.healed.notify_one();
+        }
+        state.trouble = trouble;
     }
 }
 
@@ -77,7 +93,25 @@ impl TokenSource for Watched {
 
     fn reject(&self, token: &AccessToken) {
         self.source.reject(token);
-        self.state.lock().rejected = Some(token.clone());
+        let mut state = self.state.lock();
+        if state.rejected.as_ref() != Some(token) {
+            state.refusals += 1;
+            state.rejected = Some(token.clone());
+        }
+    }
+
+    fn accept(&self, token: &AccessToken) {
+        let mut state = self.state.lock();
+        // An answer that was long on its way says nothing of what was given out since.
+        if state.refusals > 0 && state.given.as_ref() == Some(token) {
+            state.refusals = 0;
+            state.rejected = None;
+            self.settle(&mut state, None);
+        }
+    }
+
+    fn issuer(&self) -> Option<Url> {
+        self.source.issuer()
     }
 
     fn scopes(&self) -> Option<String> {
@@ -114,8 +148,29 @@ mod tests {
         assert!(trouble.contains("cannot be read") && !trouble.contains("ya29"), "{trouble}");
 
         fs::write(&path, "ya29.second").expect("writes");
-        watched.token().await.expect("a token");
+        let token = watched.token().await.expect("a token");
+        assert!(watched.trouble().is_some(), "the drive has not seen it yet");
+        watched.accept(&token);
         assert_eq!(watched.trouble(), None);
         watched.healed().await;
+    }
+
+    #[tokio::test]
+    async fn one_refusal_by_mistake_is_no_trouble_and_many_of_fresh_tokens_are() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("token");
+        fs::write(&path, "ya29.same").expect("writes");
+        let watched = Watched::new(Arc::new(TokenFile::new(&path)));
+        let token = watched.token().await.expect("a token");
+        watched.reject(&token);
+        let again = watched.token().await.expect("the same");
+        watched.accept(&again);
+        assert_eq!(watched.trouble(), None);
+        for count in 0..=MANY {
+            fs::write(&path, format!("ya29.fresh-{count}")).expect("writes");
+            watched.reject(&watched.token().await.expect("a token"));
+        }
+        watched.token().await.expect("one more");
+        assert!(watched.trouble().is_some());
     }
 }

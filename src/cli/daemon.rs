@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{complain, left_lines, say};
 use super::{Exit, Failure, log, mount};
-use crate::config::MountConfig;
+use crate::config::{MountConfig, SECRET_VARIABLES};
 use crate::control::Left;
 use crate::mount::{self as life, FailureSort, MountError, Ready};
 use crate::sys;
@@ -40,7 +40,9 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     let mut daemon = Command::new(program);
     daemon.arg("daemon").arg(&config.mountpoint).current_dir("/");
     // The settings have them already.
-    daemon.env_remove("DRIVEMOUNT_TOKEN").env_remove("DRIVEMOUNT_TOKEN_COMMAND");
+    for secret in SECRET_VARIABLES {
+        daemon.env_remove(secret);
+    }
     // Whose service this runs in is another's: the mount is not that service.
     daemon.env_remove(life::NOTIFY_SOCKET);
     daemon.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -18,8 +18,9 @@ use crate::auth::{
 use crate::config::{self, DEFAULT_ACCOUNT, GOOGLE, Source};
 use crate::config::{parse_duration, parse_web_address};
 use crate::error::Kind;
+use crate::net;
 use crate::remote::drive::{DriveOptions, DriveRemote};
-use crate::remote::{Remote, RemoteError};
+use crate::remote::{About, Remote, RemoteError};
 
 /// How long the drive may take to say whose it is.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -38,13 +39,13 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", env = "DRIVEMOUNT_ACCOUNT")]
     account: Option<String>,
     /// The JSON file of your OAuth client, as Google's console hands it out
-    #[arg(long, value_name = "FILE", env = "DRIVEMOUNT_CLIENT_FILE", conflicts_with_all = ["client_id", "client_secret"])]
+    #[arg(long, value_name = "FILE", env = "DRIVEMOUNT_CLIENT_FILE")]
     client_file: Option<PathBuf>,
     /// The id of your OAuth client
-    #[arg(long, value_name = "ID", env = "DRIVEMOUNT_CLIENT_ID", requires = "client_secret")]
+    #[arg(long, value_name = "ID", env = "DRIVEMOUNT_CLIENT_ID")]
     client_id: Option<String>,
     /// Its secret. Other users of the machine can see arguments: better use the variable, or --client-file
-    #[arg(long, value_name = "SECRET", env = "DRIVEMOUNT_CLIENT_SECRET", hide_env_values = true, requires = "client_id",
+    #[arg(long, value_name = "SECRET", env = "DRIVEMOUNT_CLIENT_SECRET", hide_env_values = true,
           value_parser = NonEmptyStringValueParser::new())]
     client_secret: Option<String>,
     /// Ask for the right to read only
@@ -89,7 +90,27 @@ async fn login(args: &Args, talk: &mut Talk) -> Result<Account, Failure> {
     })?;
     let source = args.source.clone().or_else(|| known.as_ref()?.source.parse().ok()).unwrap_or(Source::Google);
     let api = api(&source, args.api_url.as_ref())?;
-    let client = client(args, &accounts)?;
+    let client = client(args, &accounts, &source)?;
+    if client.is_googles() && !net::is_googles(&api) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "your OAuth client is one at Google, and {} is another server, which is not shown what Google gives. Give the client \
+                 of that one with --client-file",
+                api.origin().ascii_serialization()
+            ),
+        ));
+    }
+    if let Some(known) = known.as_ref().filter(|known| known.source != source.to_string()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format!(
+                "the account {name:?} is one of {}; give the one of {source} a name of its own (--account NAME), or forget the other \
+                 first (`drivemount logout --account {name}`)",
+                known.source
+            ),
+        ));
+    }
     let access = if args.read_only { Access::ReadOnly } else { Access::ReadWrite };
     let mut sign_in = SignIn::begin(client.clone(), access).await.map_err(|error| failure(&error))?;
     talk.link(sign_in.link());
@@ -98,8 +119,8 @@ async fn login(args: &Args, talk: &mut Talk) -> Result<Account, Failure> {
         Failure::new(Exit::SignIn, "nobody answered in time; begin again with `drivemount login`".to_owned())
     })??;
     let signed_in = sign_in.finish(code).await.map_err(|error| failure(&error))?;
-    let email = whose(&api, &signed_in).await?;
-    if let Some(known) = known.filter(|known| known.email != email) {
+    let About { account: id, email, .. } = whose(&api, &signed_in).await?;
+    if let Some(known) = known.filter(|known| known.id != id) {
         return Err(Failure::new(
             Exit::Usage,
             format!(
@@ -109,9 +130,9 @@ async fn login(args: &Args, talk: &mut Talk) -> Result<Account, Failure> {
             ),
         ));
     }
-    let account = Account::new(name, &email, &source.to_string(), &client, signed_in);
+    let account = Account::new(name, (&id, &email), &source.to_string(), &client, signed_in);
     accounts.store(&account).map_err(|error| unusable(&error))?;
-    accounts.store_client(&client).map_err(|error| unusable(&error))?;
+    accounts.store_client(&account.source, &client).map_err(|error| unusable(&error))?;
     Ok(account)
 }
 
@@ -125,7 +146,11 @@ pub(super) fn accounts() -> Result<Accounts, Failure> {
 
 /// What a store that cannot be used is to a command.
 pub(super) fn unusable(error: &AccountsError) -> Failure {
-    let exit = if matches!(error, AccountsError::Name(_)) { Exit::Usage } else { Exit::SignIn };
+    let exit = match error {
+        AccountsError::Name(_) => Exit::Usage,
+        AccountsError::Malformed(_) => Exit::SignIn,
+        AccountsError::Io { .. } => Exit::Failure,
+    };
     Failure::new(exit, error.to_string())
 }
 
@@ -142,7 +167,7 @@ fn api(source: &Source, api_url: Option<&Url>) -> Result<Url, Failure> {
     }
 }
 
-fn client(args: &Args, accounts: &Accounts) -> Result<SignInClient, Failure> {
+fn client(args: &Args, accounts: &Accounts, source: &Source) -> Result<SignInClient, Failure> {
     if let Some(file) = &args.client_file {
         let wrong = |why: &dyn std::fmt::Display| {
             Failure::new(Exit::Usage, format!("the client in {} cannot be used: {why}", file.display()))
@@ -150,10 +175,18 @@ fn client(args: &Args, accounts: &Accounts) -> Result<SignInClient, Failure> {
         let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
         return SignInClient::parse(&text).map_err(|why| wrong(&why));
     }
-    if let (Some(id), Some(secret)) = (&args.client_id, &args.client_secret) {
-        return SignInClient::google(id, secret).map_err(|why| Failure::new(Exit::Usage, why));
+    match (&args.client_id, &args.client_secret) {
+        (Some(id), Some(secret)) => {
+            return SignInClient::google(id, secret).map_err(|why| Failure::new(Exit::Usage, why));
+        }
+        (Some(_), None) => {
+            let message = "--client-id goes with its secret: in $DRIVEMOUNT_CLIENT_SECRET, or with --client-secret";
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        // A secret alone may lie in the environment for another time.
+        (None, _) => {}
     }
-    accounts.client().map_err(|error| unusable(&error))?.ok_or_else(|| {
+    accounts.client(&source.to_string()).map_err(|error| unusable(&error))?.ok_or_else(|| {
         Failure::new(
             Exit::SignIn,
             "to sign in takes an OAuth client of your own, once. Make one at https://console.cloud.google.com/auth/clients: a \
@@ -179,7 +212,7 @@ async fn answer(sign_in: &mut SignIn, talk: &mut Talk) -> Result<Code, Failure> 
 }
 
 /// Whose drive a sign-in is for.
-async fn whose(api: &Url, signed_in: &SignedIn) -> Result<String, Failure> {
+async fn whose(api: &Url, signed_in: &SignedIn) -> Result<About, Failure> {
     let token = StaticToken::new("the answer of the token service", signed_in.token.expose());
     let token = token.map_err(|error| failure(&SignInError::Auth(error)))?;
     let mut options = DriveOptions::new(api.clone());
@@ -198,7 +231,7 @@ async fn whose(api: &Url, signed_in: &SignedIn) -> Result<String, Failure> {
         Failure::new(exit, message)
     };
     let remote = DriveRemote::new(&options, Arc::new(token)).map_err(|error| refused(&error))?;
-    remote.about().await.map(|about| about.email).map_err(|error| refused(&error))
+    remote.about().await.map_err(|error| refused(&error))
 }
 
 fn failure(error: &SignInError) -> Failure {

@@ -62,7 +62,7 @@ impl Credentials {
         match self {
             Self::Account { name, .. } if name == DEFAULT_ACCOUNT => None,
             Self::Account { name, .. } => Some(name.clone()),
-            Self::Rclone { remote, .. } => Some(format!("rclone-{remote}")),
+            Self::Rclone { remote, .. } => Some(format!("rclone:{remote}")),
             Self::File { impersonate: Some(person), .. }
             | Self::ApplicationDefault { impersonate: Some(person), .. } => Some(person.clone()),
             Self::Token(_)
@@ -172,8 +172,10 @@ impl fmt::Debug for Credentials {
             // It may hold a password.
             Self::TokenCommand { .. } => f.write_str("TokenCommand(…)"),
             Self::TokenFile(path) => write!(f, "TokenFile({})", path.display()),
-            Self::File { path, .. } => write!(f, "File({})", path.display()),
-            Self::ApplicationDefault { .. } => f.write_str("ApplicationDefault"),
+            Self::File { path, impersonate } => write!(f, "File({}, for {impersonate:?})", path.display()),
+            Self::ApplicationDefault { file, impersonate } => {
+                write!(f, "ApplicationDefault({file:?}, for {impersonate:?})")
+            }
             Self::Rclone { remote, .. } => write!(f, "Rclone({remote})"),
             Self::Account { name, .. } => write!(f, "Account({name})"),
         }

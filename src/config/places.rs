@@ -8,7 +8,12 @@ use super::source::{Source, digest, tame};
 /// The cache folder of a source when none is given: in the user's cache folder, one for each, for each account, and for each root
 /// of it.
 pub fn default_cache_dir(source: &Source, credentials: Option<&Credentials>, root: Option<&str>) -> Option<PathBuf> {
-    let label = credentials.and_then(Credentials::label).map_or_else(String::new, |label| format!("-{}", tame(&label)));
+    let label = credentials.and_then(Credentials::label).map_or_else(String::new, |label| {
+        let tame = tame(&label);
+        // What was changed to be a name may be that of another.
+        let mark = if tame == label { String::new() } else { format!("-{}", digest(label.as_bytes())) };
+        format!("-{tame}{mark}")
+    });
     let root = root.map_or_else(String::new, |root| {
         let name = root.rsplit('/').next().unwrap_or(root);
         format!("-root-{}-{}", tame(name), digest(root.as_bytes()))

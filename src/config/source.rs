@@ -46,7 +46,9 @@ impl fmt::Display for Source {
             Self::Google => f.write_str("google"),
             Self::Local(dir) => write!(f, "local:{}", dir.display()),
             // Userinfo in an address is a secret, and nobody needs the rest of it.
-            Self::Http(url) => f.write_str(&url.origin().ascii_serialization()),
+            Self::Http(url) => {
+                write!(f, "{}{}", url.origin().ascii_serialization(), url.path().trim_end_matches('/'))
+            }
         }
     }
 }

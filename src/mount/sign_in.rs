@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use super::MountError;
 use crate::auth::{Access, AuthError, TokenSource};
 use crate::config::{Credentials, MountConfig};
 use crate::error::Kind;
+use crate::net;
 use crate::remote::About;
 
 /// How long a start waits for a token.
@@ -52,6 +55,21 @@ pub(super) fn enable(config: &MountConfig) -> String {
     let access = if config.read_only { Access::ReadOnly } else { Access::ReadWrite };
     let wider = sentence(&wider(config.credentials.as_ref(), access));
     format!("{wider}; the project that it belongs to must have the Google Drive API enabled")
+}
+
+/// Whether the drive is one that the sign-in may be shown to: Google's are for Google alone, whoever else speaks its language.
+pub(super) fn check_place(config: &MountConfig, tokens: &dyn TokenSource, drive: &Url) -> Result<(), MountError> {
+    let is_googles = tokens.issuer().is_some_and(|issuer| net::is_googles(&issuer));
+    if !is_googles || net::is_googles(drive) {
+        return Ok(());
+    }
+    let (what, place) = (config.credentials.as_ref().map_or_else(String::new, Credentials::describe), drive.origin());
+    let why = format!(
+        "{what}: it is a sign-in at Google, and {} is another server, which is not shown it. Give the credentials of that one, or \
+         leave out its address (--api-url, $DRIVEMOUNT_API_URL)",
+        place.ascii_serialization()
+    );
+    Err(MountError::NotGranted { why })
 }
 
 /// Whether the sign-in reaches what the mount is for, if that is known.

@@ -13,6 +13,9 @@ use crate::clock::Instant;
 /// How often the maps of the cache are written: what a crash forgets of it is fetched again.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// How long the last refusals of a sign-in that is good again may be on their way.
+const STRAGGLERS: Duration = Duration::from_secs(2);
+
 /// What the kernel reads ahead, in KiB. Its default, 128, is a fifth as fast from our cache.
 const READAHEAD_KIB: u32 = 1024;
 
@@ -51,6 +54,12 @@ pub(super) async fn heed_sign_in(running: Arc<Running>, end: CancellationToken) 
         }
         let waited = running.parts.writeback.retry_now();
         tracing::info!(waited, "what waited for the sign-in is tried again");
+        // Who was refused just before may hear of it only now, and would rest for long.
+        tokio::select! {
+            () = tokio::time::sleep(STRAGGLERS) => {}
+            () = end.cancelled() => return,
+        }
+        running.parts.writeback.retry_now();
     }
 }
 

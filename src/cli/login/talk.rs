@@ -8,24 +8,27 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::super::output::{complain, say};
+use super::super::output::{complain, plain, say};
 use crate::auth::Account;
+use crate::config::SECRET_VARIABLES;
 
 /// What is said, and what is heard.
 #[derive(Debug)]
 pub(super) struct Talk {
     json: bool,
     opens_browser: bool,
-    pasted: mpsc::Receiver<String>,
+    /// From when there is something to paste.
+    pasted: Option<mpsc::Receiver<String>>,
 }
 
 impl Talk {
     pub(super) fn new(json: bool, opens_browser: bool) -> Self {
-        Self { json, opens_browser, pasted: listen() }
+        Self { json, opens_browser, pasted: None }
     }
 
     /// Shows the link, and opens it if that can be done here.
-    pub(super) fn link(&self, link: &Url) {
+    pub(super) fn link(&mut self, link: &Url) {
+        self.pasted = Some(listen());
         if self.json {
             event(&json!({ "event": "link", "url": link.as_str() }));
         } else {
@@ -60,7 +63,11 @@ impl Talk {
 
     /// The next line that somebody pastes. Waits for ever if nobody can.
     pub(super) async fn pasted(&mut self) -> String {
-        match self.pasted.recv().await {
+        let line = match &mut self.pasted {
+            Some(pasted) => pasted.recv().await,
+            None => None,
+        };
+        match line {
             Some(line) => line,
             None => std::future::pending().await,
         }
@@ -70,7 +77,7 @@ impl Talk {
         if self.json {
             return event(&json!({ "event": "done", "account": account.name, "email": account.email }));
         }
-        say(&format!("signed in as {}", account.email));
+        say(&plain(&format!("signed in as {}", account.email)));
         if let Some(note) = super::super::accounts::ending(account) {
             say(&format!("note: {note}"));
         }
@@ -100,7 +107,8 @@ fn event(event: &Value) {
 fn listen() -> mpsc::Receiver<String> {
     let (tell, pasted) = mpsc::channel(1);
     let read = move || {
-        for line in io::stdin().lock().lines().map_while(Result::ok) {
+        for line in io::stdin().lock().split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
             if tell.blocking_send(line).is_err() {
                 return;
             }
@@ -136,6 +144,9 @@ fn open(program: &str, link: &str) -> bool {
     }
     if !is_placed {
         command.arg(link);
+    }
+    for secret in SECRET_VARIABLES {
+        command.env_remove(secret);
     }
     // What it has to say would stand between our lines.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().is_ok()

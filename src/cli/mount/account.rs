@@ -4,7 +4,7 @@ use super::super::accounts::ending;
 use super::super::login::{accounts, unusable};
 use super::super::logout::absent;
 use super::super::{Exit, Failure};
-use crate::auth::{Account, Accounts};
+use crate::auth::{Account, Accounts, AccountsError};
 use crate::config::{Credentials, DEFAULT_ACCOUNT, MountConfig, Source};
 
 /// Completes a source and credentials. Without credentials it is the stored sign-in `default`, or the only one that fits the
@@ -56,10 +56,12 @@ fn named(name: &str) -> Result<Account, Failure> {
 
 /// The account that is meant when none is named.
 fn usual(source: Option<&Source>) -> Result<Option<Account>, Failure> {
-    // Without a home there are none; a damaged one is told when it is used.
+    // Without a home there are none.
     let Ok(store) = accounts() else { return Ok(None) };
     let fits = |account: &Account| source.is_none_or(|source| source.to_string() == account.source);
-    let mut fitting: Vec<Account> = all(&store).into_iter().filter(fits).collect();
+    // One that is damaged may be the one that is meant.
+    let stored = all(&store).map_err(|error| unusable(&error))?;
+    let mut fitting: Vec<Account> = stored.into_iter().filter(fits).collect();
     if let Some(default) = fitting.iter().position(|account| account.name == DEFAULT_ACCOUNT) {
         return Ok(Some(fitting.swap_remove(default)));
     }
@@ -71,6 +73,6 @@ fn usual(source: Option<&Source>) -> Result<Option<Account>, Failure> {
     Ok(fitting.pop())
 }
 
-fn all(store: &Accounts) -> Vec<Account> {
-    store.names().unwrap_or_default().iter().filter_map(|name| store.find(name).ok().flatten()).collect()
+fn all(store: &Accounts) -> Result<Vec<Account>, AccountsError> {
+    store.names()?.iter().filter_map(|name| store.find(name).transpose()).collect()
 }

@@ -118,7 +118,12 @@ impl Client {
     /// One attempt that ends in success.
     pub(super) async fn attempt(&self, request: &Request) -> Attempt<Reply> {
         let reply = self.exchange(request).await?;
-        if reply.status().is_success() { Ok(reply) } else { Err(self.failure(reply).await) }
+        if reply.status().is_success() {
+            self.tokens.accept(&reply.token);
+            Ok(reply)
+        } else {
+            Err(self.failure(reply).await)
+        }
     }
 
     /// One attempt that ends in any answer.
