@@ -138,7 +138,8 @@ pub enum AuthError {
         /// What is wrong with them; does not repeat them.
         why: String,
     },
-    /// The sign-in is no longer good: expired, revoked, or never was. Final until the credentials change.
+    /// The sign-in is no longer good: expired, revoked, or never was. Final until the credentials change, if the word is known to
+    /// speak of them.
     #[error("the sign-in was refused ({code}: {})", meaning(code))]
     Refused {
         /// The word of the token service for it, e.g. `invalid_grant`.

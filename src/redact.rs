@@ -3,8 +3,16 @@
 //! Text in this house holds no secrets to begin with; this is the second wall, for what others wrote into it and for what nobody
 //! thought of. It knows what tokens, keys and codes look like, and is told of secrets that look like nothing ([`Redactor::know`]).
 //! It rather takes out a harmless word than leaves a secret in.
+//!
+//! ```text
+//!   value     where the value of a name ends, in any notation
+//! ```
+
+mod value;
 
 use std::borrow::Cow;
+
+use serde_json::Value;
 
 /// What stands in the place of a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -25,7 +33,7 @@ const PREFIXES: [(&str, usize); 8] = [
 ];
 
 /// Names whose value is a secret wherever they stand, in JSON, TOML, a form, an address or a header.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "access_token",
     "refresh_token",
     "id_token",
@@ -39,6 +47,7 @@ const NAMES: [&str; 24] = [
     "passwd",
     "secret",
     "api_key",
+    "api-key",
     "authorization",
     "proxy-authorization",
     "cookie",
@@ -54,6 +63,12 @@ const NAMES: [&str; 24] = [
 
 /// Names that are words too: their value is a secret only where it is set with `=` or in JSON.
 const WORDS: [&str; 4] = ["token", "code", "state", "key"];
+
+/// Those of them that tell of a secret at the end of a longer name too. (`exit_code=1` is none.)
+const LAST_WORDS: [&str; 2] = ["token", "key"];
+
+/// What names of secrets have in them, where all that is set is a credential.
+const PARTS: [&str; 5] = ["token", "secret", "key", "code", "pass"];
 
 /// Words that a secret comes after.
 const SCHEMES: [&str; 2] = ["bearer ", "basic "];
@@ -76,25 +91,43 @@ impl Redactor {
         let secret = secret.trim();
         if secret.len() >= LEAST_KNOWN && !self.known.iter().any(|known| known == secret) {
             self.known.push(secret.to_owned());
+            if secret.contains(['"', '\\']) {
+                // As it stands in JSON and in logs.
+                self.known.push(secret.replace('\\', "\\\\").replace('"', "\\\""));
+            }
             // The longest first: one may be a part of another.
             self.known.sort_by_key(|known| std::cmp::Reverse(known.len()));
         }
     }
 
     /// Remembers what is secret in a JSON document, as credentials are kept in one: by the names of its fields.
-    pub fn know_secrets_of(&mut self, json: &serde_json::Value) {
+    pub fn know_secrets_of(&mut self, json: &Value) {
         match json {
-            serde_json::Value::Array(items) => items.iter().for_each(|item| self.know_secrets_of(item)),
-            serde_json::Value::Object(fields) => {
+            Value::Array(items) => items.iter().for_each(|item| self.know_secrets_of(item)),
+            Value::Object(fields) => {
                 for (name, value) in fields {
-                    let is_secret = ["token", "secret", "key", "code"].iter().any(|word| name.contains(word));
                     match value.as_str() {
-                        Some(text) if is_secret && !text.starts_with("http") => self.know(text),
+                        Some(text) if tells_of_secret(name, text) => self.know(text),
                         _ => self.know_secrets_of(value),
                     }
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Remembers what is secret in lines of any other form: each line, and what is set to a name in it.
+    pub fn know_lines(&mut self, text: &str) {
+        for line in text.lines() {
+            self.know(line);
+            let Some((name, value)) = line.split_once(['=', ':']) else { continue };
+            let value = value.trim();
+            match serde_json::from_str::<Value>(value) {
+                Ok(json @ (Value::Object(_) | Value::Array(_))) => self.know_secrets_of(&json),
+                Ok(Value::String(text)) if tells_of_secret(name, &text) => self.know(&text),
+                _ if tells_of_secret(name, value) => self.know(value.trim_matches(['"', '\'', '`'])),
+                _ => {}
+            }
         }
     }
 
@@ -108,6 +141,12 @@ impl Redactor {
         }
         scan(&without_keys(&text))
     }
+}
+
+/// Whether this value of a name is a secret, among credentials.
+fn tells_of_secret(name: &str, value: &str) -> bool {
+    let name = name.to_lowercase();
+    PARTS.iter().any(|part| name.contains(part)) && !value.starts_with("http")
 }
 
 /// Without private keys, from the first line to the last, or to the end if that is missing.
@@ -150,10 +189,22 @@ fn scan(text: &str) -> String {
 
 /// Whether a secret begins here: how many bytes stand before it that may stay, and how many bytes it has.
 fn secret_at(rest: &str, before: Option<char>) -> Option<(usize, usize)> {
-    let fresh = before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
-    if !fresh {
+    if before.is_some_and(|c| c.is_ascii_alphanumeric()) {
         return None;
     }
+    let is_last = before == Some('_');
+    if !is_last && let Some(found) = plain_secret_at(rest) {
+        return Some(found);
+    }
+    let words: &[&str] = if is_last { &LAST_WORDS } else { &WORDS };
+    let names = NAMES.iter().map(|name| (*name, true)).chain(words.iter().map(|word| (*word, false)));
+    let mut names = names.filter(|(name, _)| starts_with(rest, name));
+    // One may begin as another does.
+    names.find_map(|(name, anyhow)| value::after(rest, name, anyhow))
+}
+
+/// Whether a secret begins here that needs no name.
+fn plain_secret_at(rest: &str) -> Option<(usize, usize)> {
     for (prefix, least) in PREFIXES {
         if let Some(body) = rest.strip_prefix(prefix) {
             let length = run(body);
@@ -170,54 +221,7 @@ fn secret_at(rest: &str, before: Option<char>) -> Option<(usize, usize)> {
             }
         }
     }
-    if let Some(found) = user_of_address(rest) {
-        return Some(found);
-    }
-    let name = NAMES.iter().find(|name| starts_with(rest, name)).map(|name| (name.len(), true));
-    let name = name.or_else(|| WORDS.iter().find(|name| starts_with(rest, name)).map(|name| (name.len(), false)));
-    let (name, anyhow) = name?;
-    value_after(rest, name, anyhow)
-}
-
-/// The value of a name of so many bytes: where it begins, and its length.
-fn value_after(rest: &str, name: usize, anyhow: bool) -> Option<(usize, usize)> {
-    let mut at = name;
-    let bytes = rest.as_bytes();
-    // `\"` is how a quote looks in JSON within JSON, or in a log.
-    let skip = |at: &mut usize, set: &[u8]| {
-        let begin = *at;
-        while bytes.get(*at).is_some_and(|byte| set.contains(byte)) {
-            *at += 1;
-        }
-        *at > begin
-    };
-    let quoted = skip(&mut at, b"\\\"'");
-    skip(&mut at, b" \t");
-    let separator = *bytes.get(at)?;
-    let counts = separator == b'=' || (separator == b':' && (anyhow || quoted));
-    if !counts {
-        return None;
-    }
-    at += 1;
-    skip(&mut at, b" \t");
-    let quote = at;
-    skip(&mut at, b"\\\"'");
-    if !rest.is_char_boundary(at) {
-        return None;
-    }
-    let body = &rest[at..];
-    let length = if at > quote {
-        // To the quote that ends it, or the end of the line.
-        body.find(['"', '\'', '\n']).map_or(body.len(), |end| body[..end].trim_end_matches('\\').len())
-    } else if separator == b':' {
-        // A header: to the end of the line.
-        body.find(['\n', '\r', ',', '}']).unwrap_or(body.len())
-    } else {
-        body.find(|c: char| c.is_whitespace() || matches!(c, '&' | ',' | ';' | '"' | '\'' | ')' | '}'))
-            .unwrap_or(body.len())
-    };
-    let is_nothing = matches!(body[..length].trim(), "" | "null" | "true" | "false" | "…");
-    (length > 0 && !is_nothing).then_some((at, length))
+    user_of_address(rest)
 }
 
 /// `user:password@` of an address that begins here.
@@ -239,90 +243,4 @@ fn starts_with(text: &str, lower: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_looks_like_a_secret_is_taken_out() {
-        let key = "-----BEGIN PRIVATE KEY-----\\nMIIEvQhush+/\\n-----END PRIVATE KEY-----\\n";
-        for text in [
-            "token ya29.hush-HUSH_hush",
-            "refresh 1//0ghush-hushhush",
-            "code 4/0AhushhushhushhushHUSH",
-            "GOCSPX-hushhush",
-            "Authorization: Bearer hush.hush",
-            "authorization: Basic aHVzaDpodXNo=hush",
-            "BEARER hush",
-            r#"{"access_token": "hush", "expires_in": 3599}"#,
-            r#"{"refresh_token":"hush/hush"}"#,
-            r#"{\"client_secret\":\"hush\"}"#,
-            "client-secret = \"hush hush\"",
-            "token = \"hush\"",
-            r#""token": "hush""#,
-            "code=hush&scope=drive",
-            "http://127.0.0.1:1/?state=hush&code=hush",
-            "PUT https://www.googleapis.com/upload/drive/v3/files?uploadType=resumable&upload_id=hush-hush",
-            "https://me:hush@proxy.example:3128/",
-            "http://hush@proxy",
-            "Set-Cookie: sid=hush; Path=/",
-            "eyJhbGciOiJSUzI1NiJ9.hush.hush_hush",
-            &format!(r#""private_key": "{key}""#),
-            &key.replace("\\n", "\n"),
-            "-----BEGIN RSA PRIVATE KEY-----\nhush\nhush",
-        ] {
-            let left = Redactor::default().redact(text);
-            assert!(!left.contains("hush") && left.contains(REDACTED), "{text}: {left}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_secret_stays() {
-        for text in [
-            "token     ok        a token was given out",
-            "sign-in   problem   nobody is signed in; --token-file FILE",
-            "token: not asked",
-            "state: mounted",
-            "error code 404",
-            "retrying models/4/weights.bin",
-            "uploaded photos/1//x",
-            "https://www.googleapis.com/drive/v3/files?fields=id",
-            "mail me@example.org",
-            r#"{"expires_in": 3599, "client_id": "123.apps.googleusercontent.com"}"#,
-            r#"{"access_token": null}"#,
-            "d41d8cd98f00b204e9800998ecf8427e",
-            "the keyboard=small",
-        ] {
-            let expected = text.to_owned();
-            assert_eq!(Redactor::default().redact(text), expected);
-        }
-    }
-
-    #[test]
-    fn what_stands_around_a_secret_stays() {
-        let redactor = Redactor::default();
-        assert_eq!(redactor.redact("a token ya29.hush, then"), "a token [redacted], then");
-        assert_eq!(redactor.redact(r#"{"access_token":"x","n":1}"#), r#"{"access_token":"[redacted]","n":1}"#);
-        assert_eq!(redactor.redact("GET /?code=abc&scope=s HTTP"), "GET /?code=[redacted]&scope=s HTTP");
-        assert_eq!(redactor.redact("via http://me:pw@proxy:1/x"), "via http://[redacted]@proxy:1/x");
-        assert_eq!(redactor.redact("é ya29.hush é"), "é [redacted] é");
-    }
-
-    #[test]
-    fn secrets_that_look_like_nothing_are_known() {
-        let mut redactor = Redactor::default();
-        redactor.know(" open sesame\n");
-        redactor.know("short");
-        redactor.know_secrets_of(&serde_json::json!({"a": [{"my_token": "another one"}], "type": "authorized_user"}));
-        assert_eq!(
-            redactor.redact("open sesame, another one, short, authorized_user"),
-            "[redacted], [redacted], short, authorized_user"
-        );
-        assert!(!format!("{redactor:?}").contains("sesame"));
-    }
-
-    #[test]
-    fn to_redact_twice_is_to_redact_once() {
-        let once = Redactor::default().redact(r#"Bearer abc {"access_token":"x"} token=abc http://a:b@c"#);
-        assert_eq!(Redactor::default().redact(&once), once);
-    }
-}
+mod tests;

@@ -185,6 +185,23 @@ fn refused(answer: &BasicErrorResponse) -> AuthError {
     }
 }
 
+/// Whether a word of a refusal is about the credentials or what they may do, so that only other credentials help. Any other may
+/// be that of a proxy on the way.
+pub(super) fn is_final(code: &str) -> bool {
+    matches!(
+        code,
+        "invalid_grant"
+            | "invalid_client"
+            | "unauthorized_client"
+            | "deleted_client"
+            | "disabled_client"
+            | "invalid_scope"
+            | "admin_policy_enforced"
+            | "org_internal"
+            | "access_denied"
+    )
+}
+
 pub(super) fn transport(error: reqwest::Error) -> AuthError {
     if error.is_timeout() && !error.is_connect() {
         return AuthError::TimedOut;

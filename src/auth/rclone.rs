@@ -36,6 +36,8 @@ pub(super) struct RcloneRemote {
     access: Access,
     /// The access token in the file that was given out. Who asks again needs another one.
     used: Mutex<Option<AccessToken>>,
+    /// The key of a service account as it was last used, with what it was made of: it holds back requests after a refusal.
+    key: Mutex<Option<(Secret, ServiceAccount)>>,
     notes: Vec<String>,
 }
 
@@ -56,8 +58,8 @@ impl RcloneRemote {
     pub(super) async fn open(name: &str, path: PathBuf, access: Access) -> Result<Renewed<Self>, AuthError> {
         let kept = Kept::open(path.clone(), config::parse).await?;
         let name = name.trim_end_matches(':').to_owned();
-        let (used, notes) = (Mutex::default(), Vec::new());
-        let mut remote = Self { name, path, kept, access, used, notes };
+        let (used, key, notes) = (Mutex::default(), Mutex::default(), Vec::new());
+        let mut remote = Self { name, path, kept, access, used, key, notes };
         remote.notes = remote
             .kept
             .attempt(async |remotes| {
@@ -98,7 +100,7 @@ impl RcloneRemote {
         };
         let reconnect = format!("run `{rclone} config reconnect {name}:`");
         if let Some(text) = section.get("service_account_credentials") {
-            let account = ServiceAccount::parse(text);
+            let account = self.account(text);
             let account =
                 account.map_err(|why| unusable(format!("has unusable service_account_credentials: {why}")))?;
             return Ok(Login::service(section, account));
@@ -108,7 +110,7 @@ impl RcloneRemote {
             let of_file = |what: String| unusable(format!("names the key {}, which {what}", file.display()));
             let text = tokio::fs::read_to_string(&file).await;
             let text = text.map_err(|error| of_file(format!("cannot be read: {error}")))?;
-            let account = ServiceAccount::parse(&text).map_err(|why| of_file(format!("cannot be used: {why}")))?;
+            let account = self.account(&text).map_err(|why| of_file(format!("cannot be used: {why}")))?;
             return Ok(Login::service(section, account));
         }
         if section.get("env_auth").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
@@ -130,6 +132,17 @@ impl RcloneRemote {
         let token_uri = token_uri.ok_or_else(|| unusable("has a token_url that is no web address".to_owned()))?;
         let refresh = Grant::new(id.to_owned(), Secret::new(secret), refresh_token, token_uri).map_err(unusable)?;
         Ok(Login::Person { found, refresh })
+    }
+
+    /// The service account of a key: the same one for as long as the key is the same.
+    fn account(&self, text: &str) -> Result<ServiceAccount, String> {
+        let mut key = self.key.lock();
+        if let Some((_, account)) = key.as_ref().filter(|(known, _)| known.expose() == text) {
+            return Ok(account.clone());
+        }
+        let account = ServiceAccount::parse(text)?;
+        *key = Some((Secret::new(text), account.clone()));
+        Ok(account)
     }
 
     /// rclone as a command line, for this configuration.

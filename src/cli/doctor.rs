@@ -79,13 +79,15 @@ pub(super) fn run(args: Args, line: &[std::ffi::OsString]) -> Result<Exit, Failu
         print(&end)?;
     }
     if let Some(path) = &args.bundle {
-        let (config, harmless) = (question.config.as_ref(), harmless());
+        let config = question.config.as_ref();
+        let (harmless_keys, harmless) = harmless();
         let contents = Contents {
             report: &report,
             screen: &screen,
             config,
             settings: file.as_deref(),
             harmless: &harmless,
+            harmless_keys: &harmless_keys,
             with_names: args.with_names,
         };
         let names = bundle::write(path, &contents).map_err(|error| {
@@ -149,14 +151,14 @@ fn exit(report: &Report) -> Exit {
     }
 }
 
-/// Variables of ours whose values may be told.
-fn harmless() -> Vec<String> {
+/// Settings whose values may be told: their keys, and their variables.
+fn harmless() -> (Vec<String>, Vec<String>) {
     let commands = Cli::command();
     let mount = commands.find_subcommand("mount");
     let settings = mount.into_iter().flat_map(|mount| model::settings_of(mount).collect::<Vec<_>>());
     // A command may have a password in it.
     let settings = settings.filter(|(flag, arg)| !arg.is_hide_env_values_set() && !flag.ends_with("command"));
-    settings.filter_map(|(_, arg)| Some(arg.get_env()?.to_string_lossy().into_owned())).collect()
+    settings.filter_map(|(flag, arg)| Some((flag.to_owned(), arg.get_env()?.to_string_lossy().into_owned()))).unzip()
 }
 
 /// A check as it is shown: what was found, and what to do about it below.

@@ -2,6 +2,14 @@
 //!
 //! Everything that goes in is text, and goes through one [`Redactor`] that is told of the secrets of this machine first. Names of
 //! files and mail addresses are taken out too, unless they are asked for. The archive is for its owner alone.
+//!
+//! ```text
+//!   secrets   those of this machine, as far as they can be found
+//!   settings  the settings file without those in it
+//! ```
+
+mod secrets;
+mod settings;
 
 use std::env;
 use std::fs::{self, File};
@@ -16,7 +24,7 @@ use serde_json::Value;
 use super::Report;
 use super::mounts::{self, Fares};
 use crate::clock;
-use crate::config::{self, Credentials, MountConfig, Source};
+use crate::config::{self, MountConfig};
 use crate::mount::mountpoint::{self, MountLine};
 use crate::redact::Redactor;
 use crate::state;
@@ -26,9 +34,6 @@ const TOP: &str = "drivemount-report";
 
 /// So much of the end of each log.
 const TAIL: u64 = 512 * 1024;
-
-/// More than any credential takes.
-const LARGEST_SECRET: u64 = 64 * 1024;
 
 /// Fields of a status, and of a line of a log, that hold names of files.
 const NAMED: [&str; 6] = ["path", "copy", "kept", "folder", "name", "file"];
@@ -50,6 +55,8 @@ pub struct Contents<'a> {
     pub settings: Option<&'a Path>,
     /// Variables of ours whose values are no secrets.
     pub harmless: &'a [String],
+    /// Keys of the settings file whose values are none.
+    pub harmless_keys: &'a [String],
     /// Names of files may go in.
     pub with_names: bool,
 }
@@ -57,7 +64,7 @@ pub struct Contents<'a> {
 /// Writes the archive; says what is in it. A file that is there is left alone.
 pub fn write(path: &Path, contents: &Contents<'_>) -> io::Result<Vec<String>> {
     let mut redactor = Redactor::default();
-    know_secrets(&mut redactor, contents.config);
+    secrets::know(&mut redactor, contents.config);
     let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
     let written = pack(file, &redactor, contents);
     if written.is_err() {
@@ -95,7 +102,7 @@ fn files(contents: &Contents<'_>) -> Vec<(String, String)> {
         ("system.txt".to_owned(), system()),
         ("environment.txt".to_owned(), environment(contents.harmless)),
     ];
-    if let Some(text) = contents.settings.and_then(|path| fs::read_to_string(path).ok()) {
+    if let Some(text) = contents.settings.and_then(|path| settings::told(path, contents.harmless_keys)) {
         files.push(("config.toml".to_owned(), text));
     }
     let ours: Vec<MountLine> =
@@ -188,43 +195,6 @@ fn tail(path: &Path) -> Option<String> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     // The first line is cut.
     if length > TAIL { text.split_once('\n').map(|(_, rest)| rest.to_owned()) } else { Some(text) }
-}
-
-/// Tells the redactor of all secrets of this user that it can find.
-fn know_secrets(redactor: &mut Redactor, config: Option<&MountConfig>) {
-    for (name, value) in env::vars() {
-        let name = name.to_uppercase();
-        if ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY"].iter().any(|word| name.contains(word)) {
-            redactor.know(&value);
-        }
-    }
-    let mut places: Vec<PathBuf> =
-        ["GOOGLE_APPLICATION_CREDENTIALS", "DRIVEMOUNT_TOKEN_FILE", "DRIVEMOUNT_CREDENTIALS"]
-            .iter()
-            .filter_map(|name| Some(env::var_os(name)?.into()))
-            .collect();
-    match config.and_then(|config| config.credentials.as_ref()) {
-        Some(Credentials::Token(secret) | Credentials::TokenCommand { line: secret, .. }) => redactor.know(secret),
-        Some(other) => places.extend(other.file().cloned()),
-        None => {}
-    }
-    if let Some(Source::Local(data)) = config.map(|config| &config.source) {
-        places.push(data.join("token"));
-    }
-    if let Some(dir) = config::user_dir("XDG_CONFIG_HOME", ".config") {
-        places.push(dir.join("drivemount/client.json"));
-        places.push(dir.join("gcloud/application_default_credentials.json"));
-        let accounts = fs::read_dir(dir.join("drivemount/accounts")).into_iter().flatten().flatten();
-        places.extend(accounts.map(|entry| entry.path()));
-    }
-    for place in places {
-        let small = fs::metadata(&place).is_ok_and(|file| file.is_file() && file.len() <= LARGEST_SECRET);
-        let Some(text) = small.then(|| fs::read_to_string(&place).ok()).flatten() else { continue };
-        match serde_json::from_str::<Value>(&text) {
-            Ok(json) => redactor.know_secrets_of(&json),
-            Err(_) => text.lines().for_each(|line| redactor.know(line)),
-        }
-    }
 }
 
 /// Takes names out of a status.

@@ -1,8 +1,10 @@
 //! `drivemount doctor`: what it finds on machines where something is missing, and what it puts into its archive.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -237,7 +239,8 @@ fn the_archive_holds_what_helps_and_no_secret() {
                    https://www.googleapis.com/upload?upload_id=hush-session hush-client hush-refresh-token me@example.org\n";
     log.write_all(spilled.as_bytes()).expect("spills");
     home.write(".config/drivemount/accounts/work.json", ACCOUNT);
-    home.write(".config/drivemount/config.toml", "token = \"hush-in-file\"\ncache-size = \"3G\"\n");
+    let settings = "# hush\ntoken-command = \"print -su \\\"me:hush-in-file\\\" 'hush'\"\ncache-size = \"3G\"\n";
+    home.write(".config/drivemount/config.toml", settings);
     let archive = home.at("report.tar.gz");
     let words = ["doctor", &cloud.url, text(&drive), "--bundle", text(&archive)];
     let mut command = home.command(&words);
@@ -246,6 +249,7 @@ fn the_archive_holds_what_helps_and_no_secret() {
         ("MY_PASSWORD", "hush-other"),
         ("DRIVEMOUNT_POLL_INTERVAL", "9s"),
     ]);
+    command.env("NO_TEXT_SECRET", OsStr::from_bytes(b"hush\xff"));
     let output = run(&mut command);
     assert!(output.status.success(), "{}", said(&output));
     assert!(
@@ -263,7 +267,7 @@ fn the_archive_holds_what_helps_and_no_secret() {
         assert!(!all.contains(secret), "{secret:?} is in it: {:?}", all.lines().find(|line| line.contains(secret)));
     }
     assert!(read("doctor.txt").contains("ok       fuse"));
-    assert!(read("config.toml").contains("cache-size = \"3G\""));
+    assert_eq!(read("config.toml"), "\ntoken-command = \"[redacted]\"\ncache-size = \"3G\"\n");
     assert!(
         read("environment.txt").contains("MY_PASSWORD\n")
             && read("environment.txt").contains("DRIVEMOUNT_POLL_INTERVAL=9s")

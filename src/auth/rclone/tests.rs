@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::routing::post;
 
 use super::super::TokenSource;
@@ -64,6 +67,50 @@ async fn the_token_of_rclone_is_used_while_it_holds_and_renewed_after_that() {
         assert_eq!(fs::read_to_string(&path).expect("reads"), text, "the file is rclone's");
         let shown = format!("{tokens:?}");
         assert!(!shown.contains("secret") && !shown.contains("ya29"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_service_account_is_not_shown_to_the_token_service_at_each_request() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options =
+        Options { sign_in: true, token_life: Duration::from_hours(1), ..Options::new(dir.path().join("data")) };
+    let _server = Server::start(options).await.expect("starts");
+    let text = fs::read_to_string(dir.path().join("data/service-account.json")).expect("reads");
+    let right: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let count = Arc::clone(&asked);
+    let refuse = move || async move {
+        count.fetch_add(1, Ordering::SeqCst);
+        (StatusCode::BAD_REQUEST, [("content-type", "application/json")], r#"{"error": "unauthorized_client"}"#)
+    };
+    let router = Router::new().route("/token", post(refuse));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let mut wrong = right.clone();
+    wrong["token_uri"] = format!("http://{address}/token").into();
+    let (path, key) = (dir.path().join("rclone.conf"), dir.path().join("key.json"));
+    for inline in [true, false] {
+        let remote = |json: &serde_json::Value| {
+            fs::write(&key, json.to_string()).expect("writes");
+            let line = if inline {
+                format!("service_account_credentials = {json}")
+            } else {
+                format!("service_account_file = {}", key.display())
+            };
+            fs::write(&path, format!("[r]\ntype = drive\n{line}\n")).expect("writes");
+        };
+        remote(&wrong);
+        let tokens = open(&path, "r").await.expect("opens");
+        asked.store(0, Ordering::SeqCst);
+        for _ in 0..4 {
+            let error = tokens.token().await.expect_err("refused");
+            assert!(error.to_string().contains("unauthorized_client"), "{error}");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        remote(&right);
+        tokens.token().await.expect("another key is tried at once");
     }
 }
 

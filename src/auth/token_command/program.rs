@@ -16,7 +16,9 @@ use crate::sys;
 
 /// The line comes in this variable, which only its own user can see, and which it does not hand on.
 const VARIABLE: &str = "DRIVEMOUNT_TOKEN_COMMAND";
-const SCRIPT: &str = r#"line=$DRIVEMOUNT_TOKEN_COMMAND; unset DRIVEMOUNT_TOKEN_COMMAND; eval "$line""#;
+
+/// It is put in before the variable goes. Another variable to hold it would be handed on if the environment had one of its name.
+const SCRIPT: &str = "eval \"unset DRIVEMOUNT_TOKEN_COMMAND\n$DRIVEMOUNT_TOKEN_COMMAND\"";
 
 /// What is read of its output, more than any token; and of its complaints, the end.
 const MAX_OUTPUT: usize = 64 * 1024;
@@ -137,5 +139,36 @@ impl Drop for Group {
             let _gone = sys::kill_group(pid);
         }
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shell makes of a line: its exit code, and what it printed.
+    fn made(shell: &str, line: &str) -> Option<(Option<i32>, String)> {
+        let mut command = std::process::Command::new(shell);
+        command.args(["-c", SCRIPT]).env(VARIABLE, line).env("line", "of somebody else").stderr(Stdio::null());
+        let ended = command.output().ok()?;
+        Some((ended.status.code(), String::from_utf8_lossy(&ended.stdout).into_owned()))
+    }
+
+    #[test]
+    fn a_line_is_run_as_it_is_and_handed_on_to_nobody() {
+        for shell in ["/bin/sh", "/bin/bash", "/bin/dash"].into_iter().filter(|shell| Path::new(shell).exists()) {
+            for (line, code, printed) in [
+                ("echo \"it's\" '\"$HOME\"' \\\\ # not this", 0, "it's \"$HOME\" \\\n"),
+                ("if true; then\n  cat <<E\na $line\nE\nfi\nexit 7", 7, "a of somebody else\n"),
+                ("false", 1, ""),
+                ("sh -c 'exit 5'", 5, ""),
+                ("", 0, ""),
+                ("echo $?$#; echo hunter2 >/dev/null; env | grep -c hunter2", 1, "00\n0\n"),
+            ] {
+                assert_eq!(made(shell, line), Some((Some(code), printed.to_owned())), "{shell}: {line}");
+            }
+            assert_eq!(made(shell, "echo (").and_then(|(code, _)| code.map(|code| code > 0)), Some(true));
+            assert_eq!(made(shell, "echo $0"), Some((Some(0), format!("{shell}\n"))));
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! What a program complained of, fit to be shown and logged.
 
+use std::cmp::Reverse;
+use std::iter;
+
 /// More of a line than this helps nobody.
 const MAX_CHARS: usize = 200;
 
@@ -9,6 +12,15 @@ const LONG_WORD: usize = 20;
 /// How secrets of Google's begin, and those of others that are signed.
 const PREFIXES: [&str; 5] = ["ya29.", "1//", "GOCSPX-", "AIza", "eyJ"];
 
+/// Shorter words of the command are `-u`, `sed` or `get`, and stand in any text by chance.
+const LEAST_WORD: usize = 4;
+
+/// What words of a command end at, beside blanks.
+const PUNCTUATION: &str = "'\"=;|&()<>`$,@";
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "…";
+
 /// What follows these words, and `:` or `=`, is not for everybody.
 const NAMES: [&str; 7] = ["token", "secret", "password", "passwd", "bearer", "key", "code"];
 
@@ -17,8 +29,8 @@ const NAMES: [&str; 7] = ["token", "secret", "password", "passwd", "bearer", "ke
 pub(super) fn last_line(complaint: &str, command: &str) -> Option<String> {
     let line = complaint.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
     let mut line = line.to_owned();
-    for part in command.lines().map(str::trim).filter(|part| part.len() >= 4) {
-        line = line.replace(part, "…");
+    for part in parts_of(command) {
+        line = line.replace(part, HIDDEN);
     }
     let mut shown = String::new();
     let mut hide_next = false;
@@ -28,17 +40,31 @@ pub(super) fn last_line(complaint: &str, command: &str) -> Option<String> {
             _ => (piece, ""),
         };
         if !word.is_empty() {
-            shown.push_str(if hide_next || is_secret(word) { "…" } else { word });
+            shown.push_str(if hide_next || is_secret(word) { HIDDEN } else { word });
         }
         shown.push_str(end);
         let is_name = NAMES.iter().any(|name| word.to_ascii_lowercase().ends_with(name));
         let says_more = matches!(end, ":" | "=" | "\"" | "'") || word.eq_ignore_ascii_case("bearer");
-        // Blanks and quotes may stand between the name and what it is the name of.
-        hide_next = (is_name && says_more) || (hide_next && word.is_empty());
+        // Blanks and quotes may stand between the name and what it is the name of, unless that is gone already.
+        hide_next = (is_name && says_more) || (hide_next && word.is_empty() && end != HIDDEN);
     }
     let shown: String = shown.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let shortened: String = shown.chars().take(MAX_CHARS).collect();
-    Some(if shortened.len() < shown.len() { shortened + "…" } else { shown })
+    Some(if shortened.len() < shown.len() { shortened + HIDDEN } else { shown })
+}
+
+/// What of a command nobody else is to read, the longest first: its lines, its words, and those on both sides of a colon. Its
+/// first word is the name of the program, which may be told; flags and paths may, too.
+fn parts_of(command: &str) -> Vec<&str> {
+    let mut words =
+        command.split(|c: char| c.is_whitespace() || PUNCTUATION.contains(c)).filter(|word| !word.is_empty());
+    let program = words.next();
+    let words = words.flat_map(|word| iter::once(word).chain(word.split(':')));
+    let words = words.filter(|word| !word.starts_with(['-', '/']) && Some(*word) != program);
+    let lines = command.lines().map(str::trim).filter(|line| Some(*line) != program);
+    let mut parts: Vec<&str> = lines.chain(words).filter(|part| part.len() >= LEAST_WORD).collect();
+    parts.sort_by_key(|part| Reverse(part.len()));
+    parts
 }
 
 /// A character that secrets are made of.
@@ -57,6 +83,22 @@ fn is_secret(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_the_command_are_not_repeated() {
+        for (command, complaint, shown) in [
+            ("fetch --pasword hunter2", "fetch: no such flag: --pasword hunter2", "fetch: no such flag: --pasword …"),
+            ("fetch --pass='open sesame'", "fetch: what is \"sesame\"?", "fetch: what is \"…\"?"),
+            ("fetch -u me:hunter2", "fetch: hunter2 is not the one of me", "fetch: … is not the one of me"),
+            ("fetch \"-uhunter2\" hunter2hunter2", "fetch: not hunter2hunter2", "fetch: not …"),
+            ("fetch hunter2; fetch hunter2x", "fetch: hunter2x", "fetch: …"),
+            ("P=hunter2 fetch", "password=hunter2 was refused", "password=… was refused"),
+            ("/usr/bin/fetch -f /etc/fetch", "fetch: /etc/fetch: no such file", "fetch: /etc/fetch: no such file"),
+            ("fetch", "fetch: not signed in", "fetch: not signed in"),
+        ] {
+            assert_eq!(last_line(complaint, command).as_deref(), Some(shown), "{command}");
+        }
+    }
 
     #[test]
     fn the_last_line_is_shown_without_what_may_be_a_secret() {

@@ -53,7 +53,8 @@ async fn a_token_is_renewed_when_its_program_says_so_or_after_five_minutes() {
 
 #[tokio::test]
 async fn what_goes_wrong_is_told_with_the_last_line_and_no_secret() {
-    let text = failure("echo first >&2; echo 'no account: ya29.secret-token' >&2; exit 3").await;
+    // Words of the line itself are not repeated, so it is put together from parts of words.
+    let text = failure("echo first >&2; printf 'no %s%s%s: %s\\n' acc oun t ya29.secret-token >&2; exit 3").await;
     assert!(text.contains("exit status: 3") && text.ends_with(": no account: …"), "{text}");
     for (line, hint) in [
         ("true", "printed nothing"),
