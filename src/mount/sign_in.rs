@@ -58,12 +58,16 @@ pub(super) fn enable(config: &MountConfig) -> String {
 }
 
 /// Whether the drive is one that the sign-in may be shown to: Google's are for Google alone, whoever else speaks its language.
-pub(super) fn check_place(config: &MountConfig, tokens: &dyn TokenSource, drive: &Url) -> Result<(), MountError> {
+pub(super) fn check_place(
+    credentials: Option<&Credentials>,
+    tokens: &dyn TokenSource,
+    drive: &Url,
+) -> Result<(), MountError> {
     let is_googles = tokens.issuer().is_some_and(|issuer| net::is_googles(&issuer));
     if !is_googles || net::is_googles(drive) {
         return Ok(());
     }
-    let (what, place) = (config.credentials.as_ref().map_or_else(String::new, Credentials::describe), drive.origin());
+    let (what, place) = (credentials.map_or_else(String::new, Credentials::describe), drive.origin());
     let why = format!(
         "{what}: it is a sign-in at Google, and {} is another server, which is not shown it. Give the credentials of that one, or \
          leave out its address (--api-url, $DRIVEMOUNT_API_URL)",
@@ -111,4 +115,45 @@ pub(super) fn notes(config: &MountConfig, tokens: &dyn TokenSource, about: &Abou
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::auth::AccessToken;
+
+    /// Tokens of an issuer.
+    #[derive(Debug)]
+    struct Of(&'static str);
+
+    impl TokenSource for Of {
+        fn token(&self) -> BoxFuture<'_, Result<AccessToken, AuthError>> {
+            async { Err(AuthError::Protocol) }.boxed()
+        }
+
+        fn reject(&self, _token: &AccessToken) {}
+
+        fn issuer(&self) -> Option<Url> {
+            self.0.parse().ok()
+        }
+    }
+
+    #[test]
+    fn what_google_gives_is_shown_to_google_alone() {
+        const GOOGLE: &str = "https://oauth2.googleapis.com/token";
+        for (issuer, drive, is_shown) in [
+            (GOOGLE, "https://www.googleapis.com", true),
+            (GOOGLE, "http://nas:8080", false),
+            (GOOGLE, "http://127.0.0.1:8080", false),
+            (GOOGLE, "https://www.googleapis.com.example", false),
+            ("http://nas:8080/token", "http://nas:8080", true),
+            ("", "http://nas:8080", true),
+        ] {
+            let drive: Url = drive.parse().expect("an address");
+            assert_eq!(check_place(None, &Of(issuer), &drive).is_ok(), is_shown, "{issuer} {drive}");
+        }
+    }
 }

@@ -247,7 +247,7 @@ async fn sign_in(
     let url = drive.url.origin().ascii_serialization();
     let credentials = config.credentials.as_ref();
     checks::token(config, &*drive.tokens, &url).await?;
-    checks::check_place(config, &*drive.tokens, &drive.url)?;
+    checks::check_place(credentials, &*drive.tokens, &drive.url)?;
     checks::check_scopes(config, &*drive.tokens, &url)?;
     match in_time(config, "about.get", drive.hasty.about()).await {
         Ok(about) => {

@@ -46,9 +46,13 @@ fn log_of(home: &Home) -> String {
 fn a_program_that_fails_is_told_by_its_last_words_without_secrets() {
     let (cloud, home) = (drive(&[]), Home::new());
     let attempt = |line: &str| run(&mut mount(&home, &cloud, &["--token-command", line]));
-    let output = attempt("echo 'hint: ask somebody' >&2; echo 'denied for ya29.secret' >&2; exit 4");
+    let program = home.at("program");
+    write(&program, "echo 'hint: ask somebody' >&2; echo \"denied for ya29.secret and $1\" >&2; exit 4");
+    let output = attempt(&format!("sh {} hunter2", program.display()));
     refused(&output, 3, &["--token-command", "exit status: 4", "denied for …"]);
-    assert!(!said(&output).contains("ya29") && !said(&output).contains("hint"), "{}", said(&output));
+    for secret in ["ya29", "hint", "hunter2"] {
+        assert!(!said(&output).contains(secret), "{}", said(&output));
+    }
     refused(&attempt("true"), 3, &["printed nothing"]);
     refused(&attempt("echo wrong-token"), 3, &["--token-command"]);
     refused(&attempt(" "), 2, &["--token-command"]);

@@ -42,8 +42,10 @@ fn an_account_is_one_person_until_it_is_forgotten() {
     home.sign_in(&cloud, &["--account", "work"]);
     // A file that says so, since the embedded drive has one person.
     let file = home.at("config/drivemount/accounts/work.json");
-    let stored = String::from_utf8(read(&file)).expect("text").replace("owner@", "somebody@");
-    write(&file, stored);
+    let mut stored: serde_json::Value = serde_json::from_slice(&read(&file)).expect("json");
+    stored["account"] = "somebody@drive.localhost".into();
+    stored["id"] = "17".into();
+    write(&file, stored.to_string());
     let mut login = home.login(&["--account", "work"]);
     let address = crate::home::consent(&cloud, &login.link(), &["allow"]);
     login.paste(&address);
@@ -51,6 +53,45 @@ fn an_account_is_one_person_until_it_is_forgotten() {
     let why = failed["message"].as_str().expect("text");
     assert!(why.contains("somebody@") && why.contains("owner@") && why.contains("--account"), "{why}");
     assert_eq!(login.end(), Some(2));
+}
+
+#[test]
+fn a_mount_is_not_given_to_somebody_else_who_signs_in_under_its_name() {
+    let (cloud, other, home) = (Cloud::start_with(&["--sign-in"]), Cloud::start_with(&["--sign-in"]), Home::new());
+    home.sign_in(&cloud, &[]);
+    let place = home.at("drive");
+    home.ok(&["mount", text(&place), "--poll-interval", "100ms"]);
+    let client = other.data("client-secret.json");
+    let said = home.fails(2, &["login", &other.url, "--client-file", text(&client)]);
+    assert!(said.contains(&cloud.url) && said.contains("--account"), "{said}");
+
+    write(place.join("mine"), b"for this drive alone");
+    home.ok(&["flush", text(&place)]);
+    home.ok(&["logout"]);
+    home.sign_in(&other, &[]);
+    let status = eventually("the mount refuses the other sign-in", || {
+        let status = home.status("drive");
+        status["sign_in"]["reason"].as_str().is_some_and(|why| why.contains(&other.url)).then_some(status)
+    });
+    assert!(status["sign_in"]["reason"].as_str().expect("text").contains(&cloud.url), "{status}");
+    write(place.join("later"), b"for this drive alone");
+    home.fails(5, &["flush", "--timeout", "1s", text(&place)]);
+    assert!(other.all().is_empty(), "nothing went to the other drive");
+}
+
+#[test]
+fn a_sign_in_that_a_mount_needs_is_not_ended_before_all_is_sent() {
+    let (cloud, home) = (Cloud::start_with(&["--sign-in"]), Home::new());
+    home.sign_in(&cloud, &[]);
+    let place = home.at("drive");
+    home.ok(&["mount", text(&place)]);
+    cloud.make_trouble(&["files.create:answer,status=503"]);
+    write(place.join("unsent"), b"x");
+    let said = home.fails(5, &["logout"]);
+    assert!(said.contains("drivemount flush") && said.contains(text(&place)), "{said}");
+    cloud.make_trouble(&[]);
+    home.ok(&["flush", text(&place)]);
+    home.ok(&["logout"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::cloud::Cloud;
 use crate::home::{Home, consent, visit};
-use crate::machine::read;
+use crate::machine::{names, read};
 
 fn text(path: &std::path::Path) -> &str {
     path.to_str().expect("text")
@@ -17,12 +17,16 @@ fn what_the_browser_shows_in_the_end_is_pasted_and_signs_in() {
     assert_eq!((&done["account"], &done["email"]), (&"default".into(), &"owner@drive.localhost".into()));
     let file = home.at("config/drivemount/accounts/default.json");
     assert_eq!(std::fs::metadata(&file).expect("is there").permissions().mode() & 0o777, 0o600);
-    assert_eq!(
-        std::fs::metadata(home.at("config/drivemount/client.json")).expect("kept").permissions().mode() & 0o777,
-        0o600
-    );
+    let kept = names(home.at("config/drivemount"));
+    let client = kept.iter().find(|name| name.starts_with("client")).expect("the client is kept");
+    let client = std::fs::metadata(home.at("config/drivemount").join(client)).expect("is there");
+    assert_eq!(client.permissions().mode() & 0o777, 0o600);
     let list = home.ok(&["accounts"]);
     assert!(list.contains("default") && list.contains("owner@drive.localhost") && list.contains(&cloud.url), "{list}");
+
+    // The client of one drive is not shown to another: what it gets would be.
+    let said = home.fails(3, &["login", "http://127.0.0.1:9", "--account", "other"]);
+    assert!(said.contains("--client-file"), "{said}");
 
     // Neither the drive nor the client need be said again.
     let mut again = home.login(&[]);
