@@ -21,7 +21,9 @@ pub(super) const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 ///
 /// - Callers that need a new token at the same time wait for one and the same request.
 /// - As long as the old token holds, a failing token service is not noticed by anybody.
-/// - A refused sign-in is final until the file changes (its times count: `touch` makes it be tried again).
+/// - A sign-in that was refused for good is not shown to the token service again before the file changes (its times count: `touch` makes
+///   it be tried again).
+/// - The sign-in of somebody else that is put in its place is refused.
 #[derive(Debug)]
 pub struct AuthorizedUser(Renewed<Trade>);
 
