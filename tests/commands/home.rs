@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use crate::cloud::PROGRAM;
-use crate::machine::run;
+use crate::machine::{end_mounts, run};
 
 pub(crate) struct Home {
     dir: TempDir,
@@ -57,6 +57,12 @@ impl Home {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         run(&mut self.command(arguments))
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        end_mounts(self.path());
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cloud::{Cloud, PROGRAM};
-use crate::machine::{run, said};
+use crate::machine::{end_mounts, run, said};
 
 /// A user of this machine. What they mounted goes with them.
 pub(crate) struct Home {
@@ -97,15 +97,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        for place in ["drive", "other"] {
-            let place = self.at(place);
-            let status = Command::new(PROGRAM).args(["status", "--json"]).arg(&place).stderr(Stdio::null()).output();
-            let status: Option<Value> = status.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
-            if let Some(pid) = status.and_then(|status| status["pid"].as_i64()) {
-                let _gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-            }
-            let _gone = Command::new("umount").arg("-l").arg(&place).stderr(Stdio::null()).status();
-        }
+        end_mounts(self.dir.path());
     }
 }
 

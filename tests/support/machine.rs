@@ -102,18 +102,30 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let pid = Command::new(PROGRAM).args(["status", "--json"]).arg(self.drive()).stderr(Stdio::null()).output();
-        let status: Option<Value> = pid.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
-        if let Some(pid) = status.and_then(|status| status["pid"].as_i64()) {
-            let _gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
-        }
-        let _gone = Command::new("umount").arg("-l").arg(self.drive()).stderr(Stdio::null()).status();
+        end_mounts(self.dir.path());
         if std::thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
             eprintln!("the end of the log of the mount:");
             tail.iter().rev().for_each(|line| eprintln!("  {line}"));
         }
+    }
+}
+
+/// Ends what is mounted below a folder, and its daemons, however they fare.
+pub(crate) fn end_mounts(below: &Path) {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounts = table.lines().filter(|line| line.contains(" fuse.drivemount "));
+    let places =
+        mounts.filter_map(|line| line.split(' ').nth(4)).map(Path::new).filter(|place| place.starts_with(below));
+    for place in places {
+        let mut status = Command::new("timeout");
+        status.args(["10", PROGRAM, "status", "--json"]).arg(place).stderr(Stdio::null());
+        let status: Option<Value> = status.output().ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
+        if let Some(pid) = status.and_then(|status| status["pid"].as_i64()) {
+            let _gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
+        let _gone = Command::new("umount").arg("-l").arg(place).stderr(Stdio::null()).status();
     }
 }
 
