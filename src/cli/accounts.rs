@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::login::{accounts, unusable};
-use super::output::{plain, print};
+use super::output::{print, table};
 use super::{Exit, Failure};
 use crate::auth::{Access, Account};
 use crate::clock::{self, Timestamp};
@@ -21,9 +21,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = accounts()?;
-    let mut found = Vec::new();
+    let (mut found, mut damaged) = (Vec::new(), None);
     for name in store.names().map_err(|error| unusable(&error))? {
-        found.extend(store.find(&name).map_err(|error| unusable(&error))?);
+        match store.find(&name) {
+            Ok(account) => found.extend(account),
+            Err(error) => damaged = Some(error),
+        }
     }
     if args.json {
         let list: Vec<_> = found
@@ -33,32 +36,35 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
                     "name": account.name,
                     "email": account.email,
                     "source": account.source,
-                    "read_only": !Access::ReadWrite.is_granted_by(&account.scopes),
+                    "read_only": is_read_only(account),
                     "ends": account.ends.map(Timestamp::to_rfc3339),
                 })
             })
             .collect();
         print(&format!("{:#}\n", json!(list)))?;
-    } else if found.is_empty() {
+    } else if found.is_empty() && damaged.is_none() {
         print("nobody is signed in here; `drivemount login` does it\n")?;
     } else {
-        let width = found.iter().map(|account| account.name.len()).max().unwrap_or(0);
-        for account in &found {
-            print(&format!("{}\n", plain(&line(account, width))))?;
-        }
+        let rows: Vec<_> = found.iter().map(row).collect();
+        print(&table(["NAME", "WHO", "DRIVE", "GOOD FOR"], &rows))?;
     }
-    Ok(Exit::Success)
+    // The others are none the worse.
+    damaged.map_or(Ok(Exit::Success), |error| Err(unusable(&error)))
 }
 
-fn line(account: &Account, width: usize) -> String {
-    let mut line = format!("{:<width$}  {}  {}", account.name, account.email, account.source);
-    if !Access::ReadWrite.is_granted_by(&account.scopes) {
-        line += "  read-only";
-    }
-    if let Some(ends) = account.ends {
-        line.extend(["  until ", &ends.to_rfc3339()]);
-    }
-    line
+fn row(account: &Account) -> [String; 4] {
+    let good_for = if is_read_only(account) { "reading" } else { "everything" };
+    let until = account.ends.map_or_else(String::new, |ends| format!(", until {}", day(ends)));
+    [account.name.clone(), account.email.clone(), account.source.clone(), format!("{good_for}{until}")]
+}
+
+fn is_read_only(account: &Account) -> bool {
+    !Access::ReadWrite.is_granted_by(&account.scopes)
+}
+
+fn day(moment: Timestamp) -> String {
+    let text = moment.to_rfc3339();
+    text.split('T').next().unwrap_or(&text).to_owned()
 }
 
 /// What is said of a sign-in that ends soon by itself.
@@ -73,10 +79,9 @@ pub(super) fn ending(account: &Account) -> Option<String> {
     } else {
         format!("`drivemount login --account {}`", account.name)
     };
-    let when = ends.to_rfc3339();
-    let day = when.split('T').next().unwrap_or(&when);
     Some(format!(
-        "this sign-in ends by itself on {day}: Google gives an app that is \"in testing\" seven days. Publish the app in Google's \
-         console (docs/SIGN-IN.md) and sign in again with {again}, then it lasts"
+        "this sign-in ends by itself on {}: Google gives an app that is \"in testing\" seven days. Publish the app in Google's \
+         console (docs/SIGN-IN.md) and sign in again with {again}, then it lasts",
+        day(ends)
     ))
 }

@@ -124,7 +124,7 @@ fn a_sign_in_to_read_asks_for_no_more_and_mounts_no_more() {
     assert!(link.contains("drive.readonly"), "{link}");
     login.paste(&consent(&cloud, &link, &["allow"]));
     login.event("done");
-    assert!(home.ok(&["accounts"]).contains("read-only"));
+    assert!(home.ok(&["accounts"]).contains("reading"));
 
     let place = home.at("drive");
     let said = home.fails(3, &["mount", text(&place)]);

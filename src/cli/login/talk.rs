@@ -10,7 +10,7 @@ use url::Url;
 
 use super::super::output::{complain, plain, say};
 use crate::auth::Account;
-use crate::config::SECRET_VARIABLES;
+use crate::config::{DEFAULT_ACCOUNT, SECRET_VARIABLES};
 
 /// What is said, and what is heard.
 #[derive(Debug)]
@@ -39,13 +39,10 @@ impl Talk {
             return;
         }
         if opened {
-            say(
-                "A browser was opened with it. If it runs on another machine, or none came up: open the link yourself,",
-            );
-            say("and paste the address that the browser shows in the end.");
+            say("A browser was opened with it. If none came up, open the link yourself.");
         } else {
             say(
-                "If the browser runs on another machine it ends at an address that it cannot reach: paste that address here.",
+                "Any browser does. On another machine it ends at a page that cannot be loaded: paste that address here.",
             );
         }
         self.prompt();
@@ -56,7 +53,7 @@ impl Talk {
         if self.json {
             event(&json!({ "event": "again", "message": why }));
         } else {
-            say(why);
+            say(&format!("That is not it: {why}."));
             self.prompt();
         }
     }
@@ -77,7 +74,13 @@ impl Talk {
         if self.json {
             return event(&json!({ "event": "done", "account": account.name, "email": account.email }));
         }
-        say(&plain(&format!("signed in as {}", account.email)));
+        if io::stdin().is_terminal() {
+            // What is said now does not belong to the question.
+            say("");
+        }
+        let named =
+            if account.name == DEFAULT_ACCOUNT { String::new() } else { format!(" --account {}", account.name) };
+        say(&plain(&format!("signed in as {}. Next: `drivemount mount{named} /content/drive`", account.email)));
         if let Some(note) = super::super::accounts::ending(account) {
             say(&format!("note: {note}"));
         }
@@ -94,7 +97,8 @@ impl Talk {
     fn prompt(&self) {
         if !self.json && io::stdin().is_terminal() {
             let mut output = io::stdout().lock();
-            let _closed = output.write_all(b"> ").and_then(|()| output.flush());
+            let question = b"Waiting for the browser (Ctrl-C gives up), or paste its address: ";
+            let _closed = output.write_all(question).and_then(|()| output.flush());
         }
     }
 }
