@@ -99,7 +99,7 @@ pub(super) fn part_of(part: u64, whole: u64) -> String {
 pub(super) fn time(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{} s", seconds.max(1)),
-        60..600 if seconds / 10 % 6 == 0 => format!("{} min", seconds / 60),
+        60..600 if seconds % 60 < 10 => format!("{} min", seconds / 60),
         60..600 => format!("{} min {} s", seconds / 60, seconds % 60 / 10 * 10),
         600..3600 => format!("{} min", seconds / 60),
         3600..86400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),

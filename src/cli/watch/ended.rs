@@ -59,16 +59,11 @@ fn sentence(place: &Path, last: Option<&Status>, folder: Option<&Folder>) -> Str
 
 /// The command that mounts the same drive there again.
 fn again(place: &Path, last: Option<&Status>) -> String {
-    let mut command = "drivemount mount".to_owned();
-    if let Some(status) = last {
-        if status.source != Source::Google.to_string() {
-            command.push_str(&format!(" {}", word(Path::new(&status.source))));
-        }
-        if let Some(name) = status.sign_in_name.as_deref().filter(|&name| name != DEFAULT_ACCOUNT) {
-            command.push_str(&format!(" --account {}", word(Path::new(name))));
-        }
-    }
-    format!("{command} {}", word(place))
+    let source = last.map(|status| &status.source).filter(|source| **source != Source::Google.to_string());
+    let name = last.and_then(|status| status.sign_in_name.as_ref()).filter(|name| *name != DEFAULT_ACCOUNT);
+    let source = source.map_or_else(String::new, |source| format!("{} ", word(Path::new(source))));
+    let name = name.map_or_else(String::new, |name| format!(" --account {}", word(Path::new(name))));
+    format!("drivemount mount {source}{}{name}", word(place))
 }
 
 #[cfg(test)]

@@ -103,14 +103,13 @@ fn risk(status: &Status, rates: &Rates, columns: usize) -> String {
     let style = if clean { Style::new().green() } else { Style::new().yellow().bold() };
     let what = at_risk(unsent);
     let (left, rate) = (unsent.bytes.saturating_sub(unsent.unsealed_bytes), rates.sent.get());
-    let mut line = format!("at risk   {}", style.apply_to(&what));
-    if unsent.entries > 0 && left > 0 && rate > 0 {
-        let time = format!("about {} at {}/s", time(left / rate), Bytes(rate));
-        if LABEL + measure_text_width(&what) + 3 + time.len() <= columns {
-            line.push_str(&format!("   {}", Style::new().dim().apply_to(time)));
-        }
+    let line = format!("at risk   {}", style.apply_to(&what));
+    if unsent.entries == 0 || left == 0 || rate == 0 {
+        return line;
     }
-    line
+    let time = format!("about {} at {}/s", time(left / rate), Bytes(rate));
+    let fits = LABEL + measure_text_width(&what) + 3 + time.len() <= columns;
+    if fits { format!("{line}   {}", Style::new().dim().apply_to(time)) } else { line }
 }
 
 /// How full the cache and the drive are. Bars are as long as there is room beside both texts.
