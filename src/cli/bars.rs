@@ -17,8 +17,8 @@ const NEW_PERCENT: u64 = 35;
 pub(super) const WIDEST: usize = 24;
 pub(super) const NARROWEST: usize = 6;
 
-/// A narrower terminal gets figures without a bar.
-const ROOM_FOR_BAR: usize = 80;
+/// Less room gets figures without a bar: a terminal of 80 columns, less a spinner, has one.
+const ROOM_FOR_BAR: usize = 77;
 
 /// How fast something goes, in bytes a second.
 #[derive(Debug, Default, Clone, Copy)]
@@ -54,8 +54,11 @@ pub(super) fn line(width: usize, done: u64, total: u64, rate: u64, words: &str) 
         return cut(&format!("{percent:>3} %  {} left{time}", Bytes(left)), width);
     }
     let time = left_time(left, rate, " left");
-    let bar = bar(done, total, WIDEST, &Style::new().for_stderr().green());
-    cut(&format!("{percent:>3} %  {}  {}/s  {bar}{time}  {words}", part_of(done, total), Bytes(rate)), width)
+    let (part, rate) = (part_of(done, total), format!("{}/s", Bytes(rate)));
+    let besides = format!("{percent:>3} %  {part}  {rate}    {time}{words}");
+    let cells = width.saturating_sub(measure_text_width(&besides)).clamp(NARROWEST, WIDEST);
+    let bar = bar(done, total, cells, &Style::new().for_stderr().green());
+    cut(&format!("{percent:>3} %  {part}  {rate}  {bar}{time}  {words}"), width)
 }
 
 fn left_time(left: u64, rate: u64, after: &str) -> String {
@@ -164,6 +167,7 @@ mod tests {
         };
         assert_eq!(line(50), " 16 %  240 MiB left  48 s");
         assert_eq!(line(100), " 16 %  46 of 286 MiB  5 MiB/s  ━━━─────────────────────  48 s left  sending 1 file");
+        assert_eq!(line(77), " 16 %  46 of 286 MiB  5 MiB/s  ━━━────────────────  48 s left  sending 1 file");
         for width in [1, 10, 40, 79, 80, 120] {
             assert!(measure_text_width(&line(width)) <= width, "{width}: {}", line(width));
         }
