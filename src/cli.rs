@@ -6,6 +6,7 @@
 mod accounts;
 mod arguments;
 mod ask;
+mod bars;
 mod cache;
 mod completions;
 mod copy_in;

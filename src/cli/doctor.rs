@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 
 use super::mount::{MountArgs, source};
-use super::output::{complain, plain, print};
+use super::output::{complain, plain, print, wrap};
 use super::settings::Settings;
 use super::{Cli, Exit, Failure, model, small_runtime};
 use crate::config::{MountConfig, Source};
@@ -187,32 +187,9 @@ fn lines(check: &Check, width: Option<usize>, paint: bool) -> String {
     text
 }
 
-/// `text` in lines of so many characters, broken between words.
-fn wrap(text: &str, room: Option<usize>) -> Vec<String> {
-    let Some(room) = room else { return vec![text.to_owned()] };
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_broken_between_words() {
-        assert_eq!(wrap("one two three", Some(8)), ["one two", "three"]);
-        assert_eq!(wrap("incomprehensible", Some(8)), ["incomprehensible"]);
-        assert_eq!(wrap("one two three", None), ["one two three"]);
-    }
 
     #[test]
     fn a_check_is_aligned_and_says_what_to_do() {

@@ -4,16 +4,21 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use console::measure_text_width;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use super::bars::{self, Sending};
 use super::target::Target;
 use super::{Exit, Failure};
 use crate::config::Bytes;
-use crate::control::{Left, Unsent, UnsentItem};
+use crate::control::{CacheStatus, Left, Unsent, UnsentItem};
 
 /// How often a bar looks at the mount.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The cells before a text that a spinner takes, and one after it.
+const SPINNER: usize = 3;
 
 /// Items of a list that are shown one by one.
 const SHOWN: usize = 20;
@@ -54,6 +59,22 @@ pub(super) fn plain(text: &str) -> String {
     plain
 }
 
+/// `text` in lines of so many cells, broken between words.
+pub(super) fn wrap(text: &str, room: Option<usize>) -> Vec<String> {
+    let Some(room) = room else { return vec![text.to_owned()] };
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// Prints JSON.
 pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(value).map_err(|error| Failure::new(Exit::Failure, error.to_string()))?;
@@ -65,14 +86,13 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     let head = head.map(str::to_owned);
     let rows: Vec<[String; N]> =
         std::iter::once(&head).chain(rows).map(|row| row.each_ref().map(|cell| plain(cell))).collect();
-    let widths: [usize; N] = std::array::from_fn(|column| {
-        rows.iter().map(|row| console::measure_text_width(&row[column])).max().unwrap_or(0)
-    });
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or(0));
     let line = |row: &[String; N]| {
         let mut line = String::new();
         for (cell, width) in row.iter().zip(widths) {
             line.push_str(cell);
-            line.extend(std::iter::repeat_n(' ', width + 2 - console::measure_text_width(cell)));
+            line.extend(std::iter::repeat_n(' ', width + 2 - measure_text_width(cell)));
         }
         line.trim_end().to_owned() + "\n"
     };
@@ -111,30 +131,19 @@ pub(super) async fn watch_unsent<T>(target: &Target, verb: &str, work: impl Futu
     if !io::stderr().is_terminal() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    let style = |template: &str| ProgressStyle::with_template(template).map(|style| style.progress_chars("=> "));
-    // The words come last: they are cut where the line ends.
-    let of_bytes = style("{spinner} [{bar:12}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}");
-    // As long as nothing is known, a bar would be full.
-    if let Ok(style) = style("{spinner} {wide_msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
         bar.set_style(style);
     }
     bar.set_message(verb.to_owned());
     let look = async {
-        let mut most = 0;
+        let mut sending = Sending::default();
         loop {
             if let Ok(status) = target.client.status().await {
+                let ending = status.state == "draining";
                 let unsent = below(&target.path, status.unsent);
-                if most == 0
-                    && unsent.bytes > 0
-                    && let Ok(style) = &of_bytes
-                {
-                    bar.set_style(style.clone());
-                }
-                most = most.max(unsent.bytes);
-                bar.set_length(most);
-                bar.set_position(most - unsent.bytes);
-                let entries = count(unsent.entries, "entry", "entries");
-                bar.set_message(plain(&format!("{verb} {entries}{}", trouble(&unsent.items))));
+                // What is wider than the line leaves rubbish where it was.
+                let width = bars::columns().saturating_sub(SPINNER);
+                bar.set_message(sending.look(&unsent, ending, verb, width));
             }
             bar.tick();
             tokio::time::sleep(LOOK).await;
@@ -146,10 +155,6 @@ pub(super) async fn watch_unsent<T>(target: &Target, verb: &str, work: impl Futu
     };
     bar.finish_and_clear();
     value
-}
-
-fn trouble(items: &[UnsentItem]) -> String {
-    items.iter().find_map(|item| item.reason.as_ref()).map_or_else(String::new, |reason| format!(" ({reason})"))
 }
 
 /// How much would be lost with this machine, and of how many entries.
@@ -164,9 +169,24 @@ pub(super) fn at_risk(unsent: &Unsent) -> String {
     };
     let entries = match unsent.entries {
         0 => String::new(),
-        entries => format!(" in {}", count(entries, "entry", "entries")),
+        entries => format!(" in {}", things(&unsent.items, entries)),
     };
     format!("{}{entries}{open}", Bytes(unsent.bytes))
+}
+
+/// So many entries, called files if content is to be sent for each of them.
+pub(super) fn things(items: &[UnsentItem], entries: usize) -> String {
+    let files = items.len() >= entries && items.iter().all(|item| item.bytes > 0);
+    if files { count(entries, "file", "files") } else { count(entries, "entry", "entries") }
+}
+
+/// What the cache takes on the disk, and what waits beside it.
+pub(super) fn cache_use(cache: &CacheStatus) -> String {
+    let used = format!("{} of {}", Bytes(cache.used_bytes), Bytes(cache.cap_bytes));
+    match cache.staged_bytes {
+        0 => used,
+        staged => format!("{used}, and {} of disk for files being sent", Bytes(staged)),
+    }
 }
 
 /// Of what is not on the drive, that which lies at or below a path in the mount.
@@ -215,6 +235,13 @@ fn item_line(item: &UnsentItem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_broken_between_words() {
+        assert_eq!(wrap("one two three", Some(8)), ["one two", "three"]);
+        assert_eq!(wrap("incomprehensible", Some(8)), ["incomprehensible"]);
+        assert_eq!(wrap("one two three", None), ["one two three"]);
+    }
 
     #[test]
     fn a_name_does_nothing_to_the_terminal_that_shows_it() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::bars::{self, Rate};
 use super::output::{complain, count, plain, say};
 use super::{Exit, Failure, small_runtime, target};
 use crate::clock::Instant;
@@ -18,6 +19,9 @@ const SHOWN: usize = 20;
 
 /// How often the bar looks.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// Rates are of so much time at least.
+const SPAN: Duration = Duration::from_millis(500);
 
 /// Fetch files, and all files in folders, into the cache
 #[derive(Debug, clap::Args)]
@@ -54,12 +58,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         ));
     }
     let progress = Progress::default();
-    let bar = bar(found.bytes);
+    let bar = bar();
+    let (mut rate, mut looked) = (Rate::default(), None);
     let mut failed = std::thread::scope(|scope| {
         let reading = scope.spawn(|| prefetch::read(&found.files, jobs, &progress));
         while !reading.is_finished() {
-            bar.set_position(progress.bytes.load(Ordering::Relaxed));
-            bar.set_message(format!("{}/{} files", progress.files.load(Ordering::Relaxed), found.files.len()));
+            let bytes = progress.bytes.load(Ordering::Relaxed);
+            let passed = looked.map(|at: Instant| at.elapsed());
+            if passed.is_none_or(|passed| passed >= SPAN) {
+                rate.look(bytes, passed);
+                looked = Some(Instant::now());
+            }
+            let files = format!("{} of {} files", progress.files.load(Ordering::Relaxed), found.files.len());
+            let width = bars::columns().saturating_sub(1);
+            bar.set_message(bars::line(width, bytes, found.bytes, rate.get(), &files));
+            bar.tick();
             std::thread::sleep(LOOK.min(Duration::from_millis(20) + began.elapsed() / 4));
         }
         reading.join().unwrap_or_default()
@@ -78,11 +91,10 @@ fn shown(bar: ProgressBar) -> ProgressBar {
     bar
 }
 
-fn bar(bytes: u64) -> ProgressBar {
-    let bar = shown(ProgressBar::new(bytes));
-    let template = "[{bar:24}] {percent:>3} %  {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left  {wide_msg}";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
+fn bar() -> ProgressBar {
+    let bar = shown(ProgressBar::new_spinner());
+    if let Ok(style) = ProgressStyle::with_template("{msg}") {
+        bar.set_style(style);
     }
     bar
 }

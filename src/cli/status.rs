@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{at_risk, count, item_lines, plain, print, print_json};
+use super::output::{at_risk, cache_use, count, item_lines, plain, print, print_json};
 use super::{Exit, Failure, small_runtime, target, watch};
 use crate::config::Bytes;
 use crate::control::{EntryStatus, Scope, Status};
@@ -51,7 +51,8 @@ fn text(status: &Status) -> String {
     ];
     lines.extend(item_lines(&status.unsent.items, status.unsent.entries));
     if let Some(sign_in) = &status.sign_in {
-        lines.push(format!("sign-in   required: {}; {}", sign_in.reason, sign_in.remedy));
+        lines.push(format!("sign-in   required: {}", sign_in.remedy));
+        lines.push(format!("          {}", sign_in.reason));
     }
     lines.push(format!("account   {}", status.account));
     lines.push(format!("since     {}", status.since));
@@ -60,13 +61,7 @@ fn text(status: &Status) -> String {
         None => format!("{} used, no limit", Bytes(status.drive.used_bytes)),
     };
     lines.push(format!("drive     {storage}"));
-    lines.push(format!(
-        "cache     {} of {}, and {} waiting to be sent, in {}",
-        Bytes(status.cache.used_bytes),
-        Bytes(status.cache.cap_bytes),
-        Bytes(status.cache.staged_bytes),
-        status.cache.dir.display(),
-    ));
+    lines.push(format!("cache     {}, in {}", cache_use(&status.cache), status.cache.dir.display()));
     let requests: u64 = status.traffic.requests.values().map(|requests| requests.count).sum();
     let units: u64 = status.traffic.requests.values().map(|requests| requests.units).sum();
     lines.push(format!(

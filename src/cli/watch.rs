@@ -13,6 +13,7 @@ use crate::clock::{self, Instant};
 use crate::control::{ClientError, Status, Unsent};
 use crate::mount::mountpoint;
 
+mod ended;
 mod frame;
 
 /// How often it is looked.
@@ -38,26 +39,27 @@ pub(super) async fn run(target: &Target, json: bool) -> Result<Exit, Failure> {
     } else {
         View::Lines(String::new())
     };
+    let mut last = None;
     let result = tokio::select! {
-        result = look(target, &mut view) => result,
+        result = look(target, &mut view, &mut last) => result,
         () = interrupted() => Ok(Exit::Success),
     };
-    let last = view.close();
-    if let Some(last) = last {
-        print(&last)?;
-    }
     if let Ok(Exit::Success) = result
         && mountpoint::mount_at(target.client.mountpoint()).is_none()
     {
-        super::output::complain(&format!("{} is not mounted any more", target.client.mountpoint().display()));
+        // What was seen last is not so any more.
+        let lines = ended::lines(target.client.mountpoint(), last.as_ref().map(|(status, _)| status));
+        return view.end(&lines).map(|()| Exit::Success);
+    }
+    if let Some(last) = view.close() {
+        print(&last)?;
     }
     result
 }
 
 /// Looks at the mount again and again, until it is gone.
-async fn look(target: &Target, view: &mut View) -> Result<Exit, Failure> {
+async fn look(target: &Target, view: &mut View, last: &mut Option<(Status, Instant)>) -> Result<Exit, Failure> {
     let mut rates = frame::Rates::default();
-    let mut last: Option<(Status, Instant)> = None;
     loop {
         match target.client.status().await {
             Ok(mut status) => {
@@ -66,7 +68,7 @@ async fn look(target: &Target, view: &mut View) -> Result<Exit, Failure> {
                 }
                 rates.look(&status);
                 view.show(&status, &rates, None)?;
-                last = Some((status, Instant::now()));
+                *last = Some((status, Instant::now()));
             }
             Err(ClientError::NoAnswer { why, .. }) => {
                 let place = target.client.mountpoint().to_owned();
@@ -77,7 +79,7 @@ async fn look(target: &Target, view: &mut View) -> Result<Exit, Failure> {
                 if let Ok(Answer::Dead) = found {
                     return Err(ClientError::Dead { path: target.client.mountpoint().to_owned() }.into());
                 }
-                let Some((status, since)) = &last else {
+                let Some((status, since)) = &*last else {
                     return Err(ClientError::NoAnswer { path: target.client.mountpoint().to_owned(), why }.into());
                 };
                 view.show(status, &rates, Some(since.elapsed()))?;
@@ -146,6 +148,23 @@ impl View {
                 *last = Some(Box::new(status.clone()));
                 let json = serde_json::to_string(status);
                 print(&(json.map_err(|error| Failure::new(Exit::Failure, error.to_string()))? + "\n"))
+            }
+        }
+    }
+
+    /// Ends it with what became of the mount.
+    fn end(self, lines: &[String]) -> Result<(), Failure> {
+        let text: String = lines.iter().map(|line| super::output::plain(line) + "\n").collect();
+        match self {
+            Self::Screen(screen) => {
+                // The way back comes first.
+                drop(screen);
+                print(&text)
+            }
+            Self::Lines(_) => print(&format!("{}  {text}", clock::now().to_rfc3339())),
+            Self::Json(_) => {
+                super::output::complain(text.trim_end());
+                Ok(())
             }
         }
     }

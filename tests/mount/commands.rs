@@ -152,7 +152,7 @@ fn the_status_of_a_path_says_how_that_one_fares() {
     assert!(failing["state"].as_str().is_some_and(|state| state.starts_with("retrying: ")), "{failing}");
     let shown = text(program(&["status"]).arg(machine.at("folder")));
     let lines: Vec<&str> = shown.lines().collect();
-    assert!(lines[1].starts_with("at risk   500 B in 1 entry") && lines[2].contains("folder/waiting"), "{shown}");
+    assert!(lines[1].starts_with("at risk   500 B in 1 file") && lines[2].contains("folder/waiting"), "{shown}");
     assert!(!shown.contains("other"), "{shown}");
     let missing = run(program(&["status"]).arg(machine.at("none")));
     assert!(!missing.status.success() && said(&missing).contains("none is not there"), "{}", said(&missing));

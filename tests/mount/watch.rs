@@ -40,7 +40,7 @@ fn a_terminal_shows_frames_in_place_and_is_as_before_afterwards() {
     let text = text();
     let (screen, after) = text.split_once("\u{1b}[?25h\u{1b}[?1049l").expect("the way back");
     assert!(screen.contains("\u{1b}[?1049h\u{1b}[?25l"), "{screen:?}");
-    assert!(screen.contains("at risk") && screen.contains("2.8 MiB in 1 entry"), "{screen:?}");
+    assert!(screen.contains("at risk") && screen.contains("2.8 MiB in 1 file"), "{screen:?}");
     let frames: Vec<&str> = screen.split("\u{1b}[?2026h").skip(1).collect();
     assert!(frames.len() > 1, "{screen:?}");
     for frame in frames {
@@ -70,10 +70,12 @@ fn a_pipe_gets_a_line_for_each_change_until_the_mount_ends() {
     assert_eq!(first["unsent"]["bytes"], 0);
     cloud.make_trouble(&["uploads.*:answer,status=503"]);
     write(machine.at("file"), bytes(1, 1000));
-    assert!(lines.any(|line| line.contains("at risk: 1000 B in 1 entry")));
+    assert!(lines.any(|line| line.contains("at risk: 1000 B in 1 file")));
     assert!(objects.any(|line| serde_json::from_str::<Value>(&line).expect("json")["unsent"]["bytes"] == 1000));
     cloud.make_trouble(&[]);
     machine.unmount();
+    let last = lines.last().expect("a line");
+    assert!(last.ends_with("is unmounted; everything is on the drive"), "{last}");
     assert!(plain.wait().expect("ends").success());
     assert!(json.wait().expect("ends").success());
 }
