@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod flush;
 mod helper;
+mod kept;
 mod list;
 mod log;
 mod login;
@@ -43,7 +44,7 @@ use clap::{Parser, Subcommand};
 use self::helper::Call;
 use self::settings::Settings;
 use crate::control::ClientError;
-use crate::mount::FailureSort;
+use crate::mount::{FailureSort, mountpoint};
 
 /// Mount your cloud drive at /content/drive on any Linux runtime.
 #[derive(Debug, Parser)]
@@ -198,7 +199,18 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::new(Exit::Failure, error.to_string())
+        let message = match &error {
+            // The mount cannot tell any more what it had not sent; its folder can.
+            ClientError::Dead { path } => kept::told(path).map(|left| {
+                let word = mountpoint::word(path);
+                format!(
+                    "the daemon of {} is gone; {left}. `drivemount unmount {word}` only removes the dead mount",
+                    path.display()
+                )
+            }),
+            _ => None,
+        };
+        Self::new(Exit::Failure, message.unwrap_or_else(|| error.to_string()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::output::{complain, left_lines, say, watch_unsent};
-use super::{Exit, Failure, small_runtime, target};
+use super::{Exit, Failure, kept, small_runtime, target};
 use crate::config::parse_duration;
 use crate::control::{ClientError, Ending};
 use crate::mount::mountpoint;
@@ -59,15 +59,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Unsent)
 }
 
-/// A dead mount has no daemon to ask: it is only taken away.
+/// A dead mount has no daemon to ask: it is only taken away. What it left, its folder says.
 fn bury(path: Option<&Path>, failure: Failure) -> Result<Exit, Failure> {
     let Some(path) = path else { return Err(failure) };
+    let left = kept::told(path);
     match mountpoint::bury_dead(path) {
         Ok(true) => {
-            say(&format!(
-                "{} was a dead mount and is removed; mount the same drive again and what it left unsent is sent",
-                path.display()
-            ));
+            let left = left.unwrap_or_else(|| "mount the same drive again and what it left unsent is sent".to_owned());
+            say(&format!("{} was a dead mount and is removed; {left}", path.display()));
             Ok(Exit::Success)
         }
         Ok(false) => Err(failure),
