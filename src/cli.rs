@@ -61,12 +61,14 @@ const AFTER_HELP: &str = "Try it without an account:\n  drivemount demo --at /co
 #[derive(Debug, Subcommand)]
 enum Command {
     Mount(Box<mount::Args>),
+    #[command(visible_alias = "umount")]
     Unmount(unmount::Args),
     Flush(flush::Args),
     Status(status::Args),
     Login(login::Args),
     Logout(logout::Args),
     Accounts(accounts::Args),
+    #[command(visible_alias = "ls")]
     List(list::Args),
     Refresh(refresh::Args),
     Prefetch(prefetch::Args),

@@ -95,7 +95,7 @@ fn what_an_unmounted_drive_left_is_listed_until_it_is_sent() {
     cloud.kill();
     write(machine.at("file"), bytes(1, 1000));
     let pid = machine.pid();
-    let unmount = run(program(&["unmount", "--timeout", "500ms"]).arg(machine.drive()));
+    let unmount = run(program(&["umount", "--timeout", "500ms"]).arg(machine.drive()));
     assert_eq!(unmount.status.code(), Some(5), "{}", said(&unmount));
     wait_for_end(pid);
 
@@ -104,7 +104,7 @@ fn what_an_unmounted_drive_left_is_listed_until_it_is_sent() {
     let row = &rows[0];
     assert_eq!((&row["state"], &row["source"]), (&"not mounted".into(), &cloud.url.as_str().into()), "{row}");
     assert_eq!((&row["at_risk_bytes"], &row["unsent_entries"]), (&1000.into(), &1.into()), "{row}");
-    let shown = text(&mut at_home(&machine, &["list"]));
+    let shown = text(&mut at_home(&machine, &["ls"]));
     assert!(shown.starts_with("AT RISK "), "{shown}");
     let line = shown.lines().find(|line| line.contains(&place)).expect("a row");
     assert!(line.starts_with("1000 B in 1 file ") && line.contains("  not mounted  "), "{shown}");
