@@ -15,6 +15,7 @@ mod demo;
 mod doctor;
 mod flush;
 mod helper;
+mod kept;
 mod list;
 mod log;
 mod login;
@@ -44,7 +45,7 @@ use clap::{Parser, Subcommand};
 use self::helper::Call;
 use self::settings::Settings;
 use crate::control::ClientError;
-use crate::mount::FailureSort;
+use crate::mount::{FailureSort, mountpoint};
 
 /// Mount your cloud drive at /content/drive on any Linux runtime.
 #[derive(Debug, Parser)]
@@ -61,12 +62,14 @@ const AFTER_HELP: &str = "Try it without an account:\n  drivemount demo --at /co
 #[derive(Debug, Subcommand)]
 enum Command {
     Mount(Box<mount::Args>),
+    #[command(visible_alias = "umount")]
     Unmount(unmount::Args),
     Flush(flush::Args),
     Status(status::Args),
     Login(login::Args),
     Logout(logout::Args),
     Accounts(accounts::Args),
+    #[command(visible_alias = "ls")]
     List(list::Args),
     Refresh(refresh::Args),
     Prefetch(prefetch::Args),
@@ -199,7 +202,18 @@ impl Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::new(Exit::Failure, error.to_string())
+        let message = match &error {
+            // The mount cannot tell any more what it had not sent; its folder can.
+            ClientError::Dead { path } => kept::told(path).map(|left| {
+                let word = mountpoint::word(path);
+                format!(
+                    "the daemon of {} is gone; {left}. `drivemount unmount {word}` only removes the dead mount",
+                    path.display()
+                )
+            }),
+            _ => None,
+        };
+        Self::new(Exit::Failure, message.unwrap_or_else(|| error.to_string()))
     }
 }
 

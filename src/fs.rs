@@ -35,7 +35,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
 
-pub use self::attr::{Attr, SetAttr, Space};
+pub use self::attr::{Attr, QUOTA_AGE, SetAttr, Space};
 pub use self::dir::{DirEntry, Listing};
 pub use self::handle::{Caching, OpenFlags};
 pub use self::place::NodeId;

@@ -53,7 +53,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use self::aside::Aside;
@@ -183,6 +183,8 @@ pub struct Writeback {
     large: Semaphore,
     conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
+    /// The drive refused something because it is full.
+    full: Notify,
 }
 
 /// A collision of an edit here with one made elsewhere; neither was lost.
@@ -220,6 +222,7 @@ impl Writeback {
             large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
+            full: Notify::new(),
         };
         writeback.recover()?;
         Ok(Arc::new(writeback))
@@ -228,6 +231,11 @@ impl Writeback {
     /// Sends what the journal holds, until `end`. To be run once, as a task.
     pub async fn run(self: Arc<Self>, end: CancellationToken) {
         worker::run(self, end).await;
+    }
+
+    /// Completes when the drive has refused something because it is full, since this was asked last.
+    pub async fn heard_full(&self) {
+        self.full.notified().await;
     }
 
     /// The staging of an entry that has content which the drive has not; readers must use it.

@@ -1,21 +1,21 @@
-//! `drivemount list`: all mounts of this machine.
+//! `drivemount list`: all mounts of this machine, and what unmounted drives left on it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::output::{count, plain, print, print_json, table};
+use super::output::{plain, print, print_json, table};
 use super::target::{self, Answer, Found};
-use super::{Exit, Failure};
-use crate::config::{self, Bytes};
-use crate::mount::caches::{self, Folder};
+use super::{Exit, Failure, kept};
+use crate::mount::caches::Folder;
 use crate::mount::mountpoint::word;
 
 /// How long a mount may take to answer before it counts as one that does not.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// List all drivemounts of this machine
+/// List all drivemounts of this machine, and what of unmounted drives is not sent yet
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print JSON
@@ -23,31 +23,45 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What is said of one mount.
-#[derive(Debug, Serialize)]
+/// What is said of one mount, or of a folder that one left.
+#[derive(Debug, Default, Serialize)]
 struct Row {
-    mountpoint: PathBuf,
-    source: String,
+    /// Where it is, or was last if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mountpoint: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    /// As `status` has it, or `dead`, `no answer` or `of another user`.
+    /// As `status` has it, or `dead`, `no answer`, `of another user`, `not mounted`.
     state: String,
     /// Absent: not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     at_risk_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unsent_entries: Option<usize>,
+    /// The same in words.
+    #[serde(skip)]
+    at_risk: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     read_only: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pid: Option<u32>,
-    /// What to do about a mount that cannot be used.
+    /// The folder that holds what is unsent, where no mount can be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_dir: Option<PathBuf>,
+    /// What to do about a mount that cannot be used, or about what one left.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let rows: Vec<Row> = target::ask_all(PATIENCE)?.into_iter().map(row).collect();
+    let found = target::ask_all(PATIENCE)?;
+    // After the mounts: what one gives up meanwhile is then seen here.
+    let folders = kept::folders();
+    let mut rows: Vec<Row> = found.into_iter().map(|found| row(found, &folders)).collect();
+    let left = left(&folders, &rows);
+    rows.extend(left);
     if args.json {
         print_json(&rows)?;
     } else {
@@ -56,41 +70,35 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn row(found: Found) -> Row {
+fn row(found: Found, folders: &[Folder]) -> Row {
     let Found { line, answer } = found;
     let place = word(&line.path);
-    let mut row = Row {
-        mountpoint: line.path,
-        source: line.source,
-        account: None,
-        state: String::new(),
-        at_risk_bytes: None,
-        unsent_entries: None,
-        read_only: None,
-        pid: None,
-        remedy: None,
-    };
+    let mut row = Row { mountpoint: Some(line.path.clone()), source: Some(line.source), ..Row::default() };
     match answer {
         Answer::Fares(status) => {
-            row.source = status.source;
+            let unsent = &status.unsent;
+            let all_files = unsent.items.len() == unsent.entries && unsent.items.iter().all(|item| item.bytes > 0);
+            row.at_risk = Some(kept::amount(unsent.bytes, unsent.entries, all_files));
+            row.at_risk_bytes = Some(unsent.bytes);
+            row.unsent_entries = Some(unsent.entries);
+            row.source = Some(status.source);
             row.account = Some(status.account);
             row.state = status.state;
-            row.at_risk_bytes = Some(status.unsent.bytes);
-            row.unsent_entries = Some(status.unsent.entries);
             row.read_only = Some(status.read_only);
             row.pid = Some(status.pid);
         }
         Answer::Dead => {
             "dead".clone_into(&mut row.state);
-            if let Some(folder) = folder_of(&row.mountpoint) {
-                row.at_risk_bytes = Some(folder.unsent_bytes());
-                row.unsent_entries = Some(folder.waiting.len());
-                row.account = folder.account;
+            let folder = kept::last_at(&line.path, folders);
+            if let Some(folder) = folder {
+                row.holds(folder);
             }
-            row.remedy = Some(format!(
-                "its daemon is gone: mount the same drive there again and what it left unsent is sent, or take it away with \
-                 `drivemount unmount {place}`"
-            ));
+            let left = folder.map_or_else(
+                || "mount the same drive there again and what it left unsent is sent".to_owned(),
+                kept::left_by_dead,
+            );
+            row.remedy =
+                Some(format!("its daemon is gone; {left}. `drivemount unmount {place}` only removes the mount"));
         }
         Answer::Silent => {
             "no answer".clone_into(&mut row.state);
@@ -108,42 +116,75 @@ fn row(found: Found) -> Row {
     row
 }
 
-/// The cache folder that a dead mount left, if it is where such folders are.
-fn folder_of(mountpoint: &Path) -> Option<Folder> {
-    let dirs = caches::below(&config::default_cache_root()?).ok()?;
-    let folders = dirs.iter().filter_map(|dir| Folder::look(dir).ok().flatten());
-    folders.into_iter().find(|folder| folder.mountpoint().as_deref() == Some(mountpoint))
+impl Row {
+    /// Notes what a folder without a mount says.
+    fn holds(&mut self, folder: &Folder) {
+        self.at_risk = Some(kept::amount_of(folder));
+        self.at_risk_bytes = Some(folder.unsent_bytes());
+        self.unsent_entries = Some(folder.waiting.len());
+        self.account.clone_from(&folder.account);
+        self.cache_dir = Some(folder.dir.clone());
+    }
+}
+
+/// What drives left that are not mounted: only this machine has it, and no mount tells of it. A folder in use is that of a mount,
+/// or of one that still sends.
+fn left(folders: &[Folder], mounts: &[Row]) -> Vec<Row> {
+    let told = |folder: &Folder| mounts.iter().any(|row| row.cache_dir.as_ref() == Some(&folder.dir));
+    let taken = |place: &Path| mounts.iter().any(|row| row.mountpoint.as_deref() == Some(place));
+    let left = folders.iter().filter(|folder| !folder.in_use && !folder.waiting.is_empty() && !told(folder));
+    left.map(|folder| {
+        let mut row = Row {
+            mountpoint: folder.mountpoint(),
+            source: folder.source.clone(),
+            state: "not mounted".to_owned(),
+            ..Row::default()
+        };
+        row.holds(folder);
+        let is = if folder.waiting.len() == 1 { "is" } else { "are" };
+        row.remedy = Some(format!(
+            "not mounted, and {} {is} only on this machine: {} sends it",
+            kept::amount_of(folder),
+            kept::mount_again(folder, folder.mountpoint().filter(|place| !taken(place)))
+        ));
+        row
+    })
+    .collect()
 }
 
 fn text(rows: &[Row]) -> String {
     if rows.is_empty() {
         return "nothing is mounted; `drivemount mount` or `drivemount demo` does it\n".to_owned();
     }
+    let unknown = || "-".to_owned();
+    let place = |row: &Row| row.mountpoint.as_ref().map(|place| place.display().to_string());
+    // What matters most comes first: a narrow terminal breaks what is last.
     let cells: Vec<[String; 5]> = rows
         .iter()
         .map(|row| {
-            let at_risk = match (row.at_risk_bytes, row.unsent_entries) {
-                (None, _) => "not known".to_owned(),
-                (Some(0), Some(0)) => "nothing".to_owned(),
-                (Some(bytes), entries) => {
-                    format!("{} in {}", Bytes(bytes), count(entries.unwrap_or(0), "entry", "entries"))
-                }
-            };
             let access = if row.read_only == Some(true) { ", read-only" } else { "" };
-            let account = row.account.clone().unwrap_or_else(|| "-".to_owned());
             [
-                row.mountpoint.display().to_string(),
-                row.source.clone(),
-                account,
+                row.at_risk.clone().unwrap_or_else(|| "not known".to_owned()),
                 format!("{}{access}", row.state),
-                at_risk,
+                place(row).unwrap_or_else(unknown),
+                row.source.clone().unwrap_or_else(unknown),
+                row.account.clone().unwrap_or_else(unknown),
             ]
         })
         .collect();
-    let mut text = table(["MOUNTPOINT", "SOURCE", "ACCOUNT", "STATE", "AT RISK"], &cells);
+    let accounts: BTreeSet<&String> = rows.iter().filter_map(|row| row.account.as_ref()).collect();
+    let mut text = if accounts.len() > 1 {
+        table(["AT RISK", "STATE", "MOUNTPOINT", "DRIVE", "ACCOUNT"], &cells)
+    } else {
+        // Of a single account it says nothing.
+        let cells: Vec<[String; 4]> =
+            cells.into_iter().map(|[risk, state, place, drive, _]| [risk, state, place, drive]).collect();
+        table(["AT RISK", "STATE", "MOUNTPOINT", "DRIVE"], &cells)
+    };
     for row in rows {
         if let Some(remedy) = &row.remedy {
-            text.push_str(&plain(&format!("{}: {remedy}", row.mountpoint.display())));
+            let of = place(row).or_else(|| Some(row.cache_dir.as_ref()?.display().to_string())).unwrap_or_else(unknown);
+            text.push_str(&plain(&format!("{of}: {remedy}")));
             text.push('\n');
         }
     }

@@ -29,6 +29,9 @@ use crate::mount::{Ready, mountpoint};
 ///
 /// Goes to the background when the mount can be used. What is written is kept on this machine at once and sent to the drive
 /// behind it; `flush` waits for that, `status` shows it, `unmount` waits and ends the mount.
+///
+/// What a program has closed is safe against a crash of the mount; what it has synced (fsync) is also safe against a loss of power
+/// of this machine. On the drive, where it is safe against the end of this machine, it is seconds later.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "drivemount mount [OPTIONS] [SOURCE] MOUNTPOINT")]
 pub(super) struct Args {
@@ -177,7 +180,7 @@ fn apart(data: &Path, mountpoint: &Path) -> Result<(), Failure> {
     Err(Failure::new(Exit::Usage, message))
 }
 
-/// The lines after mounting: where, who, how, and what `close` and `fsync` mean.
+/// The lines after mounting: where, who, how, and when what is saved is on the drive.
 pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
     let mode = if config.read_only { "read-only" } else { "read and write" };
     let mut lines = vec![format!(
@@ -190,7 +193,7 @@ pub(super) fn banner(ready: &Ready, config: &MountConfig) -> String {
     )];
     if !config.read_only {
         lines.push(
-            "close: safe against a crash of the mount; fsync: also against loss of power; on the drive: seconds later, see `drivemount status`"
+            "Saved files are on the drive seconds later; before this machine ends, `drivemount flush` waits for that."
                 .to_owned(),
         );
     }

@@ -101,6 +101,10 @@ fn section(page: &mut String, command: &Command, level: usize) {
     let usage: Vec<&str> = usage.lines().map(str::trim).collect();
     let (marks, title, usage) = ("#".repeat(level), title(command), usage.join("\n"));
     let _infallible = write!(page, "\n{marks} {title}\n\n{about}\n\n```text\n{usage}\n```\n");
+    let aliases: Vec<String> = command.get_visible_aliases().map(|alias| format!("`drivemount {alias}`")).collect();
+    if !aliases.is_empty() {
+        let _infallible = writeln!(page, "\nAlso: {}", aliases.join(", "));
+    }
     let arguments: Vec<&Arg> = command.get_positionals().filter(|arg| !arg.is_hide_set()).collect();
     list(page, "Arguments", &arguments);
     let flags = command.get_opts().chain(command.get_arguments().filter(|arg| is_switch(arg)));

@@ -37,6 +37,9 @@ pub(super) struct Args {
 enum Action {
     /// List what is in the trash, the last first
     List {
+        /// A mountpoint, or a folder of a mount: only what was in it
+        #[arg(value_name = "PATH", conflicts_with = "under")]
+        place: Option<PathBuf>,
         /// Only what was in this folder of the mount
         #[arg(long, value_name = "DIR")]
         under: Option<PathBuf>,
@@ -68,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let mountpoint = args.mountpoint.as_deref();
     match &args.action {
         None => list(mountpoint, None, false),
-        Some(Action::List { under, json }) => list(mountpoint, under.as_deref(), *json),
+        Some(Action::List { place, under, json }) => list(mountpoint, place.as_deref().or(under.as_deref()), *json),
         Some(Action::Empty { older_than, under, yes }) => empty(mountpoint, *older_than, under.as_deref(), *yes),
         Some(Action::Restore { what }) => restore(mountpoint, what),
     }
@@ -76,6 +79,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 
 /// The mount that is meant, and the folder in it.
 fn target(mountpoint: Option<&Path>, under: Option<&Path>) -> Result<Target, Failure> {
+    // A place in a mount says which mount.
+    if mountpoint.is_none()
+        && let Some(Ok(found)) = under.map(|under| target::find(Some(under)))
+    {
+        return Ok(found);
+    }
     let mut target = target::find(mountpoint)?;
     let Some(under) = under else {
         // Of a mount, whatever place in it was given.
@@ -84,7 +93,7 @@ fn target(mountpoint: Option<&Path>, under: Option<&Path>) -> Result<Target, Fai
     };
     let in_mount = target.client.mountpoint().join(under);
     match target::find(Some(under)) {
-        Ok(found) if mountpoint.is_none() || found.client.mountpoint() == target.client.mountpoint() => Ok(found),
+        Ok(found) if found.client.mountpoint() == target.client.mountpoint() => Ok(found),
         // As the list shows it: below the mountpoint.
         _ => target::find(Some(&in_mount)),
     }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{MountConfig, UseTrash};
+use super::{Credentials, MountConfig, UseTrash};
 
 /// Values of flags, by their names.
 pub type Settings = BTreeMap<String, String>;
+
+/// The name of the sign-in among them.
+const SIGN_IN: &str = "sign-in";
 
 impl MountConfig {
     /// All that makes a difference to a running mount. No secrets: of a sign-in it only says where it is.
@@ -21,7 +24,7 @@ impl MountConfig {
         let all = [
             ("source", Some(self.source.to_string())),
             ("api-url", self.api_url.as_ref().map(|url| url.origin().ascii_serialization())),
-            ("sign-in", self.credentials.as_ref().map(|credentials| format!("{credentials:?}"))),
+            (SIGN_IN, self.credentials.as_ref().map(sign_in)),
             ("root", self.root.clone()),
             ("cache-dir", Some(self.cache_dir.display().to_string())),
             ("cache-size", Some(self.cache_size.to_string())),
@@ -48,13 +51,30 @@ impl MountConfig {
     }
 }
 
+/// Whose credentials, in words: the same only for the same.
+fn sign_in(credentials: &Credentials) -> String {
+    let described = credentials.describe();
+    match credentials {
+        Credentials::File { impersonate: Some(person), .. }
+        | Credentials::ApplicationDefault { impersonate: Some(person), .. } => format!("{described} for {person}"),
+        Credentials::Rclone { config: Some(config), .. } => format!("{described} in {}", config.display()),
+        _ => described,
+    }
+}
+
 /// What differs between a mount that is there and one that is asked for: `cache-size is 10 GiB, and not 20 GiB`.
 pub fn differences(there: &Settings, asked: &Settings) -> Vec<String> {
     let names: std::collections::BTreeSet<&String> = there.keys().chain(asked.keys()).collect();
     let differ = names.into_iter().filter(|name| there.get(*name) != asked.get(*name));
-    let value =
-        |settings: &Settings, name: &String| settings.get(name).cloned().unwrap_or_else(|| "not set".to_owned());
-    differ.map(|name| format!("{name} is {}, and not {}", value(there, name), value(asked, name))).collect()
+    let told = |name: &String| match (name.as_str(), there.get(name), asked.get(name)) {
+        (SIGN_IN, Some(there), None) => format!("it uses {there}, and now no sign-in is given"),
+        (SIGN_IN, there, Some(asked)) => {
+            format!("it uses {}, and not {asked}", there.map_or("no sign-in", |there| there))
+        }
+        (_, there, None) => format!("{name} is {}, which is not asked for", there.map_or("not set", |there| there)),
+        (_, there, Some(asked)) => format!("{name} is {}, and not {asked}", there.map_or("not set", |there| there)),
+    };
+    differ.map(told).collect()
 }
 
 #[cfg(test)]
@@ -72,6 +92,31 @@ mod tests {
         assert_eq!(
             differences(&there, &asked),
             ["cache-size is 10 GiB, and not 20 GiB", "read-only is not set, and not true"]
+        );
+        assert_eq!(
+            differences(&asked, &there),
+            ["cache-size is 20 GiB, and not 10 GiB", "read-only is true, which is not asked for"]
+        );
+    }
+
+    #[test]
+    fn a_sign_in_is_told_in_words_and_is_another_one_for_another_person() {
+        let file = |person: Option<&str>| Credentials::File {
+            path: "/key.json".into(),
+            impersonate: person.map(str::to_owned),
+        };
+        let settings = |person| Settings::from([(SIGN_IN.to_owned(), sign_in(&file(person)))]);
+        assert_eq!(
+            differences(&settings(None), &settings(Some("me@example.org"))),
+            ["it uses the sign-in in /key.json, and not the sign-in in /key.json for me@example.org"]
+        );
+        assert_eq!(
+            differences(&settings(None), &Settings::new()),
+            ["it uses the sign-in in /key.json, and now no sign-in is given"]
+        );
+        assert_eq!(
+            differences(&Settings::new(), &settings(None)),
+            ["it uses no sign-in, and not the sign-in in /key.json"]
         );
     }
 }

@@ -71,7 +71,7 @@ const DOCUMENT_MODE: u32 = 0o444;
 const UNLIMITED: u64 = 1 << 50;
 
 /// How old the drive's word on its storage may be before it is asked again.
-const QUOTA_AGE: Duration = Duration::from_mins(1);
+pub const QUOTA_AGE: Duration = Duration::from_mins(1);
 
 impl Fs {
     /// Permission bits of what has none of its own.
@@ -175,25 +175,31 @@ impl Fs {
 
     /// `statfs`: the storage of the drive, as of a minute ago at most, but never waiting for it.
     pub fn space(self: &Arc<Self>) -> Space {
-        let (quota, stale) = {
-            let mut quota = self.quota.lock();
-            let stale = quota.1.elapsed() > QUOTA_AGE;
-            if stale {
-                // Whoever asks next finds it asked for.
-                quota.1 = Instant::now();
-            }
-            (quota.0, stale)
-        };
-        if stale && !self.closing.load(Ordering::Relaxed) {
-            let fs = Arc::clone(self);
-            self.runtime.spawn(async move {
-                match fs.remote.about().await {
-                    Ok(about) => fs.quota.lock().0 = about.quota,
-                    Err(error) => tracing::debug!(%error, "storage of the drive not known"),
-                }
-            });
-        }
+        self.refresh_quota(QUOTA_AGE);
+        let quota = self.quota();
         let total = quota.limit.unwrap_or(UNLIMITED);
         Space { total, free: total.saturating_sub(quota.used) }
+    }
+
+    /// Asks the drive for its storage, if it was asked longer ago than some time. Does not wait for the answer.
+    pub fn refresh_quota(self: &Arc<Self>, age: Duration) {
+        if self.closing.load(Ordering::Relaxed) {
+            return;
+        }
+        {
+            let mut quota = self.quota.lock();
+            if quota.1.elapsed() < age {
+                return;
+            }
+            // Whoever asks next finds it asked for.
+            quota.1 = Instant::now();
+        }
+        let fs = Arc::clone(self);
+        self.runtime.spawn(async move {
+            match fs.remote.about().await {
+                Ok(about) => fs.quota.lock().0 = about.quota,
+                Err(error) => tracing::debug!(%error, "storage of the drive not known"),
+            }
+        });
     }
 }

@@ -16,11 +16,13 @@ pub(super) async fn drain(running: &Arc<Running>) {
 
 /// What the drive does not have, said in the log too.
 pub(super) fn left(running: &Running) -> Left {
-    let left = running.left().unwrap_or_else(|error| {
+    let mut left = running.left().unwrap_or_else(|error| {
         tracing::error!(%error, "what is left is not known");
         Left::default()
     });
-    for item in &left.items {
+    for item in &mut left.items {
+        // Nobody tries again before the next mount.
+        item.retry_in_seconds = None;
         let reason = item.reason.as_deref().unwrap_or("no time");
         tracing::warn!(path = item.path, bytes = item.bytes, reason, "not on the drive yet; the next mount sends it");
     }

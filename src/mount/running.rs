@@ -21,6 +21,7 @@ use crate::fs::{Fs, Parts};
 use crate::fuse::Mounted;
 use crate::server::Server;
 use crate::sys;
+use crate::tree::Ino;
 use crate::writeback::Pending;
 
 /// How long the kernel's last requests are waited for after the mount was removed. Whoever still has a file open then loses it
@@ -133,7 +134,7 @@ impl Running {
             };
             let (reason, retry_in_seconds) = pending.error.map(|(_, reason, wait)| (reason, wait)).unzip();
             UnsentItem {
-                path: self.parts.tree.path(pending.ino).unwrap_or_default(),
+                path: self.path_of(pending.ino),
                 state: state.to_owned(),
                 bytes: pending.bytes,
                 sent: pending.sent,
@@ -142,6 +143,13 @@ impl Running {
             }
         };
         pending.into_iter().take(LISTED).map(item).collect()
+    }
+
+    /// The path of an entry, for people.
+    fn path_of(&self, ino: Ino) -> String {
+        let path = self.parts.tree.path(ino).unwrap_or_default();
+        // Forgotten meanwhile: the drive has heard of its end.
+        if path.is_empty() && ino != Ino::ROOT { "(a removed file)".to_owned() } else { path }
     }
 
     /// Somebody wants it to end.

@@ -134,6 +134,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let running = Arc::new(Running::new(config, mountpoint, person, parts, fs, drive.tokens, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
+    jobs.spawn(tasks::heed_storage(Arc::clone(&running), end.clone()));
     if let Some(listener) = numbers {
         if let Ok(address) = listener.local_addr() {
             notes.push(format!("numbers for Prometheus are at http://{address}/metrics"));

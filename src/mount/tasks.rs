@@ -9,12 +9,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::running::Running;
 use crate::clock::Instant;
+use crate::fs::QUOTA_AGE;
 
 /// How often the maps of the cache are written: what a crash forgets of it is fetched again.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// How long the last refusals of a sign-in that is good again may be on their way.
 const STRAGGLERS: Duration = Duration::from_secs(2);
+
+/// How long a refusal of a full drive covers those that follow.
+const FULL_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the kernel reads ahead, in KiB. Its default, 128, is a fifth as fast from our cache.
 const READAHEAD_KIB: u32 = 1024;
@@ -60,6 +64,23 @@ pub(super) async fn heed_sign_in(running: Arc<Running>, end: CancellationToken) 
             () = end.cancelled() => return,
         }
         running.parts.writeback.retry_now();
+    }
+}
+
+/// Keeps the drive's word on its storage fresh, until `end`: `status` shows it, and asks nobody.
+pub(super) async fn heed_storage(running: Arc<Running>, end: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(QUOTA_AGE) => running.fs.refresh_quota(QUOTA_AGE),
+            // What is said of a full drive beside the refusal is to agree with it.
+            () = running.parts.writeback.heard_full() => running.fs.refresh_quota(Duration::ZERO),
+            () = end.cancelled() => return,
+        }
+        // Many files may be refused at one time.
+        tokio::select! {
+            () = tokio::time::sleep(FULL_PAUSE) => {}
+            () = end.cancelled() => return,
+        }
     }
 }
 

@@ -148,14 +148,19 @@ pub fn listed_folders(db: &Connection) -> rusqlite::Result<Vec<Ino>> {
     db.prepare_cached("SELECT ino FROM node WHERE listed = 1")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// The way from the root, `a/b`; `""` for the root. Of what is unlinked, the name it last had is not known: its number.
+/// The way from the root, `a/b`; `""` for the root. Of what is unlinked, the name it last had is not known: it is described.
 pub fn path(db: &Connection, ino: Ino) -> rusqlite::Result<String> {
     let mut names = Vec::new();
     let mut at = ino;
     while at != Ino::ROOT {
         // 4096 levels are more than any drive allows (100): the bound is for a damaged table.
         let Some(node) = by_ino(db, at)?.filter(|_| names.len() < 4096) else { break };
-        names.push(node.name);
+        let name = match (node.is_linked(), node.is_folder()) {
+            (true, _) => node.name,
+            (false, true) => "(a removed folder)".to_owned(),
+            (false, false) => "(a removed file)".to_owned(),
+        };
+        names.push(name);
         at = node.parent;
     }
     names.reverse();

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Writeback, journal, send};
+use crate::error::Kind;
 use crate::tree::Ino;
 
 /// Sends entries as they come due, until `end`; then lets those under way end, or not, as the runtime goes.
@@ -39,6 +40,9 @@ impl Writeback {
         let mut attempts = 0;
         if let Err(error) = &result {
             attempts = self.queue.attempts(ino) + 1;
+            if error.kind() == Kind::StorageFull {
+                self.full.notify_one();
+            }
             let path = self.tree.path(ino).unwrap_or_default();
             tracing::warn!(path, %error, attempts, "not sent yet");
             if let Err(error) = self.state.write::<_, rusqlite::Error>(|tx| journal::fail(tx, ino, &error.to_string()))

@@ -127,6 +127,8 @@ class Reference:
                 self.flags[command] = {"--help", "--version"}
             elif re.match(r"^#+ ", line):
                 command = None
+            elif command and line.startswith("Also: "):
+                self.flags |= {alias: self.flags[command] for alias in re.findall(r"`drivemount ([^`]+)`", line)}
             elif command and (flag := re.match(r"^- `(?:-\w, )?(--[\w-]+)", line)):
                 self.flags[command].add(flag[1])
         self.variables = set(re.findall(r"\bDRIVEMOUNT_\w+", text))

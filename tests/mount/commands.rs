@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
-use crate::machine::{Machine, bytes, names, run, said, signal, write};
+use crate::machine::{Machine, bytes, names, run, said, signal, wait_for_end, write};
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
@@ -58,13 +58,93 @@ fn all_mounts_are_listed_and_those_that_do_not_answer_hold_nobody_up() {
     assert!(row["remedy"].as_str().is_some_and(|remedy| remedy.contains("drivemount logs")), "{row}");
     let shown = text(&mut program(&["list"]));
     let line = |machine: &Machine| {
-        let place = machine.drive().display().to_string();
-        shown.lines().find(|line| line.starts_with(&place)).unwrap_or_else(|| panic!("{shown}")).to_owned()
+        let place = format!("  {}  ", machine.drive().display());
+        shown.lines().find(|line| line.contains(&place)).unwrap_or_else(|| panic!("{shown}")).to_owned()
     };
-    assert!(line(&well).contains("mounted") && line(&well).contains("1000 B in 1 entry"), "{shown}");
+    assert!(line(&well).starts_with("1000 B in 1 file") && line(&well).contains("  mounted  "), "{shown}");
     assert!(line(&dead).contains("dead") && line(&silent).contains("no answer"), "{shown}");
     signal(hung, "CONT");
     eventually("it answers again", || (listed(&silent)["state"] == "mounted").then_some(()));
+}
+
+/// The command, on a machine whose cache is where such folders are; where, is said by the folder.
+fn at_home(machine: &Machine, arguments: &[&str]) -> Command {
+    let home = machine.cache().with_file_name("home");
+    let link = home.join("drivemount/cache");
+    if !link.is_symlink() {
+        fs::create_dir_all(home.join("drivemount")).expect("makes");
+        std::os::unix::fs::symlink(machine.cache(), link).expect("links");
+    }
+    let mut command = program(arguments);
+    command.env("XDG_CACHE_HOME", home);
+    command
+}
+
+#[test]
+fn what_an_unmounted_drive_left_is_listed_until_it_is_sent() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    assert!(names(machine.drive()).is_empty(), "so the folder is known");
+    let place = machine.drive().display().to_string();
+    // All are listed, those of other tests too.
+    let mine = || -> Vec<Value> {
+        let all: Value = serde_json::from_str(&text(&mut at_home(&machine, &["list", "--json"]))).expect("json");
+        all.as_array().expect("rows").iter().filter(|row| row["mountpoint"] == place.as_str()).cloned().collect()
+    };
+    assert_eq!((mine().len(), &mine()[0]["state"]), (1, &"mounted".into()), "the folder in use is no row of its own");
+    cloud.kill();
+    write(machine.at("file"), bytes(1, 1000));
+    let pid = machine.pid();
+    let unmount = run(program(&["umount", "--timeout", "500ms"]).arg(machine.drive()));
+    assert_eq!(unmount.status.code(), Some(5), "{}", said(&unmount));
+    wait_for_end(pid);
+
+    let rows = mine();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    let row = &rows[0];
+    assert_eq!((&row["state"], &row["source"]), (&"not mounted".into(), &cloud.url.as_str().into()), "{row}");
+    assert_eq!((&row["at_risk_bytes"], &row["unsent_entries"]), (&1000.into(), &1.into()), "{row}");
+    let shown = text(&mut at_home(&machine, &["ls"]));
+    assert!(shown.starts_with("AT RISK "), "{shown}");
+    let line = shown.lines().find(|line| line.contains(&place)).expect("a row");
+    assert!(line.starts_with("1000 B in 1 file ") && line.contains("  not mounted  "), "{shown}");
+    let remedy = format!("only on this machine: `drivemount mount {} {place}`", cloud.url);
+    assert!(shown.contains(&remedy), "{shown}");
+
+    cloud.restart();
+    machine.mount(&cloud);
+    machine.flush();
+    machine.unmount();
+    eventually("it is listed no more", || mine().is_empty().then_some(()));
+}
+
+#[test]
+fn of_a_dead_mount_it_is_said_how_much_it_left() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("sent"), b"sent");
+    machine.flush();
+    machine.kill();
+    let refused = run(at_home(&machine, &["status"]).arg(machine.drive()));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("is gone; everything was on the drive"), "{}", said(&refused));
+    let buried = text(at_home(&machine, &["unmount"]).arg(machine.drive()));
+    assert!(buried.contains("is removed; everything was on the drive"), "{buried}");
+
+    machine.mount(&cloud);
+    cloud.kill();
+    write(machine.at("file"), bytes(1, 1000));
+    machine.kill();
+    let left =
+        format!("1000 B in 1 file is not on the drive: `drivemount mount {} {}`", cloud.url, machine.drive().display());
+    let refused = run(at_home(&machine, &["flush"]).arg(machine.drive()));
+    assert!(!refused.status.success() && said(&refused).contains(&left), "{}", said(&refused));
+    let listed = text(&mut at_home(&machine, &["list"]));
+    assert_eq!(listed.matches(&left).count(), 1, "{listed}");
+    let buried = text(at_home(&machine, &["unmount"]).arg(machine.drive()));
+    assert!(buried.contains("was a dead mount") && buried.contains(&left), "{buried}");
+    let listed = text(&mut at_home(&machine, &["list"]));
+    assert!(listed.contains("not mounted, and 1000 B in 1 file is only on this machine"), "{listed}");
 }
 
 /// A machine that does not look for changes by itself.

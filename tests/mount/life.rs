@@ -310,6 +310,40 @@ fn the_status_says_what_is_at_risk() {
 }
 
 #[test]
+fn what_was_removed_is_called_so_until_the_drive_has_heard_of_it() {
+    let mut cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("file"), b"x");
+    fs::create_dir(machine.at("folder")).expect("makes");
+    machine.flush();
+    cloud.kill();
+    fs::remove_file(machine.at("file")).expect("removes");
+    fs::remove_dir(machine.at("folder")).expect("removes");
+    let items = machine.status()["unsent"]["items"].clone();
+    let mut paths: Vec<&str> =
+        items.as_array().expect("items").iter().filter_map(|item| item["path"].as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(paths, ["(a removed file)", "(a removed folder)"], "{items}");
+}
+
+#[test]
+fn a_full_drive_shows_in_the_status_how_full_it_is() {
+    let cloud = Cloud::start_with(&["--quota", "1M"]);
+    let machine = Machine::with(&cloud);
+    assert_eq!(machine.status()["drive"]["used_bytes"], 0);
+    cloud.upload("theirs", &cloud.root(), &bytes(1, 1_000_000));
+    write(machine.at("ours"), bytes(2, 500_000));
+    let began = std::time::Instant::now();
+    let status = eventually("it is refused, and why shows", || {
+        let status = machine.status();
+        let reason = status["unsent"]["items"][0]["reason"].as_str()?;
+        (reason.contains("drive full") && status["drive"]["used_bytes"] == 1_000_000).then_some(status)
+    });
+    assert_eq!(status["drive"]["total_bytes"], 1 << 20, "{status}");
+    assert!(began.elapsed() < SOON / 2, "at once, and not after a minute: {:?}", began.elapsed());
+}
+
+#[test]
 fn a_drive_that_goes_away_makes_readers_wait_and_then_says_why() {
     let mut cloud = Cloud::start();
     cloud.upload("remote", &cloud.root(), &bytes(1, 2_000_000));

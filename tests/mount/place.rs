@@ -155,5 +155,14 @@ fn the_same_mount_again_is_no_error_and_another_one_says_what_differs() {
     for told in ["with other settings", "cache-size is 10 GiB, and not 20 GiB", "read-only is not set, and not true"] {
         assert!(said(&other).contains(told), "{}", said(&other));
     }
+    let other_drive = Cloud::start();
+    let other = machine.try_mount(&other_drive);
+    assert_eq!(other.status.code(), Some(4), "{}", said(&other));
+    let place = machine.drive().display().to_string();
+    let told = format!(
+        "{place} already shows {}; to mount {} there, first `drivemount unmount {place}`\n",
+        cloud.url, other_drive.url
+    );
+    assert!(said(&other).ends_with(&told), "{}", said(&other));
     assert_eq!(machine.pid(), pid, "it is left alone");
 }

@@ -42,6 +42,13 @@ fn what_is_removed_is_listed_with_its_path_and_can_be_had_back() {
     assert!(list(&machine, &["--under", "other"]).is_empty());
     assert_eq!(list(&machine, &["--under", machine.at("runs").to_str().expect("UTF-8")]).len(), 2);
 
+    assert!(list(&machine, &["other"]).is_empty());
+    for place in [machine.drive(), machine.at("runs")] {
+        // A place tells which mount, of however many there are.
+        let output = run(Command::new(PROGRAM).args(["trash", "list"]).arg(&place));
+        assert!(said(&output).contains("runs/old/"), "{}", said(&output));
+    }
+
     let restored = trash(&machine, &["restore", "runs/old"]);
     assert!(restored.status.success() && said(&restored).contains("restored "), "{}", said(&restored));
     assert_eq!(names(machine.at("runs")), ["old"]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cloud::{Cloud, eventually};
 use crate::home::{Home, consent, visit};
-use crate::machine::{bytes, read, said, write};
+use crate::machine::{bytes, names, read, said, write};
 
 fn text(path: &std::path::Path) -> &str {
     path.to_str().expect("text")
@@ -74,6 +74,28 @@ fn a_revoked_sign_in_leaves_the_mount_up_and_login_heals_it() {
     assert_eq!((&status["state"], &status["pid"]), (&"mounted".into(), &pid), "no remount");
     assert!(status.get("sign_in").is_none(), "{status}");
     home.ok(&["unmount", text(&place)]);
+}
+
+#[test]
+fn an_unmount_without_a_sign_in_says_how_what_is_left_gets_to_the_drive() {
+    let (cloud, home) = (Cloud::start_with(&["--sign-in"]), Home::new());
+    let place = home.at("drive");
+    home.sign_in(&cloud, &[]);
+    home.ok(&["mount", text(&place), "--poll-interval", "100ms"]);
+    assert!(names(&place).is_empty(), "so the folder is known");
+    revoke(&cloud, &home);
+    write(place.join("written"), b"waits");
+    eventually("the mount hears of it", || {
+        let status = home.status("drive");
+        let refused = status["unsent"]["items"][0]["retry_in_seconds"].is_u64();
+        (status["state"] == "sign-in required" && refused).then_some(())
+    });
+    let told = home.fails(5, &["unmount", "--timeout", "1s", text(&place)]);
+    let next = "To send it: sign in again with `drivemount login`, then mount the same drive again.";
+    assert!(told.contains("It is kept on this machine. ") && told.contains(next), "{told}");
+    assert!(!told.contains("again in "), "nothing is tried any more: {told}");
+    let listed = home.ok(&["list"]);
+    assert!(listed.contains("not mounted") && listed.contains("5 B in 1 file"), "{listed}");
 }
 
 /// Ends the sign-in as its owner would at the drive's own page.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{Exit, Failure, small_runtime, target};
-use crate::config::{self, MountConfig};
+use crate::config::{self, MountConfig, Settings};
 use crate::control::Status;
 use crate::mount::mountpoint::{self, MountLine};
 
@@ -32,7 +32,17 @@ pub(super) fn mounted(config: &MountConfig) -> Result<Option<Status>, Failure> {
     if status.settings.is_empty() {
         return Ok(None);
     }
-    let differences = config::differences(&status.settings, &config.settings());
+    let asked = config.settings();
+    let source = |settings: &Settings| settings.get("source").cloned().unwrap_or_default();
+    if source(&status.settings) != source(&asked) {
+        // All else differs with it.
+        let message = format!(
+            "{at} already shows {}; to mount {} there, first `drivemount unmount {word}`",
+            status.source, config.source
+        );
+        return Err(Failure::new(Exit::CannotMount, message));
+    }
+    let differences = config::differences(&status.settings, &asked);
     if differences.is_empty() {
         return Ok(Some(status));
     }
