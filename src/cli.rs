@@ -31,6 +31,7 @@ mod refresh;
 mod serve;
 mod settings;
 mod status;
+mod stored;
 mod target;
 mod trash;
 mod unmount;

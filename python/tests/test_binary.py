@@ -67,7 +67,6 @@ def test_importing_the_package_takes_no_ipython():
 def test_the_package_knows_its_version():
     import drivemount
 
-    if "site-packages" not in drivemount.__file__:
-        pytest.skip("not installed")
+    assert "site-packages" in drivemount.__file__, "install the wheel first: scripts/test-python does"
     said = subprocess.run([sys.executable, "-m", "drivemount", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.split()[-1] == drivemount.__version__

@@ -2,14 +2,11 @@
 
 use serde_json::json;
 
-use super::login::{accounts, unusable};
 use super::output::{print, table};
+use super::stored::{accounts, day, unusable};
 use super::{Exit, Failure};
 use crate::auth::{Access, Account};
-use crate::clock::{self, Timestamp};
-
-/// A sign-in that ends within this time is worth a word. Google gives applications in testing seven days.
-const SOON_MILLIS: i64 = 8 * 24 * 3_600_000;
+use crate::clock::Timestamp;
 
 /// List the sign-ins that are stored here
 #[derive(Debug, clap::Args)]
@@ -60,28 +57,4 @@ fn row(account: &Account) -> [String; 4] {
 
 fn is_read_only(account: &Account) -> bool {
     !Access::ReadWrite.is_granted_by(&account.scopes)
-}
-
-fn day(moment: Timestamp) -> String {
-    let text = moment.to_rfc3339();
-    text.split('T').next().unwrap_or(&text).to_owned()
-}
-
-/// What is said of a sign-in that ends soon by itself.
-pub(super) fn ending(account: &Account) -> Option<String> {
-    let ends = account.ends?;
-    let left = ends.millis() - clock::now().millis();
-    if left > SOON_MILLIS {
-        return None;
-    }
-    let again = if account.name == crate::config::DEFAULT_ACCOUNT {
-        "`drivemount login`".to_owned()
-    } else {
-        format!("`drivemount login --account {}`", account.name)
-    };
-    Some(format!(
-        "this sign-in ends by itself on {}: Google gives an app that is \"in testing\" seven days. Publish the app in Google's \
-         console (docs/SIGN-IN.md) and sign in again with {again}, then it lasts",
-        day(ends)
-    ))
 }

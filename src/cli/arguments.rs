@@ -9,20 +9,9 @@ use std::process;
 use clap::builder::{BoolishValueParser, Resettable, TypedValueParser};
 use clap::{Command, Parser};
 
+use super::model::{CREDENTIALS, gives};
 use super::output::complain;
 use super::settings::Settings;
-
-/// Flags of which a mount takes one.
-pub(super) const CREDENTIALS: [&str; 8] = [
-    "account",
-    "service-account-file",
-    "credentials",
-    "application-default",
-    "token-command",
-    "token-file",
-    "token",
-    "rclone-remote",
-];
 
 /// A variable that is set, and the flag that it stands for.
 #[derive(Debug)]
@@ -76,10 +65,4 @@ fn settle(command: Command, line: &[OsString], variables: &mut Vec<Variable>) ->
 /// Whether a switch is off by this, as `clap` reads it.
 fn is_no(value: &OsString) -> bool {
     BoolishValueParser::new().parse_ref(&Command::new(""), None, value).is_ok_and(|is_on| !is_on)
-}
-
-/// Whether a flag stands on the command line.
-pub(super) fn gives(line: &[OsString], flag: &str) -> bool {
-    let words = line.iter().filter_map(|word| word.to_str()?.strip_prefix("--"));
-    words.map(|word| word.split('=').next().unwrap_or(word)).any(|word| word == flag)
 }

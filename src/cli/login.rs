@@ -11,11 +11,12 @@ use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
 use self::talk::Talk;
+use super::stored::{accounts, unusable};
 use super::{Exit, Failure, small_runtime};
 use crate::auth::{
     Access, Account, Accounts, AccountsError, Code, SignIn, SignInClient, SignInError, SignedIn, StaticToken,
 };
-use crate::config::{self, DEFAULT_ACCOUNT, GOOGLE, Source};
+use crate::config::{DEFAULT_ACCOUNT, GOOGLE, Source};
 use crate::config::{parse_duration, parse_web_address};
 use crate::error::Kind;
 use crate::net;
@@ -134,24 +135,6 @@ async fn login(args: &Args, talk: &mut Talk) -> Result<Account, Failure> {
     accounts.store(&account).map_err(|error| unusable(&error))?;
     accounts.store_client(&account.source, &client).map_err(|error| unusable(&error))?;
     Ok(account)
-}
-
-/// The stored sign-ins of this user.
-pub(super) fn accounts() -> Result<Accounts, Failure> {
-    let dir = config::config_dir().ok_or_else(|| {
-        Failure::new(Exit::Usage, "there is no home folder to keep sign-ins in; set HOME or XDG_CONFIG_HOME".to_owned())
-    })?;
-    Ok(Accounts::new(&dir))
-}
-
-/// What a store that cannot be used is to a command.
-pub(super) fn unusable(error: &AccountsError) -> Failure {
-    let exit = match error {
-        AccountsError::Name(_) => Exit::Usage,
-        AccountsError::Malformed(_) => Exit::SignIn,
-        AccountsError::Io { .. } => Exit::Failure,
-    };
-    Failure::new(exit, error.to_string())
 }
 
 /// Where the drive is asked whose it is.

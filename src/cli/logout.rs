@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::login::{accounts, unusable};
 use super::output::{plain, say};
+use super::stored::{absent, accounts, unusable};
 use super::target::{self, Answer};
 use super::{Exit, Failure, small_runtime};
 use crate::auth::AccountsError;
@@ -87,15 +87,4 @@ fn nothing_waits(name: &str, ending: &[String]) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// What is said of an account that is not there.
-pub(super) fn absent(name: &str, names: &[String]) -> String {
-    let others = if names.is_empty() {
-        "nobody is signed in here".to_owned()
-    } else {
-        format!("there are {}", names.join(", "))
-    };
-    let login = if name == DEFAULT_ACCOUNT { String::new() } else { format!(" --account {name}") };
-    format!("there is no account {name:?}; {others}. `drivemount login{login}` makes one")
 }

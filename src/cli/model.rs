@@ -1,8 +1,22 @@
 //! The command line as `clap` knows it, for what is made from it: completions, man pages, the reference.
 
+use std::ffi::OsString;
+
 use clap::{Command, CommandFactory};
 
 use super::Cli;
+
+/// Flags of which a mount takes one.
+pub(super) const CREDENTIALS: [&str; 8] = [
+    "account",
+    "service-account-file",
+    "credentials",
+    "application-default",
+    "token-command",
+    "token-file",
+    "token",
+    "rclone-remote",
+];
 
 /// All commands that people use. (`clap_complete` would offer the hidden ones too.)
 pub(super) fn commands() -> Command {
@@ -24,4 +38,10 @@ pub(super) fn commands() -> Command {
 pub(super) fn settings_of(mount: &Command) -> impl Iterator<Item = (&str, &clap::Arg)> {
     let settings = mount.get_arguments().filter(|arg| arg.get_env().is_some());
     settings.filter_map(|arg| Some((arg.get_long()?, arg)))
+}
+
+/// Whether a flag stands on the command line.
+pub(super) fn gives(line: &[OsString], flag: &str) -> bool {
+    let words = line.iter().filter_map(|word| word.to_str()?.strip_prefix("--"));
+    words.map(|word| word.split('=').next().unwrap_or(word)).any(|word| word == flag)
 }

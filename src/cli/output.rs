@@ -12,7 +12,7 @@ use super::bars::{self, Sending};
 use super::target::Target;
 use super::{Exit, Failure};
 use crate::config::Bytes;
-use crate::control::{CacheStatus, Left, Unsent, UnsentItem};
+use crate::control::{CacheStatus, Left, Status, Unsent, UnsentItem};
 
 /// How often a bar looks at the mount.
 const LOOK: Duration = Duration::from_millis(200);
@@ -230,6 +230,16 @@ fn item_line(item: &UnsentItem) -> String {
     let reason = item.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
     let again = item.retry_in_seconds.map_or_else(String::new, |seconds| format!("; again in {seconds} s"));
     plain(&format!("{:<10} {}{size}{reason}{again}", item.state, item.path))
+}
+
+/// Lines about what somebody should look at.
+pub(super) fn trouble(status: &Status) -> Vec<String> {
+    let conflicts = status.conflicts.iter().map(|conflict| {
+        format!("conflict  {}: their version keeps the name, ours is \"{}\"", conflict.path, conflict.copy)
+    });
+    let aside = status.set_aside.iter();
+    let aside = aside.map(|aside| format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
+    conflicts.chain(aside).collect()
 }
 
 #[cfg(test)]

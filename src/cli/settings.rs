@@ -17,7 +17,7 @@ use clap::{Arg, ArgAction, Command};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::arguments::{CREDENTIALS, gives};
+use super::model::{CREDENTIALS, gives};
 use super::{Exit, Failure, model};
 use crate::config;
 use crate::mount::mountpoint;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{at_risk, cache_use, count, item_lines, plain, print, print_json};
+use super::output::{at_risk, cache_use, count, item_lines, plain, print, print_json, trouble};
 use super::{Exit, Failure, small_runtime, target, watch};
 use crate::config::Bytes;
 use crate::control::{EntryStatus, Scope, Status};
@@ -78,16 +78,6 @@ fn text(status: &Status) -> String {
     }
     lines.extend(trouble(status));
     lines.iter().map(|line| plain(line) + "\n").collect()
-}
-
-/// Lines about what somebody should look at.
-pub(super) fn trouble(status: &Status) -> Vec<String> {
-    let conflicts = status.conflicts.iter().map(|conflict| {
-        format!("conflict  {}: their version keeps the name, ours is \"{}\"", conflict.path, conflict.copy)
-    });
-    let aside = status.set_aside.iter();
-    let aside = aside.map(|aside| format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
-    conflicts.chain(aside).collect()
 }
 
 fn entry_text(entry: &EntryStatus, target: &target::Target) -> String {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::super::output::{complain, plain, say};
+use super::super::stored::ending;
 use crate::auth::Account;
 use crate::config::{DEFAULT_ACCOUNT, SECRET_VARIABLES};
 
@@ -81,7 +82,7 @@ impl Talk {
         let named =
             if account.name == DEFAULT_ACCOUNT { String::new() } else { format!(" --account {}", account.name) };
         say(&plain(&format!("signed in as {}. Next: `drivemount mount{named} /content/drive`", account.email)));
-        if let Some(note) = super::super::accounts::ending(account) {
+        if let Some(note) = ending(account) {
             say(&format!("note: {note}"));
         }
     }

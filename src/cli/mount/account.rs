@@ -1,8 +1,6 @@
 //! What is mounted, and with which stored sign-in, of what was said and what was not.
 
-use super::super::accounts::ending;
-use super::super::login::{accounts, unusable};
-use super::super::logout::absent;
+use super::super::stored::{absent, accounts, ending, unusable};
 use super::super::{Exit, Failure};
 use crate::auth::{Account, Accounts, AccountsError};
 use crate::config::{Credentials, DEFAULT_ACCOUNT, MountConfig, Source};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use super::super::login::{accounts, unusable};
+use super::super::stored::{accounts, unusable};
 use super::super::{Exit, Failure};
 use crate::auth::Secret;
 use crate::config::{self, Credentials, Source};

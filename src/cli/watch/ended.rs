@@ -4,8 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::super::output::count;
-use super::super::status::trouble;
+use super::super::output::{count, trouble};
 use crate::clock::Instant;
 use crate::config::{Bytes, DEFAULT_ACCOUNT, Source};
 use crate::control::Status;

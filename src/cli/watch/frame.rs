@@ -6,8 +6,7 @@ use std::time::Duration;
 use console::{Style, measure_text_width, truncate_str};
 
 use super::super::bars::{NARROWEST, Rate, WIDEST, bar, time};
-use super::super::output::{at_risk, cache_use, plain, wrap};
-use super::super::status::trouble;
+use super::super::output::{at_risk, cache_use, plain, trouble, wrap};
 use crate::clock::{self, Instant, Timestamp};
 use crate::config::Bytes;
 use crate::control::Status;
