@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,11 +10,15 @@ use serde::Serialize;
 use super::output::{plain, print, print_json, table};
 use super::target::{self, Answer, Found};
 use super::{Exit, Failure, kept};
+use crate::clock::Instant;
 use crate::mount::caches::Folder;
 use crate::mount::mountpoint::word;
 
 /// How long a mount may take to answer before it counts as one that does not.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long a daemon that has unmounted may still hold its folder.
+const HANDOVER: Duration = Duration::from_secs(3);
 
 /// List all drivemounts of this machine, and what of unmounted drives is not sent yet
 #[derive(Debug, clap::Args)]
@@ -86,6 +91,7 @@ fn row(found: Found, folders: &[Folder]) -> Row {
             row.state = status.state;
             row.read_only = Some(status.read_only);
             row.pid = Some(status.pid);
+            row.cache_dir = Some(status.cache.dir);
         }
         Answer::Dead => {
             "dead".clone_into(&mut row.state);
@@ -127,20 +133,26 @@ impl Row {
     }
 }
 
-/// What drives left that are not mounted: only this machine has it, and no mount tells of it. A folder in use is that of a mount,
-/// or of one that still sends.
+/// What drives left that are not mounted: only this machine has it, and no mount tells of it.
 fn left(folders: &[Folder], mounts: &[Row]) -> Vec<Row> {
-    let told = |folder: &Folder| mounts.iter().any(|row| row.cache_dir.as_ref() == Some(&folder.dir));
+    let tells = |row: &Row, folder: &Folder| match &row.cache_dir {
+        Some(dir) => *dir == folder.dir,
+        // One that does not answer.
+        None => row.mountpoint.is_some() && row.mountpoint == folder.mountpoint(),
+    };
+    let told = |folder: &Folder| mounts.iter().any(|row| tells(row, folder));
     let taken = |place: &Path| mounts.iter().any(|row| row.mountpoint.as_deref() == Some(place));
-    let left = folders.iter().filter(|folder| !folder.in_use && !folder.waiting.is_empty() && !told(folder));
+    let left = folders.iter().filter(|folder| !folder.waiting.is_empty() && !told(folder));
     left.map(|folder| {
-        let mut row = Row {
-            mountpoint: folder.mountpoint(),
-            source: folder.source.clone(),
-            state: "not mounted".to_owned(),
-            ..Row::default()
-        };
+        let mut row = Row { mountpoint: folder.mountpoint(), source: folder.source.clone(), ..Row::default() };
         row.holds(folder);
+        if !is_given_back(folder) {
+            "in use".clone_into(&mut row.state);
+            let holder = folder.holder.as_deref().unwrap_or("a process");
+            row.remedy = Some(format!("used by a mount that is not seen here ({holder}), which sends what is unsent"));
+            return row;
+        }
+        "not mounted".clone_into(&mut row.state);
         let is = if folder.waiting.len() == 1 { "is" } else { "are" };
         row.remedy = Some(format!(
             "not mounted, and {} {is} only on this machine: {} sends it",
@@ -150,6 +162,19 @@ fn left(folders: &[Folder], mounts: &[Row]) -> Vec<Row> {
         row
     })
     .collect()
+}
+
+/// Whether nobody uses a folder. A daemon says that it is unmounted just before its process ends, and with it gives its folder
+/// back: that is waited for.
+fn is_given_back(folder: &Folder) -> bool {
+    let until = Instant::now() + HANDOVER;
+    let mut in_use = folder.in_use;
+    while in_use && Instant::now() < until {
+        // A lock has no event to wait for.
+        thread::sleep(Duration::from_millis(20));
+        in_use = Folder::look(&folder.dir).ok().flatten().is_none_or(|now| now.in_use);
+    }
+    !in_use
 }
 
 fn text(rows: &[Row]) -> String {
