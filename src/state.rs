@@ -18,13 +18,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 use crate::clock;
 use crate::error::Kind;
 
-/// Version of the tables. Raise it with every change of the schema, and teach [`State::open`] the way from the old one.
-const FORMAT: i64 = 1;
+/// Version of the tables.
+const FORMAT: i64 = 2;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;
 
-const SCHEMA: &str = include_str!("state/schema.sql");
+/// What leads from each version to the next: the first from nothing to version 1. A change of the tables is one more.
+const STEPS: [&str; FORMAT as usize] = [include_str!("state/schema.sql"), include_str!("state/format-2.sql")];
 
 /// The database of one mount.
 #[derive(Debug)]
@@ -106,9 +107,7 @@ impl State {
         if found > FORMAT {
             return Err(StateError::Newer { path: path.to_owned(), found });
         }
-        if found == 0 {
-            create(&mut writer).map_err(wrap)?;
-        }
+        upgrade(&mut writer, found).map_err(wrap)?;
         let reader = || connect(path).map(Mutex::new).map_err(wrap);
         Ok(Self {
             writer: Mutex::new(writer),
@@ -221,9 +220,16 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn create(writer: &mut Connection) -> rusqlite::Result<()> {
+/// Makes the tables what this version knows, all of it or nothing.
+fn upgrade(writer: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    let steps = STEPS.iter().skip(usize::try_from(found).unwrap_or(0));
+    if steps.len() == 0 {
+        return Ok(());
+    }
     let tx = writer.transaction()?;
-    tx.execute_batch(SCHEMA)?;
+    for step in steps {
+        tx.execute_batch(step)?;
+    }
     tx.pragma_update(None, "user_version", FORMAT)?;
     tx.commit()
 }
@@ -269,6 +275,27 @@ mod tests {
         assert!(matches!(error, StateError::Newer { found, .. } if found == FORMAT + 1));
         assert!(error.to_string().contains("--cache-dir"), "{error}");
         assert!(path.exists());
+    }
+
+    #[test]
+    fn an_older_format_is_brought_up_to_date_and_keeps_what_it_holds() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let path = dir.path().join("state.db");
+        let old = Connection::open(&path).expect("opens plainly");
+        old.execute_batch(STEPS[0]).expect("makes the tables of format 1");
+        old.pragma_update(None, "user_version", 1).expect("sets the version");
+        set_fact(&old, "account", "me").expect("writes");
+        drop(old);
+        let tables = |state: &State| {
+            state.read(|db| {
+                let mut names = db.prepare("SELECT sql FROM sqlite_master ORDER BY name")?;
+                names.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<Option<String>>>>()
+            })
+        };
+        let state = open(&dir).expect("opens");
+        assert_eq!(state.fact("account").expect("reads"), Some("me".to_owned()));
+        let fresh = tempfile::tempdir().expect("temporary folder");
+        assert_eq!(tables(&state).expect("reads"), tables(&open(&fresh).expect("opens")).expect("reads"));
     }
 
     #[test]

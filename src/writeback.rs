@@ -2,13 +2,14 @@
 //!
 //! # What it owns
 //!
-//! The tables `journal`, `staging`, `layer`, `upload` and `reserved` of [`crate::state`], and the folders `staging/` and `unfinished/`.
+//! The tables `journal`, `staging`, `layer`, `upload`, `stream` and `reserved` of [`crate::state`], and the folders `staging/` and `unfinished/`.
 //!
 //! # What it promises
 //!
 //! - **One transaction a change** ([`changes`]): the tree shows it and the journal knows it, or neither.
 //! - **Sealed is safe.** After [`Writeback::seal`] the content survives the death of the process, and with
 //!   [`Durability::PowerLoss`] more than that. It is sent as it was sealed, never as a mixture with later writes ([`pile`]).
+//! - **Sent as it is written** ([`stream`]): a large file is with the drive, but for its end, when it is closed.
 //! - **Sent once.** New items are created under ids reserved before; an upload that was cut off goes on where the drive says;
 //!   after a crash our own revision is told from somebody else's by its checksum.
 //! - **In an order that cannot be wrong** ([`send`]): an entry goes after its folder; a folder is removed after what was moved
@@ -31,6 +32,8 @@ mod aside;
 pub mod changes;
 mod conflict;
 mod flush;
+mod growth;
+mod guess;
 mod journal;
 mod outgoing;
 mod pile;
@@ -40,6 +43,7 @@ mod recover;
 mod send;
 mod staging;
 mod stagings;
+mod stream;
 mod table;
 mod take_in;
 mod trash;
@@ -53,7 +57,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use self::aside::Aside;
@@ -181,6 +185,12 @@ pub struct Writeback {
     uploads: Semaphore,
     /// Large ones among them.
     large: Semaphore,
+    /// What is sent of files that are still written.
+    streams: stream::Streams,
+    /// Files that are worth that; for the worker.
+    growing: Mutex<Option<mpsc::UnboundedReceiver<Ino>>>,
+    /// What became of files with temporary names.
+    habits: guess::Habits,
     conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
     /// The drive refused something because it is full.
@@ -207,7 +217,8 @@ impl Writeback {
         runtime: Handle,
         options: Options,
     ) -> Result<Arc<Self>> {
-        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
+        let (grow, growing) = mpsc::unbounded_channel();
+        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, grow)?;
         let seqs = journal::Seqs::open(&state)?;
         let writeback = Self {
             state,
@@ -220,6 +231,9 @@ impl Writeback {
             trash: trash::Trash::new(options.use_trash),
             uploads: Semaphore::new(options.transfers.unwrap_or(queue::AT_ONCE)),
             large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
+            streams: stream::Streams::default(),
+            growing: Mutex::new(Some(growing)),
+            habits: guess::Habits::default(),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
             full: Notify::new(),

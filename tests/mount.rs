@@ -43,6 +43,8 @@ mod python;
 mod root;
 #[path = "mount/service.rs"]
 mod service;
+#[path = "mount/stream.rs"]
+mod stream;
 #[path = "mount/transfers.rs"]
 mod transfers;
 #[path = "mount/trash.rs"]

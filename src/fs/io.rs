@@ -294,11 +294,6 @@ impl Fs {
         }
     }
 
-    /// Bytes that were written and are in no journal yet.
-    pub fn unsealed_bytes(&self) -> u64 {
-        self.unsealed().into_iter().map(|(_, bytes)| bytes).sum()
-    }
-
     /// The files that were written and are in no journal yet, with the bytes of each.
     pub fn unsealed(&self) -> Vec<(Ino, u64)> {
         let unsealed = |file: Arc<OpenFile>| {

@@ -53,7 +53,8 @@ impl Running {
         pending.retain(|item| tree.is_within(item.ino, scope).unwrap_or(false));
         let unsealed = self.fs.unsealed().into_iter();
         let unsealed = unsealed.filter(|(ino, _)| tree.is_within(*ino, scope).unwrap_or(false));
-        let unsealed_bytes = unsealed.map(|(_, bytes)| bytes).sum();
+        let streamed = |ino| self.parts.writeback.streamed(ino);
+        let unsealed_bytes = unsealed.map(|(ino, bytes)| bytes.saturating_sub(streamed(ino))).sum();
         let bytes = pending.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum::<u64>() + unsealed_bytes;
         Ok(Unsent { entries: pending.len(), bytes, unsealed_bytes, items: self.items(pending) })
     }

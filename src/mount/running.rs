@@ -117,7 +117,9 @@ impl Running {
     /// What the drive does not have yet.
     pub(super) fn unsent(&self) -> Result<Unsent, String> {
         let pending = self.parts.writeback.pending().map_err(|error| error.to_string())?;
-        let unsealed_bytes = self.fs.unsealed_bytes();
+        let streamed = |ino| self.parts.writeback.streamed(ino);
+        let unsealed = self.fs.unsealed().into_iter();
+        let unsealed_bytes = unsealed.map(|(ino, bytes)| bytes.saturating_sub(streamed(ino))).sum();
         let bytes = pending.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum::<u64>() + unsealed_bytes;
         let entries = pending.len();
         Ok(Unsent { entries, bytes, unsealed_bytes, items: self.items(pending) })

@@ -87,7 +87,7 @@ impl Writeback {
             Ok::<_, WritebackError>(node)
         })?;
         self.tree.tell(effects);
-        self.removed(node.ino);
+        self.removed(node.ino, true);
         Ok(node)
     }
 
@@ -112,11 +112,14 @@ impl Writeback {
         Ok(journal::touch_gone(tx, ino, self.seqs.next(), gone)?)
     }
 
-    fn removed(&self, ino: Ino) {
+    /// After the transaction of a removal. `give_up`: what is under way for it is not wanted any more.
+    fn removed(&self, ino: Ino, give_up: bool) {
         if let Err(error) = self.stagings.discard(ino) {
             tracing::warn!(%error, "the staging of a removed file could not be put away");
         }
-        self.queue.cancel(ino);
+        if give_up {
+            self.queue.cancel(ino);
+        }
         self.queue.changed(ino);
     }
 
@@ -130,7 +133,7 @@ impl Writeback {
         // What an edit of the target that is not sealed yet began from.
         let edited = target.and_then(|target| self.stagings.in_use(target.ino)).and_then(|staging| staging.origin());
         let now = clock::now();
-        let mut origin = None;
+        let (mut origin, mut source_is_new) = (None, false);
         let mut effects = Effects::default();
         let renamed = self.state.write(|tx| {
             let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
@@ -162,6 +165,7 @@ impl Writeback {
                     local::relocate(tx, &source, to.0, to.1, now)?;
                 }
             }
+            source_is_new = !was_sent && source.kind == NodeKind::File;
             if !was_sent {
                 // Only this mount knew it under the old name.
                 self.tree.freed(tx, from.0, from.1, &mut effects)?;
@@ -183,7 +187,12 @@ impl Writeback {
             }
             self.queue.follow(renamed.source.ino, target.ino);
             self.queue.follow(target.ino, renamed.source.ino);
-            self.removed(target.ino);
+            // An upload for what was taken over goes on: of files that are saved more often than the link can send them, nothing
+            // would ever arrive otherwise.
+            self.removed(target.ino, !took);
+        }
+        if source_is_new && from.0 == to.0 {
+            self.habits.renamed(from.0, from.1, to.1);
         }
         self.queue.changed(renamed.source.ino);
         Ok(renamed)

@@ -49,7 +49,7 @@ impl Writeback {
             Pending {
                 ino: entry.ino,
                 bytes: sizes.get(&entry.ino).copied().unwrap_or(0),
-                sent: progress.unwrap_or(0),
+                sent: progress.unwrap_or(0).max(self.streamed(entry.ino)),
                 running: progress.is_some(),
                 gone: entry.gone != journal::Gone::No,
                 error,
@@ -77,6 +77,9 @@ impl Writeback {
             (Some(failure), _) => format!("retrying: {}", failure.message),
             (None, Some(sent)) if entry.content.is_some() => {
                 format!("uploading {}%", sent.saturating_mul(100) / size.max(1))
+            }
+            _ if self.streamed(ino) > 0 => {
+                format!("uploading {}%", self.streamed(ino).saturating_mul(100) / size.max(1))
             }
             _ if entry.unclosed => "dirty".to_owned(),
             _ => "queued".to_owned(),

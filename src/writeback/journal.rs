@@ -175,6 +175,7 @@ pub(super) fn fail(db: &Connection, ino: Ino, error: &str) -> rusqlite::Result<(
 /// Takes a row away.
 pub(super) fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM journal WHERE ino = ?1")?.execute([ino])?;
+    super::stream::forget(db, ino)?;
     end_upload(db, ino)
 }
 

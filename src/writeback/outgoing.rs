@@ -1,5 +1,7 @@
 //! What is sent of an entry, and what is known of it while it is sent.
 
+use std::fmt;
+use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -42,6 +44,16 @@ impl Content {
         }
     }
 
+    /// Whether its first bytes, so many, are those of a staging file.
+    pub(super) fn begins_with(&self, file: &Arc<File>, length: u64) -> bool {
+        matches!(self, Self::Staged(_, snapshot) if snapshot.begins_with(file, length))
+    }
+
+    /// Whether a range needs nothing of the base.
+    pub(super) fn is_here(&self, range: Range<u64>) -> bool {
+        matches!(self, Self::Staged(_, snapshot) if snapshot.is_here(range))
+    }
+
     pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         match self {
             Self::Staged(_, snapshot) => Ok(snapshot.read(range).await?.into()),
@@ -54,7 +66,7 @@ impl Content {
 }
 
 /// What is known of a body: the checksum of what was sent so far, from the start without a gap.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Running {
     hash: Hash,
     until: u64,
@@ -62,8 +74,20 @@ pub(super) struct Running {
     pub(super) unreadable: Option<WritebackError>,
 }
 
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
 impl Running {
-    fn add(&mut self, offset: u64, bytes: &[u8]) {
+    /// How many bytes were added, and their checksum.
+    pub(super) fn so_far(&self) -> (u64, Md5) {
+        (self.until, Md5(self.hash.clone().finalize().into()))
+    }
+
+    /// Adds bytes that stand at an offset.
+    pub(super) fn add(&mut self, offset: u64, bytes: &[u8]) {
         // Sent a second time after a broken connection: hashed already. Sent from further on: `finish` reads the rest.
         let Some(skip) = self.until.checked_sub(offset).and_then(|skip| usize::try_from(skip).ok()) else { return };
         if let Some(new) = bytes.get(skip..) {
@@ -99,7 +123,7 @@ pub(super) fn body(
 
 impl Content {
     /// The pieces of a range with their offsets.
-    fn pieces(&self, range: Range<u64>) -> futures_util::stream::BoxStream<'static, Result<(u64, Bytes)>> {
+    pub(super) fn pieces(&self, range: Range<u64>) -> futures_util::stream::BoxStream<'static, Result<(u64, Bytes)>> {
         let Self::Staged(_, snapshot) = self else {
             let whole = self.read(range.clone()).now_or_never().unwrap_or_else(|| Ok(Bytes::new()));
             return futures_util::stream::iter([whole.map(|bytes| (range.start, bytes))]).boxed();

@@ -120,6 +120,17 @@ impl Layers {
     }
 }
 
+/// What a file holds from its start on without a gap, all of it in the file of one layer.
+#[derive(Debug)]
+pub(super) struct Prefix {
+    /// Number of the layer.
+    pub(super) layer: u64,
+    /// Its file.
+    pub(super) file: Arc<File>,
+    /// In bytes.
+    pub(super) length: u64,
+}
+
 /// Content open for writing.
 ///
 /// Invariant: bytes that `sealed` refers to are never changed in a layer's file, nor is a layer's file removed while `sealed`
@@ -195,6 +206,13 @@ impl Pile {
         self.now.size = size;
         self.dirty = true;
         Ok(())
+    }
+
+    /// What the top layer holds from the start on, if nothing shines through it.
+    pub(super) fn prefix(&self) -> Option<Prefix> {
+        let top = self.now.stack.last().filter(|top| top.below == 0)?;
+        let first = top.written.iter().next().filter(|first| first.start == 0)?;
+        Some(Prefix { layer: top.number, file: top.file(), length: first.end.min(self.now.size) })
     }
 
     /// Takes bytes of the base into the lowest layer, where it has none of its own. Changes no byte that anybody sees. Says how

@@ -6,9 +6,9 @@ use super::WritebackError::Remote;
 use super::journal::{self, Entry, Gone};
 use super::{Result, WritebackError};
 use crate::error::Kind;
-use crate::remote::{FileId, Move, NewItem, NewKind, Patch, Posix, RemoteError};
+use crate::remote::{FileId, Item, Move, NewItem, NewKind, Patch, Posix, RemoteError};
 use crate::tree::merge::Differences;
-use crate::tree::{Base, Ino, Node, NodeKind, nodes};
+use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, nodes};
 
 /// What came of one step for an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,17 @@ impl Job {
 
     /// What the drive is to change of the metadata.
     pub(super) fn patch(&self, differences: Differences) -> Result<Patch> {
-        let there = self.base.on_drive.as_ref();
+        self.patch_of(self.base.on_drive.as_ref(), differences)
+    }
+
+    /// What the drive is to change of the metadata of an item, if anything, for it to be as it was to be sent.
+    pub(super) fn rest(&self, item: &Item) -> Result<Option<Patch>> {
+        let base = Base { on_drive: Some(OnDrive::of(item)), ..self.base.clone() };
+        let differences = base.differs(&self.node, self.folder.as_ref());
+        differences.any().then(|| self.patch_of(base.on_drive.as_ref(), differences)).transpose()
+    }
+
+    fn patch_of(&self, there: Option<&OnDrive>, differences: Differences) -> Result<Patch> {
         let folder = self.folder()?;
         let parent = match there.and_then(|there| there.parent.as_ref()) {
             Some(from) if from != folder => Some(Move { from: from.clone(), to: folder.clone() }),

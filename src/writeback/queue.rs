@@ -296,6 +296,11 @@ impl Queue {
         }
     }
 
+    /// Whether something is being sent of an entry.
+    pub(super) fn is_running(&self, ino: Ino) -> bool {
+        self.inner.lock().running.contains_key(&ino)
+    }
+
     /// How often in a row sending an entry failed.
     pub(super) fn attempts(&self, ino: Ino) -> u32 {
         self.inner.lock().failures.get(&ino).map_or(0, |failure| failure.attempts)

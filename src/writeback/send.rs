@@ -53,7 +53,7 @@ fn forget(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
 
 impl Writeback {
     async fn create_folder(&self, job: Job) -> Result<Outcome> {
-        let Some(id) = self.assign_id(&job).await? else { return Ok(Outcome::Again) };
+        let Some(id) = self.assign_id(job.node.ino).await? else { return Ok(Outcome::Again) };
         let item = match self.remote.create_folder(&job.new_item(id)?).await {
             Ok(item) => item,
             Err(error) => return self.refused(&job, error).await,
@@ -79,8 +79,7 @@ impl Writeback {
 
     /// The id for a new item: reserved before the first attempt and kept for all that follow. `None` if the entry is no new one
     /// any more.
-    pub(super) async fn assign_id(&self, job: &Job) -> Result<Option<FileId>> {
-        let ino = job.node.ino;
+    pub(super) async fn assign_id(&self, ino: Ino) -> Result<Option<FileId>> {
         loop {
             let assigned = self.state.write::<_, rusqlite::Error>(|tx| {
                 let is_new = nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none());

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
+use super::growth::{Followed, Growth};
 use super::journal::Seq;
 use super::pile::{Layers, Piece, Pile};
 use super::stagings::Stagings;
@@ -51,6 +52,8 @@ pub(super) struct Inner {
     pub(super) on_drive: Option<Source>,
     /// The entry was removed: nobody wants the content any more.
     pub(super) discarded: bool,
+    /// How much of it is sent before it is closed.
+    pub(super) growth: Growth,
 }
 
 #[derive(Debug, Clone)]
@@ -179,7 +182,32 @@ impl Staging {
 
     /// Notes that nobody wants the content any more: the entry was removed.
     pub fn discard(&self) {
-        self.inner.lock().discarded = true;
+        let mut inner = self.inner.lock();
+        inner.discarded = true;
+        inner.growth.end();
+    }
+
+    /// Begins to send it before it is closed, if that was asked for and is still possible.
+    pub(super) fn follow(&self) -> Option<Followed> {
+        let inner = &mut *self.inner.lock();
+        inner.growth.begin(&inner.pile)
+    }
+
+    /// No more of it is sent before it is closed.
+    pub(super) fn follow_no_more(&self) {
+        self.inner.lock().growth.end();
+    }
+
+    /// How many bytes from the start on can be sent before it is closed.
+    pub(super) fn claimable(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.growth.claimable(&inner.pile)
+    }
+
+    /// Claims the bytes up to `until` for an upload. Says whether that is done.
+    pub(super) fn claim(&self, until: u64) -> bool {
+        let inner = &mut *self.inner.lock();
+        inner.growth.claim(&inner.pile, until)
     }
 
     /// Holds off seals until dropped.
@@ -284,6 +312,17 @@ impl Snapshot {
                 let _failed = base.fetch_ahead(range);
             }
         }
+    }
+
+    /// Whether its first bytes, so many, are those of a file of a layer.
+    pub(super) fn begins_with(&self, file: &Arc<File>, length: u64) -> bool {
+        let is_of_it = |piece: &Piece| matches!(piece, Piece::Local(of, _) if Arc::ptr_eq(of, file));
+        length <= self.size() && self.seal.layers.locate(0..length).iter().all(is_of_it)
+    }
+
+    /// Whether a range needs nothing of the base.
+    pub(super) fn is_here(&self, range: Range<u64>) -> bool {
+        !self.locate(range).iter().any(|piece| matches!(piece, Piece::Base(_)))
     }
 
     /// Whether somebody else has the content open.

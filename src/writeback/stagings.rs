@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use super::journal::Seq;
 use super::pile::{Layer, Layers, Pile};
@@ -50,6 +51,8 @@ pub(super) struct Stagings {
     /// Bytes that may be written before the disk is looked at again.
     claimable: AtomicU64,
     in_use: Mutex<InUse>,
+    /// Files that are worth an upload before they are closed.
+    growing: mpsc::UnboundedSender<Ino>,
 }
 
 /// The stagings in memory. INVARIANT: no more than one an entry is alive.
@@ -68,7 +71,13 @@ impl InUse {
 
 impl Stagings {
     /// Opens the folder.
-    pub(super) fn open(dir: &Path, state: Arc<State>, content: Arc<Content>, runtime: Handle) -> Result<Arc<Self>> {
+    pub(super) fn open(
+        dir: &Path,
+        state: Arc<State>,
+        content: Arc<Content>,
+        runtime: Handle,
+        growing: mpsc::UnboundedSender<Ino>,
+    ) -> Result<Arc<Self>> {
         std::fs::create_dir_all(dir)?;
         let mut last = 0;
         for file in std::fs::read_dir(dir)? {
@@ -89,6 +98,7 @@ impl Stagings {
             bytes: AtomicU64::new(held),
             claimable: AtomicU64::new(0),
             in_use: Mutex::default(),
+            growing,
         }))
     }
 
@@ -207,17 +217,29 @@ impl Stagings {
     pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
         self.claim(bytes.len() as u64)?;
         let mut inner = staging.inner.lock();
+        inner.growth.changing(offset);
         self.layer_for(staging.ino(), &mut inner.pile, offset)?;
         let new = inner.pile.write(offset, bytes)?;
         inner.on_drive = None;
+        let Inner { growth, pile, .. } = &mut *inner;
+        let worth_an_upload = growth.written(pile);
         drop(inner);
         self.account(new);
+        if worth_an_upload {
+            // Nobody listens after the end.
+            let _ended = self.growing.send(staging.ino());
+        }
         Ok(())
     }
 
     /// Sets the size.
     pub(super) fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
         let mut inner = staging.inner.lock();
+        if size == 0 {
+            inner.growth.emptied();
+        } else {
+            inner.growth.changing(size);
+        }
         if size < inner.pile.now.size {
             self.layer_for(staging.ino(), &mut inner.pile, size)?;
         }
@@ -352,6 +374,8 @@ impl Stagings {
         if inner.is_newest(&snapshot.seal) {
             inner.on_drive = Some(source.clone());
         }
+        // What is written to it from now on is sent when it is sealed: each version is an upload of the whole.
+        inner.growth.end();
         drop(inner);
         // Nobody will ask for the revision that ours replaced.
         if let Some(old) = old.map(|old| old.source().clone()).filter(|old| old != source)

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use md5::{Digest, Md5 as Hash};
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Upload};
-use super::outgoing::{Content, PIECE, Running, body, finish};
+use super::outgoing::{Content, PIECE, body, finish};
 use super::plan::{Job, Outcome};
 use super::queue::Parked;
 use super::staging::{Snapshot, Staging};
+use super::stream::{self, Begun};
 use super::{Result, Writeback, WritebackError, answer, conflict, table};
 use crate::clock;
 use crate::error::{Kind, Retry};
@@ -57,17 +57,22 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         }
         Write::Update { id: job.id()?.clone(), patch: job.patch(job.differences())? }
     } else {
-        let Some(id) = writeback.assign_id(&job).await? else { return Ok(Outcome::Again) };
+        let Some(id) = writeback.assign_id(job.node.ino).await? else { return Ok(Outcome::Again) };
         Write::Create(job.new_item(id)?)
     };
     let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
+        stream::end(writeback, ino).await?;
         let _turn = turn(writeback, ino, &writeback.uploads).await;
         put(writeback, &job, &write, &content).await.map(Some)
     } else {
+        let begun = stream::take(writeback, ino, &write, &content).await?;
         let _turn = turn(writeback, ino, &writeback.large).await;
         let _turn = turn(writeback, ino, &writeback.uploads).await;
-        resume(writeback, &job, &write, &content, cancel).await
+        match resume(writeback, &job, &write, &content, begun, cancel).await {
+            Ok(Some((item, md5))) => say_the_rest(writeback, &job, item).await.map(|item| Some((item, md5))),
+            other => other,
+        }
     };
     match sent {
         Ok(None) => Ok(Outcome::Again),
@@ -175,13 +180,15 @@ async fn resume(
     job: &Job,
     write: &Write,
     content: &Content,
+    begun: Option<Begun>,
     cancel: &CancellationToken,
 ) -> Result<Option<(Item, Md5)>> {
     let (ino, total) = (job.node.ino, content.size());
-    let mut hash: Arc<Mutex<Running>> = Arc::default();
-    let mut session = usable_session(writeback, job, content)?;
-    // Where to go on; `None`: the drive must be asked.
-    let mut offset = None;
+    // Where to go on; no offset: the drive must be asked.
+    let (mut session, mut offset, mut hash) = match begun {
+        Some(Begun { session, offset, hash }) => (Some(session), offset, hash),
+        None => (usable_session(writeback, job, content)?, None, Arc::default()),
+    };
     let (mut reached, mut fruitless) = (0, 0);
     loop {
         let current = if let Some(current) = &session {
@@ -192,7 +199,7 @@ async fn resume(
             (offset, reached, hash) = (Some(0), 0, Arc::default());
             session.insert(begun).clone()
         };
-        let progress = match offset {
+        let progress = match offset.filter(|&offset| offset < total) {
             Some(offset) => {
                 let body = body(content, &hash, offset..total, writeback, ino);
                 let sent = tokio::select! {
@@ -247,6 +254,15 @@ async fn resume(
             }
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// What a session says of an item beside its content is as old as the session. Says what has changed since, before anything is
+/// concluded from the item.
+async fn say_the_rest(writeback: &Writeback, job: &Job, item: Item) -> Result<Item> {
+    match job.rest(&item)? {
+        Some(patch) if !item.trashed => Ok(writeback.remote.update(&item.id, &patch).await?),
+        _ => Ok(item),
     }
 }
 

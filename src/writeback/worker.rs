@@ -1,17 +1,18 @@
-//! Sends what is due, many entries at a time.
+//! Sends what is due, many entries at a time, and files that are worth it while they are written.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Writeback, journal, send};
+use super::{Writeback, journal, send, stream};
 use crate::error::Kind;
 use crate::tree::Ino;
 
 /// Sends entries as they come due, until `end`; then lets those under way end, or not, as the runtime goes.
 pub(super) async fn run(writeback: Arc<Writeback>, end: CancellationToken) {
     let mut jobs = JoinSet::new();
+    let Some(mut growing) = writeback.growing.lock().take() else { return };
     loop {
         for (ino, cancel) in writeback.queue.inner.lock().take_due() {
             let writeback = Arc::clone(&writeback);
@@ -27,6 +28,9 @@ pub(super) async fn run(writeback: Arc<Writeback>, end: CancellationToken) {
         tokio::select! {
             () = pause => {}
             () = writeback.queue.wake.notified() => {}
+            Some(ino) = growing.recv() => {
+                jobs.spawn(stream::run(Arc::clone(&writeback), ino));
+            }
             Some(_) = jobs.join_next(), if !jobs.is_empty() => {}
             () = end.cancelled() => break,
         }

@@ -1,0 +1,260 @@
+//! The life of one stream.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::piece::Pieces;
+use super::rows::{self, Row};
+use super::{Handle, Streamed};
+use crate::clock::{self, Instant};
+use crate::error::{Kind, Retry};
+use crate::metrics;
+use crate::remote::{NewItem, NewKind, Patch, Posix, Progress, RemoteError, UploadSession, Write};
+use crate::tree::{Ino, Node, NodeKind, nodes};
+use crate::writeback::outgoing::Running;
+use crate::writeback::{Result, Writeback, guess};
+
+/// Pieces that are not the last are multiples of this.
+const UNIT: u64 = 256 << 10;
+
+/// The longest piece. Each costs a round trip, in which nothing is sent.
+const LONGEST: u64 = 256 << 20;
+
+/// A piece is not begun before the file has grown by what the link takes in half a second, within these bounds.
+const SHORTEST: std::ops::RangeInclusive<u64> = (1 << 20)..=(16 << 20);
+
+/// A file that grows slowly is sent so often.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often in a row a piece may fail without the drive having taken a byte.
+const FRUITLESS: u32 = 10;
+
+/// What a stream is sent for.
+enum Aim {
+    /// The content of this.
+    Into(Write),
+    /// Not known yet: something else must happen first.
+    NotYet,
+    /// Nothing.
+    Nothing,
+}
+
+/// Sends a file that is being written, until it is sealed and sent, changed where it was sent already, or removed.
+pub(in crate::writeback) async fn run(writeback: Arc<Writeback>, ino: Ino) {
+    let Some(staging) = writeback.stagings.in_use(ino) else { return };
+    let Some(followed) = staging.follow() else { return };
+    let (tell, end) = watch::channel(None);
+    let handle = Handle { stop: CancellationToken::new(), sent: Arc::default(), end };
+    let hash: Arc<Mutex<Running>> = Arc::default();
+    let (sent, state) = (Arc::clone(&handle.sent), Arc::clone(&writeback.state));
+    let pieces = Arc::new(Pieces { ino, staging, followed, state, hash, sent });
+    writeback.streams.lock().insert(ino, handle.clone());
+    let stream = Stream { writeback: &writeback, pieces: &pieces, stop: handle.stop.clone() };
+    let sent = tokio::select! {
+        sent = stream.send_all() => sent,
+        () = pieces.followed.broken.cancelled() => Ok(None),
+    };
+    let streamed = match sent {
+        Ok(Some(offset)) if !pieces.followed.broken.is_cancelled() => {
+            Streamed::Whole { hash: Arc::clone(&pieces.hash), offset, file: Arc::clone(&pieces.followed.file) }
+        }
+        Ok(_) => Streamed::Broken,
+        Err(error) => {
+            tracing::debug!(%ino, %error, "a file is not sent before it is closed");
+            Streamed::Broken
+        }
+    };
+    if matches!(streamed, Streamed::Broken) {
+        pieces.staging.follow_no_more();
+        // Nobody takes it over. If somebody waits for it already, they forget the row.
+        let mut streams = writeback.streams.lock();
+        if streams.get(&ino).is_some_and(|other| Arc::ptr_eq(&other.sent, &handle.sent)) {
+            streams.remove(&ino);
+        }
+        drop(streams);
+        let forgotten = writeback.state.write::<_, rusqlite::Error>(|tx| rows::forget(tx, ino));
+        if let Err(error) = forgotten {
+            // Whoever finds the row finds that it does not fit.
+            tracing::warn!(%error, "what was sent of a file before it was closed could not be forgotten");
+        }
+    }
+    tell.send_replace(Some(streamed));
+}
+
+/// A stream under way.
+struct Stream<'a> {
+    writeback: &'a Writeback,
+    pieces: &'a Arc<Pieces>,
+    stop: CancellationToken,
+}
+
+impl Stream<'_> {
+    /// Sends until it is told to stop. Says where to go on, if that is known; `None` if nothing was begun.
+    async fn send_all(&self) -> Result<Option<Option<u64>>> {
+        let Some(mut session) = self.begin().await? else { return Ok(None) };
+        let (mut offset, mut reached, mut fruitless) = (Some(0), 0, 0);
+        let mut shortest = *SHORTEST.start();
+        loop {
+            let at = offset.unwrap_or(reached);
+            let Some(end) = self.grown(at, shortest).await else { return Ok(Some(offset)) };
+            let turn = tokio::select! {
+                turn = self.turn() => turn,
+                () = self.stop.cancelled() => return Ok(Some(offset)),
+            };
+            let since = Instant::now();
+            let progress = match offset {
+                Some(offset) => self.writeback.remote.send(&session, offset, None, self.pieces.body(offset..end)).await,
+                None => self.writeback.remote.progress(&session, None).await,
+            };
+            drop(turn);
+            match progress {
+                // Nobody said how long it is: that cannot be.
+                Ok(Progress::Done(_)) => return Err(nonsense().into()),
+                Ok(Progress::Stored(stored) | Progress::Moved(stored, _)) if stored > at.max(end) => {
+                    return Err(nonsense().into());
+                }
+                Ok(progress @ (Progress::Stored(stored) | Progress::Moved(stored, _))) => {
+                    if let Progress::Moved(_, to) = progress {
+                        self.write(|tx| rows::moved(tx, self.pieces.ino, &to))?;
+                        session = to;
+                    }
+                    if offset.is_some() && stored > at {
+                        shortest = worth_a_request(stored - at, since.elapsed());
+                    }
+                    if stored > reached {
+                        (reached, fruitless) = (stored, 0);
+                    } else if offset.is_some() {
+                        fruitless += 1;
+                    }
+                    offset = Some(stored);
+                    self.pieces.sent.store(stored, Ordering::Relaxed);
+                }
+                Err(error) if error.kind.retry() == Retry::Soon => {
+                    metrics::RETRIES.add(1);
+                    fruitless += 1;
+                    let wait = error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless.min(6)));
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.stop.cancelled() => return Ok(Some(None)),
+                    }
+                    offset = None;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            if fruitless > FRUITLESS {
+                return Err(nonsense().into());
+            }
+        }
+    }
+
+    /// Waits until at least `shortest` bytes behind `at` can be sent, or, after a while, any. Says up to where; `None` if it is to
+    /// stop.
+    async fn grown(&self, at: u64, mut shortest: u64) -> Option<u64> {
+        let patience = tokio::time::sleep(PATIENCE);
+        tokio::pin!(patience);
+        loop {
+            if self.stop.is_cancelled() {
+                return None;
+            }
+            let can = self.pieces.staging.claimable().saturating_sub(at);
+            if can >= shortest {
+                return Some(at + (can - can % UNIT).min(LONGEST));
+            }
+            tokio::select! {
+                () = self.pieces.followed.grown.notified() => {}
+                () = &mut patience, if shortest > UNIT => shortest = UNIT,
+                () = self.stop.cancelled() => return None,
+            }
+        }
+    }
+
+    /// Waits until one more of the large uploads may go.
+    async fn turn(&self) -> impl Sized + '_ {
+        (self.writeback.large.acquire().await, self.writeback.uploads.acquire().await)
+    }
+
+    /// Begins the session. `None` if there is nothing to begin it for.
+    async fn begin(&self) -> Result<Option<UploadSession>> {
+        let write = loop {
+            // Before the look: what ends meanwhile is not missed.
+            let mut ended = self.writeback.queue.ended.subscribe();
+            match self.aim().await? {
+                Aim::Into(write) => break write,
+                Aim::Nothing => return Ok(None),
+                Aim::NotYet => tokio::select! {
+                    changed = ended.changed() => if changed.is_err() { return Ok(None) },
+                    () = self.stop.cancelled() => return Ok(None),
+                },
+            }
+        };
+        let session = tokio::select! {
+            session = self.writeback.remote.begin(&write, None) => session?,
+            () = self.stop.cancelled() => return Ok(None),
+        };
+        let row = Row {
+            id: write.id().clone(),
+            creates: matches!(write, Write::Create(_)),
+            session: session.clone(),
+            started: clock::now().millis(),
+            sent: 0,
+            md5: Running::default().so_far().1,
+        };
+        self.write(|tx| rows::begin(tx, self.pieces.ino, &row))?;
+        Ok(Some(session))
+    }
+
+    async fn aim(&self) -> Result<Aim> {
+        let ino = self.pieces.ino;
+        let Some(node) = self.writeback.tree.node(ino)? else { return Ok(Aim::Nothing) };
+        if !node.is_linked() || node.kind != NodeKind::File {
+            return Ok(Aim::Nothing);
+        }
+        let (unsent, folder, target) = self.writeback.state.read(|db| {
+            let unsent = nodes::base(db, ino)?.is_some_and(|base| base.on_drive.is_none());
+            let folder = nodes::by_ino(db, node.parent)?;
+            let there = folder.as_ref().map_or(Ok(false), |folder| is_on_drive(db, folder.ino))?;
+            let target = if unsent { self.writeback.habits.target(db, &node)? } else { Some(node.clone()) };
+            Ok((unsent, folder.filter(|_| there), target))
+        })?;
+        let is_busy = |ino| self.writeback.queue.is_running(ino);
+        // An upload of an earlier version would be slowed down, and sees the drive's word of it changed.
+        if is_busy(ino) || target.as_ref().is_some_and(|target| is_busy(target.ino)) {
+            return Ok(Aim::NotYet);
+        }
+        if let Some(Node { id: Some(id), mtime, .. }) = target {
+            let patch = Patch { modified: Some(mtime), ..Patch::default() };
+            return Ok(Aim::Into(Write::Update { id, patch }));
+        }
+        if !unsent {
+            return Ok(Aim::Nothing);
+        }
+        let Some(parent) = folder.and_then(|folder| folder.id) else { return Ok(Aim::NotYet) };
+        let Some(id) = self.writeback.assign_id(ino).await? else { return Ok(Aim::Nothing) };
+        let posix = Posix { mode: node.mode, owner: node.owner, target: None };
+        let name = guess::final_name(node.name_on_drive()).to_owned();
+        Ok(Aim::Into(Write::Create(NewItem { id, parent, name, kind: NewKind::File, modified: node.mtime, posix })))
+    }
+
+    fn write(&self, work: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<()>) -> Result<()> {
+        Ok(self.writeback.state.write::<_, rusqlite::Error>(work)?)
+    }
+}
+
+fn is_on_drive(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<bool> {
+    Ok(nodes::base(db, ino)?.is_none_or(|base| base.on_drive.is_some()))
+}
+
+/// How many bytes make a request worth its round trip: what went in half a second, as the last piece did.
+fn worth_a_request(bytes: u64, time: Duration) -> u64 {
+    let half_a_second = u128::from(bytes) * 500 / time.as_millis().max(1);
+    u64::try_from(half_a_second).unwrap_or(u64::MAX).clamp(*SHORTEST.start(), *SHORTEST.end())
+}
+
+fn nonsense() -> RemoteError {
+    RemoteError::new(Kind::Server, "upload", "the drive's word on an upload cannot be")
+}
