@@ -85,6 +85,11 @@ impl Growth {
         }
     }
 
+    /// Whether what is claimed is of this layer.
+    pub(super) fn is_of(&self, layer: u64) -> bool {
+        matches!(self, Self::Claimed(claim) if claim.layer == layer)
+    }
+
     /// Begins to claim. `None` if there is nothing (any more) that an upload could follow.
     pub(super) fn begin(&mut self, pile: &Pile) -> Option<Followed> {
         let prefix = pile.prefix().filter(|_| matches!(self, Self::Asked))?;

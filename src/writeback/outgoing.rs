@@ -49,6 +49,11 @@ impl Content {
         matches!(self, Self::Staged(_, snapshot) if snapshot.begins_with(file, length))
     }
 
+    /// Whether it is this content that is sent while the file is written, and not one that was begun anew since.
+    pub(super) fn is_followed(&self) -> bool {
+        matches!(self, Self::Staged(_, snapshot) if snapshot.is_followed())
+    }
+
     /// Whether a range needs nothing of the base.
     pub(super) fn is_here(&self, range: Range<u64>) -> bool {
         matches!(self, Self::Staged(_, snapshot) if snapshot.is_here(range))

@@ -79,6 +79,15 @@ impl Lowest {
 }
 
 impl Inner {
+    /// Whether it is this content that is sent while the file is written, and not one that was begun anew since.
+    pub(super) fn is_followed(&self, seal: &Sealed) -> bool {
+        match (&self.growth, self.pile.now.stack.last()) {
+            (Growth::Claimed(_), _) => seal.layers.stack.iter().any(|layer| self.growth.is_of(layer.number)),
+            (_, Some(top)) => seal.layers.stack.last().is_some_and(|then| then.number == top.number),
+            (_, None) => true,
+        }
+    }
+
     /// Whether a seal is the newest state there is: nothing was written since, and no newer seal is being stored.
     pub(super) fn is_newest(&self, seal: &Sealed) -> bool {
         let is_it = |layers: Option<&Arc<Layers>>| layers.is_some_and(|layers| Arc::ptr_eq(layers, &seal.layers));
@@ -318,6 +327,11 @@ impl Snapshot {
     pub(super) fn begins_with(&self, file: &Arc<File>, length: u64) -> bool {
         let is_of_it = |piece: &Piece| matches!(piece, Piece::Local(of, _) if Arc::ptr_eq(of, file));
         length <= self.size() && self.seal.layers.locate(0..length).iter().all(is_of_it)
+    }
+
+    /// Whether it is this content that is sent while the file is written.
+    pub(super) fn is_followed(&self) -> bool {
+        self.staging.inner.lock().is_followed(&self.seal)
     }
 
     /// Whether a range needs nothing of the base.

@@ -375,7 +375,9 @@ impl Stagings {
             inner.on_drive = Some(source.clone());
         }
         // What is written to it from now on is sent when it is sealed: each version is an upload of the whole.
-        inner.growth.end();
+        if inner.is_followed(&snapshot.seal) {
+            inner.growth.end();
+        }
         drop(inner);
         // Nobody will ask for the revision that ours replaced.
         if let Some(old) = old.map(|old| old.source().clone()).filter(|old| old != source)

@@ -90,6 +90,9 @@ pub(super) struct Begun {
 /// Takes over what was sent of a file before it was sealed, if `content` begins with it and `write` is what it was sent for. Else
 /// it is forgotten.
 pub(super) async fn take(writeback: &Writeback, ino: Ino, write: &Write, content: &Content) -> Result<Option<Begun>> {
+    if !content.is_followed() {
+        return Ok(None);
+    }
     let live = writeback.streams.lock().remove(&ino);
     let streamed = match live {
         Some(stream) => Some(stream.end().await),

@@ -16,7 +16,7 @@ const MIB: usize = 1 << 20;
 /// A machine that takes nothing for written before somebody says so.
 fn machine(cloud: &Cloud) -> Machine {
     let mut machine = Machine::new();
-    machine.arguments.extend(["--sync-interval", "1h", "--log-level", "debug"].map(str::to_owned));
+    machine.arguments.extend(["--sync-interval", "1h"].map(str::to_owned));
     machine.mount(cloud);
     machine
 }
