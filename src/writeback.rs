@@ -28,6 +28,7 @@
 
 mod answer;
 mod aside;
+mod beside;
 pub mod changes;
 mod conflict;
 mod flush;
@@ -183,6 +184,7 @@ pub struct Writeback {
     large: Semaphore,
     conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
+    beside: beside::Beside,
     /// The drive refused something because it is full.
     full: Notify,
 }
@@ -222,6 +224,7 @@ impl Writeback {
             large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
+            beside: beside::Beside::default(),
             full: Notify::new(),
         };
         writeback.recover()?;

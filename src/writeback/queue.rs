@@ -289,6 +289,11 @@ impl Queue {
         }
     }
 
+    /// Whether somebody waits for the drive.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.inner.lock().hurry > 0
+    }
+
     /// Notes how much of an entry's content the drive has taken.
     pub(super) fn sent(&self, ino: Ino, bytes: u64) {
         if let Some(running) = self.inner.lock().running.get_mut(&ino) {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cloud::{Cloud, eventually};
+use crate::cloud::Cloud;
 use crate::machine::{Machine, bytes, names, read, write};
 
 /// How much more memory a daemon may have after an outage than before.
@@ -240,21 +240,4 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, silent: &AtomicBool) {
     if !is_dead {
         let _gone = to.shutdown(std::net::Shutdown::Both);
     }
-}
-
-#[test]
-fn a_line_that_was_silent_is_not_waited_for_for_ever() {
-    let cloud = Cloud::start();
-    let line = Line::start(&cloud);
-    let mut machine = Machine::new();
-    machine.url = Some(line.url.clone());
-    machine.mount(&cloud);
-    line.silent.store(true, Ordering::Relaxed);
-    write(machine.at("file"), b"written in silence");
-    eventually("somebody sees why", || {
-        let unsent = machine.status()["unsent"]["items"][0].clone();
-        (unsent["state"] == "uploading" || unsent["reason"].is_string()).then_some(())
-    });
-    line.silent.store(false, Ordering::Relaxed);
-    eventually("it is sent by itself", || cloud.all().iter().any(|file| file["name"] == "file").then_some(()));
 }
