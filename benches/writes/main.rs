@@ -64,9 +64,12 @@ struct Writes {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let holds = match &args.command {
+    let mut args = Args::parse();
+    let holds = match &mut args.command {
         Command::Writes(writes) => {
+            std::fs::create_dir_all(&writes.inputs).expect("makes");
+            // Programs run in other folders.
+            writes.inputs = writes.inputs.canonicalize().expect("is there");
             let mut table = table::Table::default();
             let programs = programs::run(writes, !args.without_rclone, &mut table);
             let copies = copies::run(writes, !args.without_rclone, &mut table);

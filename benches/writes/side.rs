@@ -54,6 +54,8 @@ pub(crate) struct RcloneMount {
 /// What a drive was asked for.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Requests {
+    /// Those that make an entry.
+    pub(crate) creates: u64,
     /// Those that make an entry or give it content.
     pub(crate) writes: u64,
     pub(crate) all: u64,
@@ -98,10 +100,15 @@ impl Side {
         let Some(cloud) = &self.cloud else { return Requests::default() };
         let meter = cloud.call("GET", "/admin/meter", &[], None);
         let of = |method: &str| meter["methods"][method]["requests"].as_u64().unwrap_or(0);
-        Requests {
-            writes: of("files.create") + of("uploads.simple") + of("uploads.start"),
-            all: meter["requests"].as_u64().unwrap_or(0),
-        }
+        let writes = of("files.create") + of("uploads.simple") + of("uploads.start");
+        // The meter does not tell new content of an old file from a new file. The log does, of the last ten thousand requests.
+        let log = cloud.call("GET", "/admin/log", &[], None);
+        let is_update = |entry: &&Value| {
+            let of = |key: &str| entry[key].as_str().unwrap_or_default();
+            of("request").starts_with("PATCH /upload/") && of("method") != "uploads.send"
+        };
+        let updates = log["entries"].as_array().map_or(0, |entries| entries.iter().filter(is_update).count() as u64);
+        Requests { creates: writes - updates, writes, all: meter["requests"].as_u64().unwrap_or(0) }
     }
 
     /// Loses the machine: the process and the disk at once.
