@@ -121,6 +121,15 @@ impl State {
         Ok(work(&self.reader())?)
     }
 
+    /// As [`Self::read`], for what takes microseconds: through the writer's connection if that is free. It alone has in memory
+    /// what was written last; another connection has to read it from the log first.
+    pub fn peek<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        match self.writer.try_lock() {
+            Some(writer) => Ok(work(&writer)?),
+            None => self.read(work),
+        }
+    }
+
     /// Reads with several statements that must see the same state.
     pub fn snapshot<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut reader = self.reader();

@@ -358,17 +358,17 @@ impl Tree {
 
     /// The entry of a number; unlinked ones too while they are needed.
     pub fn node(&self, ino: Ino) -> Result<Option<Node>> {
-        Ok(self.state.read(|db| nodes::by_ino(db, ino))?)
+        Ok(self.state.peek(|db| nodes::by_ino(db, ino))?)
     }
 
     /// The entry of an item of the drive.
     pub fn by_id(&self, id: &FileId) -> Result<Option<Node>> {
-        Ok(self.state.read(|db| nodes::by_id(db, id))?)
+        Ok(self.state.peek(|db| nodes::by_id(db, id))?)
     }
 
     /// The entry of a name in a folder. Ask for the folder to be [listed](Self::list) before believing a `None`.
     pub fn child(&self, parent: Ino, name: &str) -> Result<Option<Node>> {
-        Ok(self.state.read(|db| nodes::by_name(db, parent, name))?)
+        Ok(self.state.peek(|db| nodes::by_name(db, parent, name))?)
     }
 
     /// Keeps the log of the database short. Blocks on the disk.

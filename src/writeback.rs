@@ -29,6 +29,7 @@
 
 mod answer;
 mod aside;
+mod beside;
 pub mod changes;
 mod conflict;
 mod flush;
@@ -193,6 +194,7 @@ pub struct Writeback {
     habits: guess::Habits,
     conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
+    beside: beside::Beside,
     /// The drive refused something because it is full.
     full: Notify,
 }
@@ -236,6 +238,7 @@ impl Writeback {
             habits: guess::Habits::default(),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
+            beside: beside::Beside::default(),
             full: Notify::new(),
         };
         writeback.recover()?;

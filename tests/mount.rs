@@ -35,6 +35,8 @@ mod limits;
 mod logging;
 #[path = "mount/model.rs"]
 mod model;
+#[path = "mount/outage.rs"]
+mod outage;
 #[path = "mount/place.rs"]
 mod place;
 #[path = "mount/python.rs"]

@@ -3,52 +3,36 @@
 #[path = "support/cloud.rs"]
 #[allow(dead_code)] // the other half serves the tests of the mount
 mod cloud;
+#[path = "support/rclone.rs"]
+mod rclone;
 #[path = "support/tls_front.rs"]
 mod tls_front;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output};
 
 use cloud::{Cloud, eventually};
+use rclone::{Client, Mounted};
 use tempfile::TempDir;
-use tls_front::TlsFront;
 
 /// rclone, set up for a drive, and a folder for what it copies.
 struct Rclone {
     cloud: Cloud,
-    front: TlsFront,
+    client: Client,
     here: TempDir,
 }
 
 impl Rclone {
     fn start() -> Self {
         let cloud = Cloud::start();
-        let front = TlsFront::start(&cloud.url);
-        let token = fs::read_to_string(cloud.token_file()).expect("token");
-        let token = serde_json::json!({
-            "access_token": token.trim(),
-            "token_type": "Bearer",
-            "expiry": "2100-01-01T00:00:00Z",
-        });
-        let config =
-            format!("[drive]\ntype = drive\nscope = drive\nclient_id = me\nclient_secret = none\ntoken = {token}\n");
-        fs::write(front.folder().join("rclone.conf"), config).expect("writes");
-        Self { cloud, front, here: tempfile::tempdir().expect("temporary folder") }
+        let client = Client::of(&cloud);
+        Self { cloud, client, here: tempfile::tempdir().expect("temporary folder") }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        // scripts/test installs it there.
-        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/rclone");
-        assert!(Path::new(program).exists(), "no {program}: run scripts/test once, it installs it");
-        let mut command = Command::new(program);
-        command.args(arguments);
-        command.arg("--config").arg(self.front.folder().join("rclone.conf"));
-        command.arg("--cache-dir").arg(self.front.folder().join("cache"));
-        command.arg("--ca-cert").arg(self.front.authority());
-        command.args(["--http-proxy", &self.front.url()]);
-        // It waits between requests, for Google's sake.
-        command.args(["--drive-pacer-min-sleep", "1ms", "--drive-pacer-burst", "10000", "--retries", "1"]);
+        let mut command = self.client.command(arguments);
+        command.args(["--retries", "1"]);
         command
     }
 
@@ -201,20 +185,6 @@ fn the_account_is_described() {
     assert_eq!(about["total"], serde_json::Value::Null, "unlimited");
 }
 
-/// A mount by rclone. Unmounted and ended when dropped.
-struct Mounted {
-    at: PathBuf,
-    process: Child,
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _gone = Command::new("fusermount3").arg("-uz").arg(&self.at).status();
-        let _gone = self.process.kill();
-        let _gone = self.process.wait();
-    }
-}
-
 #[test]
 fn a_mount_shows_the_drive_and_hears_of_changes() {
     let rclone = Rclone::start();
@@ -224,7 +194,7 @@ fn a_mount_shows_the_drive_and_hears_of_changes() {
     fs::create_dir(&at).expect("makes");
     let mut command =
         rclone.command(&["mount", "drive:", text(&at), "--poll-interval", "1s", "--vfs-cache-mode", "full"]);
-    let mounted = Mounted { process: command.args(["--vfs-write-back", "0s"]).spawn().expect("starts"), at };
+    let mounted = Mounted::start(command.args(["--vfs-write-back", "0s"]), at);
     eventually("the mount shows what is there", || {
         fs::read(mounted.at.join("there before")).ok().filter(|it| it == b"first")
     });

@@ -53,6 +53,10 @@ impl Fs {
         if name == CONTROL.as_bytes() && id == NodeId::ROOT {
             return Ok(self.options.control_socket.as_os_str().as_bytes().to_vec());
         }
+        if ![ID, MD5, STATE, ERROR].iter().any(|known| known.as_bytes() == name) {
+            // Before every write the kernel asks for capabilities, of which there are none.
+            return Err(Kind::NoAttribute.into());
+        }
         let node = self.node(id.ino())?;
         let value = match std::str::from_utf8(name) {
             Ok(ID) => node.id.map(|id| id.0),

@@ -184,43 +184,36 @@ pub fn is_within(db: &Connection, ino: Ino, folder: Ino) -> rusqlite::Result<boo
 
 /// Adds a node. Fails if its number, id or name in its folder is taken.
 pub fn insert(db: &Connection, node: &Node) -> rusqlite::Result<()> {
-    db.prepare_cached(&format!(
+    let sql = format!(
         "INSERT INTO node ({COLUMNS})
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
-    ))?
-    .execute(params![
-        node.parent,
-        node.name,
-        node.ino,
-        node.id.as_ref().map(|id| &id.0),
-        kind_to_sql(node.kind),
-        node.mode,
-        node.owner.map(|(uid, _)| uid),
-        node.owner.map(|(_, gid)| gid),
-        to_sql(node.size),
-        node.mtime.nanos(),
-        node.atime.nanos(),
-        node.ctime.nanos(),
-        node.created,
-        node.drive_name,
-        node.revision.as_ref().map(|revision| &revision.0),
-        node.md5.map(|md5| md5.0),
-        to_sql(node.version),
-        node.target,
-        node.listed,
-    ])
-    .map(|_| ())
+    );
+    execute(db, &sql, node).map(|_| ())
 }
 
 /// Replaces all of a node but its number. Fails if its id, or its name in its folder, is taken by another.
 pub fn update(db: &Connection, node: &Node) -> rusqlite::Result<()> {
-    db.prepare_cached(
+    // Most changes leave alone what the rows are found by. Naming those columns only as a condition spares the table and its
+    // indexes a removal and an insertion each.
+    for sql in [
+        "UPDATE node SET kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10, atime = ?11, ctime = ?12,
+                         created = ?13, revision = ?15, md5 = ?16, version = ?17, target = ?18, listed = ?19
+         WHERE ino = ?3 AND parent = ?1 AND name = ?2 AND id IS ?4 AND drive_name IS ?14",
         "UPDATE node SET parent = ?1, name = ?2, id = ?4, kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10,
                          atime = ?11, ctime = ?12, created = ?13, drive_name = ?14, revision = ?15, md5 = ?16, version = ?17,
                          target = ?18, listed = ?19
          WHERE ino = ?3",
-    )?
-    .execute(params![
+    ] {
+        if execute(db, sql, node)? > 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Executes a statement on the columns of a node.
+fn execute(db: &Connection, sql: &str, node: &Node) -> rusqlite::Result<usize> {
+    db.prepare_cached(sql)?.execute(params![
         node.parent,
         node.name,
         node.ino,
@@ -241,7 +234,6 @@ pub fn update(db: &Connection, node: &Node) -> rusqlite::Result<()> {
         node.target,
         node.listed,
     ])
-    .map(|_| ())
 }
 
 /// Takes a node, and its base, away. Its children, if any, are the caller's to think of.

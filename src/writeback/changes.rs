@@ -45,6 +45,7 @@ impl Writeback {
     /// Makes an entry. A file comes with its staging, open for writing, and is not sent before it is closed.
     /// [`Kind::Exists`] if the name is taken.
     pub fn create(&self, new: NewEntry) -> Result<(Node, Option<Arc<Staging>>)> {
+        self.beside.changed();
         let ino = self.tree.new_ino()?;
         let node = new_node(ino, new);
         self.state.write(|tx| {
@@ -76,6 +77,7 @@ impl Writeback {
         name: &str,
         allowed: impl FnOnce(&Node) -> std::result::Result<(), Kind>,
     ) -> Result<Node> {
+        self.beside.changed();
         let mut effects = Effects::default();
         let node = self.state.write(|tx| {
             let node = nodes::by_name(tx, folder, name)?.ok_or(Refused(Kind::NotFound))?;
@@ -125,6 +127,7 @@ impl Writeback {
 
     /// Gives an entry another name or folder, as `rename(2)` says. What has the name already is replaced if `replace` allows.
     pub fn rename(&self, from: (Ino, &str), to: (Ino, &str), replace: bool) -> Result<Renamed> {
+        self.beside.changed();
         // If the source is open for writing, no seal must store an older origin while it changes.
         let (source, target) =
             self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
@@ -200,6 +203,7 @@ impl Writeback {
 
     /// Sets attributes. Says what the entry is then; `None` if it is gone.
     pub fn set_attributes(&self, ino: Ino, set: Attributes) -> Result<Option<Node>> {
+        self.beside.changed();
         let node = self.state.write::<_, WritebackError>(|tx| {
             let Some(node) = nodes::by_ino(tx, ino)?.filter(Node::is_linked) else { return Ok(None) };
             let node = local::set_attributes(tx, &node, set, clock::now())?;
@@ -237,6 +241,7 @@ impl Writeback {
             Ok(Some(seq))
         })?;
         if sealed.is_some() {
+            self.beside.changed();
             self.queue.changed(ino);
         }
         Ok(())

@@ -123,14 +123,22 @@ pub(super) fn touch(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()>
 
 /// Notes that an entry was created and is being written.
 pub(super) fn touch_unclosed(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()> {
-    touch(db, ino, seq)?;
-    db.prepare_cached("UPDATE journal SET unclosed = 1 WHERE ino = ?1")?.execute([ino]).map(|_| ())
+    db.prepare_cached(
+        "INSERT INTO journal (ino, seq, acked, gone, unclosed) VALUES (?1, ?2, 0, 0, 1)
+         ON CONFLICT (ino) DO UPDATE SET seq = excluded.seq, unclosed = 1",
+    )?
+    .execute(params![ino, to_sql(seq.0)])
+    .map(|_| ())
 }
 
 /// Notes that an entry has sealed content to upload.
 pub(super) fn touch_content(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()> {
-    touch(db, ino, seq)?;
-    db.prepare_cached("UPDATE journal SET content = seq, unclosed = 0 WHERE ino = ?1")?.execute([ino]).map(|_| ())
+    db.prepare_cached(
+        "INSERT INTO journal (ino, seq, acked, gone, unclosed, content) VALUES (?1, ?2, 0, 0, 0, ?2)
+         ON CONFLICT (ino) DO UPDATE SET seq = excluded.seq, content = excluded.seq, unclosed = 0",
+    )?
+    .execute(params![ino, to_sql(seq.0)])
+    .map(|_| ())
 }
 
 /// Notes that an entry was removed.

@@ -255,12 +255,17 @@ impl Queue {
     pub(super) fn changed(&self, ino: Ino) {
         let mut inner = self.inner.lock();
         inner.failures.remove(&ino);
+        let before = inner.next();
         match inner.running.get_mut(&ino) {
             Some(running) => running.again = true,
             None => inner.settle(ino),
         }
+        let is_sooner = inner.next().is_some_and(|when| before.is_none_or(|before| when < before));
         drop(inner);
-        self.wake.notify_one();
+        // Most changes are due after others: no reason to wake anybody for each.
+        if is_sooner {
+            self.wake.notify_one();
+        }
     }
 
     /// An entry from before the start has something to send.
@@ -287,6 +292,11 @@ impl Queue {
             follows.sort_unstable();
             follows.dedup();
         }
+    }
+
+    /// Whether somebody waits for the drive.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.inner.lock().hurry > 0
     }
 
     /// Notes how much of an entry's content the drive has taken.

@@ -89,8 +89,13 @@ pub(super) fn store(
 ) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO staging (ino, size, seq, retired) VALUES (?1, ?2, ?3, 0)")?
         .execute(params![ino, to_sql(layers.size), to_sql(seq.0)])?;
-    set_base(db, ino, base)?;
-    set_origin(db, ino, origin)?;
+    // What is new has neither, as the row just made.
+    if base.is_some() {
+        set_base(db, ino, base)?;
+    }
+    if origin.is_some() {
+        set_origin(db, ino, origin)?;
+    }
     db.prepare_cached("DELETE FROM layer WHERE ino = ?1")?.execute([ino])?;
     let mut insert =
         db.prepare_cached("INSERT INTO layer (ino, level, file, below, written) VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -40,6 +40,9 @@ pub(super) async fn run(writeback: Arc<Writeback>, end: CancellationToken) {
 
 impl Writeback {
     async fn work(&self, ino: Ino, cancel: &CancellationToken) {
+        if !self.queue.is_hurried() {
+            self.beside.wait().await;
+        }
         let result = send::step(self, ino, cancel).await;
         let mut attempts = 0;
         if let Err(error) = &result {
