@@ -19,12 +19,15 @@ use crate::clock;
 use crate::error::Kind;
 
 /// Version of the tables. Raise it with every change of the schema, and teach [`State::open`] the way from the old one.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;
 
 const SCHEMA: &str = include_str!("state/schema.sql");
+
+/// The way to each format from the one before, from format 2 on.
+const UPGRADES: &[&str] = &[include_str!("state/to-2.sql")];
 
 /// The database of one mount.
 #[derive(Debug)]
@@ -108,6 +111,8 @@ impl State {
         }
         if found == 0 {
             create(&mut writer).map_err(wrap)?;
+        } else {
+            upgrade(&mut writer, found).map_err(wrap)?;
         }
         let reader = || connect(path).map(Mutex::new).map_err(wrap);
         Ok(Self {
@@ -228,6 +233,18 @@ fn create(writer: &mut Connection) -> rusqlite::Result<()> {
     tx.commit()
 }
 
+/// Brings the tables of an older format to this one's: all the way or not at all.
+fn upgrade(writer: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    let missing: Vec<&str> = UPGRADES.iter().zip(2..).filter(|(_, to)| *to > found).map(|(sql, _)| *sql).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let tx = writer.transaction()?;
+    missing.into_iter().try_for_each(|sql| tx.execute_batch(sql))?;
+    tx.pragma_update(None, "user_version", FORMAT)?;
+    tx.commit()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +286,34 @@ mod tests {
         assert!(matches!(error, StateError::Newer { found, .. } if found == FORMAT + 1));
         assert!(error.to_string().contains("--cache-dir"), "{error}");
         assert!(path.exists());
+    }
+
+    /// What format 1 was, cut out of today's tables: the rest is what the way to format 2 adds.
+    fn first_format() -> String {
+        SCHEMA.split("\n-- The removal of an item asks").next().expect("a beginning").to_owned()
+    }
+
+    fn tables(state: &State) -> Vec<(String, String)> {
+        let all = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name";
+        let rows = |db: &Connection| {
+            db.prepare(all)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()
+        };
+        state.read(rows).expect("reads")
+    }
+
+    #[test]
+    fn an_older_format_is_brought_to_this_one_with_all_that_it_holds() {
+        let (old, new) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let first = Connection::open(old.path().join("state.db")).expect("opens plainly");
+        first.execute_batch(&first_format()).expect("makes the tables");
+        set_fact(&first, "account", "me").expect("writes");
+        first.pragma_update(None, "user_version", 1).expect("sets the version");
+        drop(first);
+        for _ in 0..2 {
+            let upgraded = open(&old).expect("opens");
+            assert_eq!(tables(&upgraded), tables(&open(&new).expect("opens")));
+            assert_eq!(upgraded.fact("account").expect("reads"), Some("me".to_owned()));
+        }
     }
 
     #[test]

@@ -115,6 +115,11 @@ impl Writeback {
             let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
                 // The session of the upload is over, whatever the entry is now.
                 journal::end_upload(tx, job.node.ino)?;
+                if let Some(gone) = nodes::by_id(tx, &item.id)? {
+                    // What its removal finds there is ours.
+                    let revision = Some(source.blob.revision.clone());
+                    nodes::update(tx, &Node { revision, md5: source.blob.md5, ..gone })?;
+                }
                 return Ok(None);
             };
             table::set_origin(tx, heir.ino, Some(source))?;

@@ -47,7 +47,8 @@ impl Layer {
 
     /// A layer as it was stored. Fails if its file does not hold what the layer says.
     pub(super) fn open(number: u64, path: PathBuf, below: u64, written: RangeSet) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).open(&path)?;
+        // One that holds nothing is as good when it is made anew: it was not worth a sync.
+        let file = File::options().read(true).write(true).create(written.total() == 0).truncate(false).open(&path)?;
         let needed = written.iter().last().map_or(0, |range| range.end);
         if file.metadata()?.len() < needed {
             return Err(io::Error::new(
