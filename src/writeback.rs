@@ -45,6 +45,7 @@ mod staging;
 mod stagings;
 mod table;
 mod take_in;
+mod temporary;
 mod trash;
 mod upload;
 mod waiting;
@@ -53,14 +54,14 @@ mod worker;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 pub use self::aside::Aside;
-pub use self::flush::Pending;
+pub use self::flush::{Pending, Pressed};
 pub use self::journal::Seq;
 pub use self::rename::Renamed;
 pub use self::staging::{Durability, Staging};
@@ -161,8 +162,10 @@ impl From<io::Error> for WritebackError {
 pub type Result<T> = std::result::Result<T, WritebackError>;
 
 /// What a mount decides for all that is sent.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// How often a file that stays open while it is written is sent.
+    pub sync_interval: Duration,
     /// Uploads at one time, if not as many as is usual.
     pub transfers: Option<usize>,
     /// What becomes of what is removed.
@@ -182,10 +185,9 @@ pub struct Writeback {
     refill: Semaphore,
     trash: trash::Trash,
     /// Uploads under way at one time.
-    uploads: Semaphore,
+    uploads: Arc<queue::Turns>,
     /// Large ones among them.
-    large: Semaphore,
-    conflicts: Mutex<Vec<Conflict>>,
+    large: Arc<queue::Turns>,
     aside: aside::AsideFolder,
     /// The drive refused something because it is full.
     full: Notify,
@@ -213,19 +215,21 @@ impl Writeback {
     ) -> Result<Arc<Self>> {
         let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
         let seqs = journal::Seqs::open(&state)?;
+        let uploads = options.transfers.unwrap_or(queue::AT_ONCE);
+        // However few: one place is for small ones, which would wait for minutes behind large ones.
+        let large = options.transfers.map_or(upload::LARGE_AT_ONCE, |transfers| (transfers - 1).max(1));
         let writeback = Self {
-            state,
+            state: Arc::clone(&state),
             tree,
             remote,
             stagings,
             seqs,
-            queue: Arc::default(),
+            queue: Arc::new(queue::Queue::new(options.sync_interval)),
             refill: Semaphore::new(1),
             trash: trash::Trash::new(options.use_trash),
-            uploads: Semaphore::new(options.transfers.unwrap_or(queue::AT_ONCE)),
-            large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
-            conflicts: Mutex::default(),
-            aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
+            uploads: queue::Turns::new(uploads, uploads),
+            large: queue::Turns::new(large, upload::LARGE_PRESSED),
+            aside: aside::AsideFolder::new(dir.with_file_name("unfinished"), Arc::clone(&state)),
             full: Notify::new(),
         };
         writeback.recover()?;
@@ -262,13 +266,18 @@ impl Writeback {
         self.stagings.held()
     }
 
-    /// Collisions since the start.
-    pub fn conflicts(&self) -> Vec<Conflict> {
-        self.conflicts.lock().clone()
+    /// Collisions whose copies still have the names that they were given.
+    pub fn conflicts(&self) -> Result<Vec<Conflict>> {
+        Ok(self.state.read(conflict::all)?)
     }
 
-    /// What will not be sent, since the start.
-    pub fn set_aside(&self) -> Vec<Aside> {
+    /// What was put aside since the start, and will not be sent.
+    pub fn newly_aside(&self) -> Vec<Aside> {
+        self.aside.new_ones()
+    }
+
+    /// What will not be sent, and is kept on this machine.
+    pub fn set_aside(&self) -> Result<Vec<Aside>> {
         self.aside.list()
     }
 }

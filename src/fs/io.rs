@@ -252,7 +252,7 @@ impl Fs {
             let ino = handle.file.ino;
             // With the last user of its content.
             drop(handle);
-            self.writeback.closed(ino);
+            self.writeback.closed(ino, self.files.get(ino).is_some_and(|file| file.is_written()));
             if self.files.get(ino).is_none() && self.files.is_stale(ino) {
                 // Whoever opens it next reads what the drive has now.
                 self.revoke.content(ino.into());
@@ -283,7 +283,12 @@ impl Fs {
 
     /// Seals what is written and not closed, so that it is sent too; and forgets files that nobody has open any more.
     pub fn seal_open(&self) {
-        for file in self.files.all() {
+        self.seal_open_for(Duration::ZERO);
+    }
+
+    /// As [`Self::seal_open`], of what has been written for so long.
+    pub fn seal_open_for(&self, age: Duration) {
+        for file in self.files.all().into_iter().filter(|file| file.unsealed_for() >= Some(age)) {
             match self.seal(&file, Durability::Process) {
                 Ok(()) => self.files.forget(file.ino),
                 Err(error) => {

@@ -72,6 +72,7 @@ impl Writeback {
             return Err(mismatch(md5, theirs));
         }
         let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };
+        self.queue.uploaded(ino, content.size());
         match self.store_content(job, content, item, &source)? {
             Some(true) => Ok(Outcome::Settled),
             Some(false) => Ok(Outcome::Again),

@@ -8,7 +8,9 @@ use rusqlite::Transaction;
 
 use super::WritebackError::Refused;
 use super::journal::{self, Gone};
+use super::queue::Change;
 use super::staging::{Durability, Staging};
+use super::temporary::change_of;
 use super::{Result, Writeback, WritebackError, made, outgoing, table};
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
@@ -116,8 +118,10 @@ impl Writeback {
 
     /// Sets attributes. Says what the entry is then; `None` if it is gone.
     pub fn set_attributes(&self, ino: Ino, set: Attributes) -> Result<Option<Node>> {
+        let mut change = Change::Other;
         let node = self.state.write::<_, WritebackError>(|tx| {
             let Some(node) = nodes::by_ino(tx, ino)?.filter(Node::is_linked) else { return Ok(None) };
+            change = change_of(tx, &node)?;
             let node = local::set_attributes(tx, &node, set, clock::now())?;
             if set.concern_drive() && ino != Ino::ROOT {
                 journal::touch(tx, ino, self.seqs.next())?;
@@ -128,7 +132,7 @@ impl Writeback {
             Ok(Some(node))
         })?;
         if set.concern_drive() && ino != Ino::ROOT {
-            self.queue.changed(ino);
+            self.queue.changed_so(ino, change);
         }
         Ok(node)
     }
@@ -142,6 +146,8 @@ impl Writeback {
     /// written, except that earlier seals are made to survive the loss of power if that is asked for. [`Kind::Stale`] if the
     /// file was removed elsewhere, and cannot be made again by sealing it.
     pub fn seal(&self, ino: Ino, staging: &Arc<Staging>, mtime: Timestamp, durability: Durability) -> Result<()> {
+        let before = staging.last_sealed();
+        let mut change = Change::Other;
         let sealed = self.stagings.seal(staging, durability, |db, size| {
             let Some(node) = nodes::by_ino(db, ino)?.filter(Node::is_linked) else {
                 return if staging.is_discarded() { Ok(None) } else { Err(Refused(Kind::Stale)) };
@@ -150,10 +156,15 @@ impl Writeback {
             local::rewrite(db, &node, size, mtime, node.ctime.max(mtime.min(clock::now())))?;
             let seq = self.seqs.next();
             journal::touch_content(db, ino, seq)?;
+            change = change_of(db, &node)?;
             Ok(Some(seq))
         })?;
         if sealed.is_some() {
-            self.queue.changed(ino);
+            let grown = staging.last_sealed().filter(|now| now.only_grew(before.as_deref()));
+            if let (Some(now), Change::Other) = (grown, change) {
+                change = Change::Grown { size: now.size, open: true };
+            }
+            self.queue.changed_so(ino, change);
         }
         Ok(())
     }
@@ -179,8 +190,12 @@ impl Writeback {
         self.stagings.in_use(ino).is_some_and(|staging| staging.is_dirty())
     }
 
-    /// Tries again to send what could not be sent while somebody had it open.
-    pub fn closed(&self, ino: Ino) {
+    /// Tries again to send what could not be sent while somebody had it open. `is_written`: somebody still has it open for
+    /// writing.
+    pub fn closed(&self, ino: Ino, is_written: bool) {
+        if !is_written {
+            self.queue.closed(ino);
+        }
         if self.queue.attempts(ino) > 0 {
             self.queue.changed(ino);
         }

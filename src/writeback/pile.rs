@@ -93,6 +93,17 @@ impl Layers {
         pieces
     }
 
+    /// Whether bytes were appended, and nothing else, since `before`; if there was no seal before, to the base.
+    pub(super) fn only_grew(&self, before: Option<&Self>) -> bool {
+        if let Some(before) = before {
+            let numbers = |layers: &Self| layers.stack.iter().map(|layer| layer.number).collect::<Vec<_>>();
+            return self.size >= before.size && numbers(self) == numbers(before);
+        }
+        let [layer] = self.stack.as_slice() else { return false };
+        let is_behind = layer.written.iter().next().is_none_or(|first| first.start >= self.base_size);
+        self.base_size > 0 && layer.below == self.base_size && is_behind && self.size >= self.base_size
+    }
+
     /// Looks for a range beneath the layer `level`.
     fn locate_below(&self, level: usize, range: Range<u64>, pieces: &mut Vec<Piece>) {
         let Some(layer) = level.checked_sub(1).map(|at| &self.stack[at]) else {

@@ -22,8 +22,10 @@ use rusqlite::Transaction;
 use super::WritebackError::Refused;
 use super::changes::folder;
 use super::journal::{self, Gone};
+use super::queue::Change;
 use super::staging::Staging;
 use super::stagings::Recalled;
+use super::temporary::change_of;
 use super::{Result, Writeback, made, table};
 use crate::clock;
 use crate::error::Kind;
@@ -69,6 +71,7 @@ impl Writeback {
         // What an edit of the target that is not sealed yet began from.
         let edited = target.and_then(|target| self.stagings.in_use(target.ino)).and_then(|staging| staging.origin());
         let mut identity = Identity::Kept;
+        let mut change = Change::Other;
         let mut effects = Effects::default();
         let renamed = self.state.write(|tx| {
             let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
@@ -102,6 +105,9 @@ impl Writeback {
                 self.tree.freed(tx, from.0, from.1, &mut effects)?;
             }
             journal::touch(tx, source.ino, self.seqs.next())?;
+            if let Some(now) = nodes::by_ino(tx, source.ino)? {
+                change = change_of(tx, &now)?;
+            }
             Ok(Renamed { source, target })
         });
         if let Some(staging) = &content {
@@ -120,7 +126,7 @@ impl Writeback {
             self.queue.follow(target.ino, renamed.source.ino);
             self.removed(target.ino);
         }
-        self.queue.changed(renamed.source.ino);
+        self.queue.changed_so(renamed.source.ino, change);
         Ok(renamed)
     }
 

@@ -145,6 +145,11 @@ impl Staging {
         &self.owner
     }
 
+    /// What was last sealed, and the tables have.
+    pub(super) fn last_sealed(&self) -> Option<Arc<Layers>> {
+        self.inner.lock().stored.as_ref().map(|stored| Arc::clone(&stored.layers))
+    }
+
     /// What the drive had when the edit began, or last took from us.
     pub(super) fn origin(&self) -> Option<Source> {
         self.inner.lock().origin.clone()
