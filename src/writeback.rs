@@ -215,11 +215,12 @@ impl Writeback {
     ) -> Result<Arc<Self>> {
         let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
         let seqs = journal::Seqs::open(&state)?;
+        let aside = aside::AsideFolder::new(dir.with_file_name("unfinished"), Arc::clone(&state));
         let uploads = options.transfers.unwrap_or(queue::AT_ONCE);
         // However few: one place is for small ones, which would wait for minutes behind large ones.
         let large = options.transfers.map_or(upload::LARGE_AT_ONCE, |transfers| (transfers - 1).max(1));
         let writeback = Self {
-            state: Arc::clone(&state),
+            state,
             tree,
             remote,
             stagings,
@@ -229,7 +230,7 @@ impl Writeback {
             trash: trash::Trash::new(options.use_trash),
             uploads: queue::Turns::new(uploads, uploads),
             large: queue::Turns::new(large, upload::LARGE_PRESSED),
-            aside: aside::AsideFolder::new(dir.with_file_name("unfinished"), Arc::clone(&state)),
+            aside,
             full: Notify::new(),
         };
         writeback.recover()?;

@@ -37,6 +37,8 @@ mod life;
 mod limits;
 #[path = "mount/logging.rs"]
 mod logging;
+#[path = "mount/looked_at.rs"]
+mod looked_at;
 #[path = "mount/model.rs"]
 mod model;
 #[path = "mount/place.rs"]

@@ -119,6 +119,11 @@ impl OpenFile {
         state.unsealed_since.get_or_insert_with(Instant::now);
     }
 
+    /// Notes that what was written could not be sealed: it is tried again as if it were written now.
+    pub(super) fn not_sealed(&self) {
+        self.state.lock().unsealed_since = Some(Instant::now());
+    }
+
     /// For how long there have been writes that are not sealed; `None` if there are none.
     pub(super) fn unsealed_for(&self) -> Option<Duration> {
         self.state.lock().unsealed_since.map(|since| since.elapsed())

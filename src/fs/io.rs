@@ -294,6 +294,7 @@ impl Fs {
                 Err(error) => {
                     let path = self.tree.path(file.ino).unwrap_or_default();
                     tracing::error!(path, %error, "written content could not be put into the journal; trying again");
+                    file.not_sealed();
                 }
             }
         }

@@ -59,9 +59,7 @@ impl Controlled for Running {
                 staged_bytes: self.parts.writeback.staged_bytes(),
             },
             unsent: self.unsent()?,
-            set_aside: aside
-                .map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why })
-                .collect(),
+            set_aside: aside.map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why }).collect(),
             conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
             log_file: self.config.log_file(),
             drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },

@@ -137,7 +137,7 @@ impl Running {
                 None => "queued",
             };
             let (reason, retry_in_seconds) = pending.error.map(|(_, reason, wait)| (reason, wait)).unzip();
-            let silent = |seconds| format!("the drive has taken nothing for {seconds} s; a new connection is tried");
+            let silent = |seconds| format!("nothing heard from the drive for {seconds} s");
             let reason = reason.or_else(|| pending.silence.map(silent));
             UnsentItem {
                 path: self.path_of(pending.ino),
@@ -172,7 +172,7 @@ impl Running {
             let _ended = asked.wait_for(|asked| matches!(asked, Some(Wait::Until(_)))).await;
         }
         let _pressed = self.parts.writeback.press();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Completes when somebody who wants the end does not wait for the drive any longer.

@@ -47,6 +47,9 @@ impl Writeback {
             folder(tx, node.parent)?;
             local::create(tx, &node)?;
             made::note(tx, ino, node.ctime)?;
+            if ino.0.is_multiple_of(made::SWEPT_EVERY) {
+                made::sweep(tx, node.ctime)?;
+            }
             match node.kind {
                 NodeKind::File => journal::touch_unclosed(tx, ino, self.seqs.next())?,
                 _ => journal::touch(tx, ino, self.seqs.next())?,

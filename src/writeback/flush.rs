@@ -29,7 +29,7 @@ pub struct Pending {
     pub error: Option<(Kind, String, u64)>,
     /// For how many seconds it is held back, because it goes on changing.
     pub held_back: Option<u64>,
-    /// For how many seconds the drive has taken nothing of it, although it is being sent.
+    /// For how many seconds the drive has said nothing of it, although it is being sent.
     pub silence: Option<u64>,
 }
 
@@ -122,12 +122,12 @@ impl Writeback {
         let first = self.queue.inner.lock().press();
         let pressed = Pressed(Arc::clone(self));
         if first {
+            self.uploads.press(true);
+            self.large.press(true);
             match self.smallest_first() {
                 Ok(unsent) => self.put_in_order(&unsent),
                 Err(error) => tracing::warn!(%error, "sent in the usual order, although time is short"),
             }
-            self.uploads.press(true);
-            self.large.press(true);
         }
         pressed
     }
@@ -165,7 +165,9 @@ impl Writeback {
         let order = if self.queue.inner.lock().is_pressed() { self.smallest_first()? } else { Vec::new() };
         {
             let mut inner = self.queue.inner.lock();
-            left.keys().for_each(|&ino| inner.hasten(ino));
+            for &ino in left.keys() {
+                inner.hasten(ino);
+            }
             let smallest_first = order.iter().map(|unsent| unsent.ino).filter(|ino| left.contains_key(ino));
             inner.hasten_in_order(&smallest_first.collect::<Vec<_>>());
         }

@@ -14,6 +14,9 @@ use crate::tree::{Ino, nodes};
 /// For how long.
 const OURS: Duration = Duration::from_hours(24);
 
+/// After so many new entries, those that were made too long ago are forgotten.
+pub(super) const SWEPT_EVERY: u64 = 8192;
+
 /// An entry was made here just now.
 pub(super) fn note(db: &Connection, ino: Ino, now: Timestamp) -> rusqlite::Result<()> {
     set(db, ino, now.millis())

@@ -143,7 +143,8 @@ fn first_to_end(db: &Connection, ino: Ino, id: &FileId, gone: Gone) -> rusqlite:
                       WHERE node.id IS NOT NULL
                   )";
     let reader = "SELECT staging.ino FROM within JOIN staging ON staging.base_id = within.id
-                  WHERE staging.retired = 0 AND staging.ino <> within.ino";
+                  WHERE staging.retired = 0 AND staging.ino <> within.ino
+                        AND EXISTS (SELECT 1 FROM journal WHERE journal.ino = staging.ino AND journal.gone = 0)";
     if let Some(ino) = first(&format!("{within} {reader}"))? {
         return Ok(Some(ino));
     }

@@ -123,7 +123,8 @@ impl Inner {
         let mut change = was.map_or(change, |was| was.and(change));
         let mut since = before.map_or(now, |(since, _)| since);
         let when = if self.hurry > 0 {
-            now
+            // Who waits has what they wait for hastened: this may be a save that has nothing to do with it.
+            if change == Change::Temporary { rested(Change::Other, since) } else { now }
         } else if let Some(not_before) = self.pace.not_before(ino, change) {
             not_before.max(rested(change, since))
         } else {

@@ -59,12 +59,14 @@ impl Stagings {
         }
         self.secure(staging);
     }
+}
 
-    /// Takes back what recalling did: nothing is to be sent.
-    pub(super) fn let_be(&self, staging: &Staging, recalled: Recalled) -> Result<()> {
+impl Staging {
+    /// Takes back what [recalling](Stagings::recall) did: nothing is to be sent.
+    pub(super) fn let_be(&self, recalled: &Recalled) -> Result<()> {
         let Some(number) = recalled.added else { return Ok(()) };
         let layer = {
-            let mut inner = staging.inner.lock();
+            let mut inner = self.inner.lock();
             inner.pile.sealed = None;
             // Who wrote into it meanwhile keeps it.
             let is_as_it_was = !inner.pile.dirty && inner.pile.now.stack.len() == 1;
@@ -74,8 +76,8 @@ impl Stagings {
     }
 
     /// Notes what the drive has of a file that took over an identity.
-    pub(super) fn begin_from(&self, staging: &Staging, origin: Option<Source>) {
-        staging.inner.lock().origin = origin;
+    pub(super) fn begin_from(&self, origin: Option<Source>) {
+        self.inner.lock().origin = origin;
     }
 }
 

@@ -60,7 +60,14 @@ impl Writeback {
             self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
         let both = source.as_ref().zip(target.as_ref()).filter(|(source, target)| are_files(source, target));
         // Held, so that it stays where it is until all is done.
-        let content = both.map(|(source, _)| self.stagings.settled(source)).transpose()?;
+        let content = both.and_then(|(source, _)| match self.stagings.settled(source) {
+            Ok(staging) => Some(staging),
+            Err(error) => {
+                // That is for who reads or sends it.
+                tracing::debug!(%error, name = source.name, "renamed without its content");
+                None
+            }
+        });
         // If the source is open for writing, no seal must store an older origin while it changes.
         let no_seal = content.as_ref().map(|staging| staging.hold_seals());
         let base = content.as_ref().map(|staging| staging.hold_base());
@@ -111,7 +118,8 @@ impl Writeback {
             Ok(Renamed { source, target })
         });
         if let Some(staging) = &content {
-            self.settle_identity(staging, recalled, renamed.is_ok(), &identity);
+            let done = renamed.as_ref().is_ok_and(|renamed: &Renamed| renamed.source.ino == staging.ino());
+            self.settle_identity(staging, recalled, done, &identity);
         }
         drop((base, no_seal));
         let renamed = renamed?;
@@ -166,26 +174,20 @@ impl Writeback {
     }
 
     /// Notes in memory what the tables say since the rename.
-    fn settle_identity(
-        &self,
-        staging: &Arc<Staging>,
-        recalled: Option<Recalled>,
-        done: bool,
-        identity: &Identity,
-    ) {
+    fn settle_identity(&self, staging: &Arc<Staging>, recalled: Option<Recalled>, done: bool, identity: &Identity) {
         match (identity, recalled) {
             (Identity::SentAgain(origin, seq), Some(recalled)) if done => {
                 self.stagings.send_again(staging, recalled, origin.clone(), *seq);
             }
             (_, Some(recalled)) => {
-                if let Err(error) = self.stagings.let_be(staging, recalled) {
+                if let Err(error) = staging.let_be(&recalled) {
                     tracing::debug!(%error, "an empty staging file stays until the next start");
                 }
             }
             (_, None) => {}
         }
         if let (Identity::TookOver(origin), true) = (identity, done) {
-            self.stagings.begin_from(staging, origin.clone());
+            staging.begin_from(origin.clone());
         }
     }
 }

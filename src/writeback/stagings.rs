@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 
 use super::journal::Seq;
 use super::pile::{Layer, Layers, Pile};
-use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
 pub(super) use super::recall::Recalled;
+use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
 use super::{Result, WritebackError, table};
 use crate::content::Content;
 use crate::ranges::RangeSet;

@@ -9,7 +9,18 @@ use crate::tree::{Node, NodeKind, nodes};
 
 /// What such names end with, after the name of the file that is saved.
 const ENDS: [&str; 12] = [
-    ".tmp", ".temp", ".part", ".partial", ".crdownload", ".download", ".incomplete", ".lock", ".new", ".swp", "~", ".saving",
+    ".tmp",
+    ".temp",
+    ".part",
+    ".partial",
+    ".crdownload",
+    ".download",
+    ".incomplete",
+    ".lock",
+    ".new",
+    ".swp",
+    "~",
+    ".saving",
 ];
 
 /// What they begin with.
@@ -25,7 +36,8 @@ pub(super) fn likely_temporary(name: &str) -> bool {
         || BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning));
     // `last.ckpt.tmp.1234`, `last.ckpt.tmpAb3d`
     let within = lower.split('.').skip(1).any(|part| part.strip_prefix("tmp").is_some_and(|rest| rest.len() <= 12));
-    let python = lower.strip_prefix("tmp").is_some_and(|rest| rest.chars().count() == PYTHON && rest.chars().all(is_letter));
+    let python =
+        lower.strip_prefix("tmp").is_some_and(|rest| rest.chars().count() == PYTHON && rest.chars().all(is_letter));
     named || within || python || is_rsync(name)
 }
 
@@ -65,15 +77,35 @@ mod tests {
     #[test]
     fn names_of_temporary_files_are_known_by_what_programs_add() {
         for name in [
-            "last.ckpt.tmp", "last.ckpt~", "model.safetensors.incomplete", ".last.ckpt.Xy12Ab", "tmpab12cd34", "index.lock",
-            "last.ckpt.tmp.1234", "last.ckpt.tmp-3f", "last.tmpAb3d.ckpt", ".tmp-last.ckpt", "tmp_last.ckpt", "A.PART",
+            "last.ckpt.tmp",
+            "last.ckpt~",
+            "model.safetensors.incomplete",
+            ".last.ckpt.Xy12Ab",
+            "tmpab12cd34",
+            "index.lock",
+            "last.ckpt.tmp.1234",
+            "last.ckpt.tmp-3f",
+            "last.tmpAb3d.ckpt",
+            ".tmp-last.ckpt",
+            "tmp_last.ckpt",
+            "A.PART",
             ".goutputstream-AB12CD",
         ] {
             assert!(likely_temporary(name), "{name}");
         }
         for name in [
-            "last.ckpt", "template.html", "notes.template", "archive.part1.rar", "temperature.csv", ".gitignore", ".vimrc.config",
-            "~", ".tm", "data.2024-01-01", "tmpfs.conf", "events.out.tfevents.1700000000.host",
+            "last.ckpt",
+            "template.html",
+            "notes.template",
+            "archive.part1.rar",
+            "temperature.csv",
+            ".gitignore",
+            ".vimrc.config",
+            "~",
+            ".tm",
+            "data.2024-01-01",
+            "tmpfs.conf",
+            "events.out.tfevents.1700000000.host",
         ] {
             assert!(!likely_temporary(name), "{name}");
         }

@@ -30,7 +30,9 @@ fn laden(cloud: &Cloud, machine: &Machine) {
         write(machine.at(&format!("large {number}")), bytes(number, LARGE));
     }
     let sending = |item: &Value| item["sent"].as_u64() > Some(0);
-    eventually("they are being sent", || (items(&machine.status()).iter().filter(|item| sending(item)).count() == 4).then_some(()));
+    eventually("they are being sent", || {
+        (items(&machine.status()).iter().filter(|item| sending(item)).count() == 4).then_some(())
+    });
     write(machine.at("medium"), bytes(7, 9 << 20));
     for number in 0..20 {
         write(machine.at(&format!("small {number}")), bytes(number, 100_000));
@@ -109,7 +111,9 @@ fn small_files_do_not_wait_for_large_ones_nor_large_ones_for_small_ones() {
         for number in 0..10 {
             write(machine.at(&format!("small {number}")), bytes(number, 50_000));
         }
-        eventually("the small ones are there", || (0..10).all(|number| is_there(&cloud, &format!("small {number}"))).then_some(()));
+        eventually("the small ones are there", || {
+            (0..10).all(|number| is_there(&cloud, &format!("small {number}"))).then_some(())
+        });
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         assert!(!is_there(&cloud, "large 5"), "long before the large ones");
         // Small ones without end.
@@ -148,7 +152,9 @@ fn an_upload_that_hangs_keeps_nothing_else_from_being_sent_and_is_tried_on_a_new
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     eventually("status says so", || {
         let status = machine.status();
-        let said = |item: &Value| item["reason"].as_str().is_some_and(|reason| reason.contains("taken nothing for"));
+        let said = |item: &Value| {
+            item["reason"].as_str().is_some_and(|reason| reason.contains("nothing heard from the drive for"))
+        };
         items(&status).iter().any(said).then_some(())
     });
     eventually("they are there", || (is_there(&cloud, "hangs") && is_there(&cloud, "large")).then_some(()));

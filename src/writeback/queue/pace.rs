@@ -53,8 +53,7 @@ impl Change {
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Grown { .. }, Self::Grown { .. }) | (_, Self::Temporary) => other,
-            // The last word on a name: it was temporary before.
-            (Self::Temporary, Self::Other) => Self::Other,
+            // What was temporary has another name by now.
             (Self::Other, _) | (_, Self::Other) => Self::Other,
             (Self::Temporary, Self::Grown { .. }) => Self::Temporary,
         }

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use crate::tree::Ino;
 
-/// Invariant: `waits_for` and `waiters` say the same.
+/// Invariant: `behind` and `waiters` say the same.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     /// Who waits for whom to be sent.
-    waits_for: HashMap<Ino, Ino>,
+    behind: HashMap<Ino, Ino>,
     waiters: HashMap<Ino, HashSet<Ino>>,
     /// Whom not to overtake: not to run while one of them runs.
     follows: HashMap<Ino, Vec<Ino>>,
@@ -19,13 +19,13 @@ pub(super) struct Waits {
 impl Waits {
     /// Lets `ino` wait until `other` is sent.
     pub(super) fn wait(&mut self, ino: Ino, other: Ino) {
-        self.waits_for.insert(ino, other);
+        self.behind.insert(ino, other);
         self.waiters.entry(other).or_default().insert(ino);
     }
 
     /// Lets it wait no more.
     pub(super) fn stop(&mut self, ino: Ino) {
-        let Some(other) = self.waits_for.remove(&ino) else { return };
+        let Some(other) = self.behind.remove(&ino) else { return };
         if let Some(waiters) = self.waiters.get_mut(&other) {
             waiters.remove(&ino);
             if waiters.is_empty() {
@@ -35,7 +35,7 @@ impl Waits {
     }
 
     pub(super) fn is_waiting(&self, ino: Ino) -> bool {
-        self.waits_for.contains_key(&ino)
+        self.behind.contains_key(&ino)
     }
 
     /// Who waits until an entry is sent.
@@ -47,7 +47,7 @@ impl Waits {
     pub(super) fn root(&self, mut ino: Ino) -> Ino {
         // Folders are not that deep; the bound is for a mistake.
         for _ in 0..4096 {
-            match self.waits_for.get(&ino) {
+            match self.behind.get(&ino) {
                 Some(&other) => ino = other,
                 None => break,
             }
