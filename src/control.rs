@@ -69,9 +69,9 @@ pub struct Status {
     pub cache: CacheStatus,
     /// What the drive does not have yet.
     pub unsent: Unsent,
-    /// Edits that collided with others since it was mounted.
+    /// Edits that collided with others, until the copy is renamed or removed.
     pub conflicts: Vec<ConflictStatus>,
-    /// Content that cannot be sent and is kept on this machine, since the mount.
+    /// Content that cannot be sent and is kept on this machine, until it is taken away from there.
     #[serde(default)]
     pub set_aside: Vec<AsideStatus>,
     /// Where a mount in the background writes what it has to say.
@@ -143,7 +143,7 @@ pub struct Unsent {
 pub struct UnsentItem {
     /// Its path below the mountpoint.
     pub path: String,
-    /// `queued`, `uploading`, `removing`, `retrying` or `refused`.
+    /// `queued`, `waiting` (it goes on changing, and is not sent each time), `uploading`, `removing`, `retrying` or `refused`.
     pub state: String,
     /// Bytes to send, 0 if only its name or attributes differ.
     pub bytes: u64,
@@ -155,6 +155,9 @@ pub struct UnsentItem {
     /// Seconds until it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_in_seconds: Option<u64>,
+    /// Seconds until it is sent, if it is `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_in_seconds: Option<u64>,
 }
 
 /// An edit that collided with somebody else's; neither was lost.
@@ -206,6 +209,10 @@ pub struct Scope {
     /// A path below the mountpoint; absent or empty: everything.
     #[serde(default)]
     pub path: String,
+    /// How long it is waited for, in milliseconds; absent: as long as it takes. Who asks gives up then; known before, it lets those
+    /// files go first that can be whole in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_millis: Option<u64>,
 }
 
 /// How to end.

@@ -72,6 +72,8 @@ pub struct Item {
     pub created: Timestamp,
     /// In the trash (itself, or a folder above it).
     pub trashed: bool,
+    /// Others may see it: it, or a folder above it, is shared, or it is in a drive of several people.
+    pub shared: bool,
     /// What POSIX knows of a file and a drive does not.
     pub posix: Posix,
 }

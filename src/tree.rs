@@ -188,6 +188,8 @@ pub struct Effects {
     pub attributes: Vec<Ino>,
     /// Files whose content changed.
     pub contents: Vec<Ino>,
+    /// Entries that others may see.
+    pub shared: Vec<Ino>,
     /// Entries that must be sent to the drive again, since it lost them while they held unsent work.
     pub resend: Vec<Ino>,
 }

@@ -36,17 +36,21 @@ mod flush;
 mod growth;
 mod guess;
 mod journal;
+mod made;
 mod outgoing;
 mod pile;
 mod plan;
 mod queue;
+mod recall;
 mod recover;
+mod rename;
 mod send;
 mod staging;
 mod stagings;
 mod stream;
 mod table;
 mod take_in;
+mod temporary;
 mod trash;
 mod upload;
 mod waiting;
@@ -55,6 +59,7 @@ mod worker;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -62,8 +67,9 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 pub use self::aside::Aside;
-pub use self::flush::Pending;
+pub use self::flush::{Pending, Pressed};
 pub use self::journal::Seq;
+pub use self::rename::Renamed;
 pub use self::staging::{Durability, Staging};
 pub use self::waiting::{Waiting, waiting};
 use crate::cache::CacheError;
@@ -162,8 +168,10 @@ impl From<io::Error> for WritebackError {
 pub type Result<T> = std::result::Result<T, WritebackError>;
 
 /// What a mount decides for all that is sent.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// How often a file that stays open while it is written is sent.
+    pub sync_interval: Duration,
     /// Uploads at one time, if not as many as is usual.
     pub transfers: Option<usize>,
     /// What becomes of what is removed.
@@ -183,16 +191,15 @@ pub struct Writeback {
     refill: Semaphore,
     trash: trash::Trash,
     /// Uploads under way at one time.
-    uploads: Semaphore,
+    uploads: Arc<queue::Turns>,
     /// Large ones among them.
-    large: Semaphore,
+    large: Arc<queue::Turns>,
     /// What is sent of files that are still written.
     streams: stream::Streams,
     /// Files that are worth that; for the worker.
     growing: Mutex<Option<mpsc::UnboundedReceiver<Ino>>>,
     /// What became of files with temporary names.
     habits: guess::Habits,
-    conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
     beside: beside::Beside,
     /// The drive refused something because it is full.
@@ -222,22 +229,25 @@ impl Writeback {
         let (grow, growing) = mpsc::unbounded_channel();
         let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, grow)?;
         let seqs = journal::Seqs::open(&state)?;
+        let aside = aside::AsideFolder::new(dir.with_file_name("unfinished"), Arc::clone(&state));
+        let uploads = options.transfers.unwrap_or(queue::AT_ONCE);
+        // However few: one place is for small ones, which would wait for minutes behind large ones.
+        let large = options.transfers.map_or(upload::LARGE_AT_ONCE, |transfers| (transfers - 1).max(1));
         let writeback = Self {
             state,
             tree,
             remote,
             stagings,
             seqs,
-            queue: Arc::default(),
+            queue: Arc::new(queue::Queue::new(options.sync_interval)),
             refill: Semaphore::new(1),
             trash: trash::Trash::new(options.use_trash),
-            uploads: Semaphore::new(options.transfers.unwrap_or(queue::AT_ONCE)),
-            large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
+            uploads: queue::Turns::new(uploads, uploads),
+            large: queue::Turns::new(large, upload::LARGE_PRESSED),
             streams: stream::Streams::default(),
             growing: Mutex::new(Some(growing)),
             habits: guess::Habits::default(),
-            conflicts: Mutex::default(),
-            aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
+            aside,
             beside: beside::Beside::default(),
             full: Notify::new(),
         };
@@ -275,13 +285,18 @@ impl Writeback {
         self.stagings.held()
     }
 
-    /// Collisions since the start.
-    pub fn conflicts(&self) -> Vec<Conflict> {
-        self.conflicts.lock().clone()
+    /// Collisions whose copies still have the names that they were given.
+    pub fn conflicts(&self) -> Result<Vec<Conflict>> {
+        Ok(self.state.read(conflict::all)?)
     }
 
-    /// What will not be sent, since the start.
-    pub fn set_aside(&self) -> Vec<Aside> {
+    /// What was put aside since the start, and will not be sent.
+    pub fn newly_aside(&self) -> Vec<Aside> {
+        self.aside.new_ones()
+    }
+
+    /// What will not be sent, and is kept on this machine.
+    pub fn set_aside(&self) -> Result<Vec<Aside>> {
         self.aside.list()
     }
 }

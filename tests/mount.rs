@@ -21,10 +21,14 @@ mod commands;
 mod copy;
 #[path = "mount/crash.rs"]
 mod crash;
+#[path = "mount/deadline.rs"]
+mod deadline;
 #[path = "mount/elsewhere.rs"]
 mod elsewhere;
 #[path = "mount/files.rs"]
 mod files;
+#[path = "mount/growing.rs"]
+mod growing;
 #[path = "mount/kernel.rs"]
 mod kernel;
 #[path = "mount/life.rs"]
@@ -33,6 +37,8 @@ mod life;
 mod limits;
 #[path = "mount/logging.rs"]
 mod logging;
+#[path = "mount/looked_at.rs"]
+mod looked_at;
 #[path = "mount/model.rs"]
 mod model;
 #[path = "mount/outage.rs"]
@@ -43,6 +49,8 @@ mod place;
 mod python;
 #[path = "mount/root.rs"]
 mod root;
+#[path = "mount/saves.rs"]
+mod saves;
 #[path = "mount/service.rs"]
 mod service;
 #[path = "mount/stream.rs"]

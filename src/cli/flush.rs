@@ -21,7 +21,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let target = target::find_within(args.path.as_deref(), args.timeout)?;
     small_runtime()?.block_on(async {
-        let scope = Scope { path: target.path.clone() };
+        let timeout_millis = args.timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        let scope = Scope { path: target.path.clone(), timeout_millis };
         let flush = watch_unsent(&target, "sending", target.client.flush(&scope));
         let timeout = args.timeout.unwrap_or(Duration::MAX);
         let left = match tokio::time::timeout(timeout, flush).await {

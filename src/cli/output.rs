@@ -204,20 +204,40 @@ pub(super) fn below(path: &str, unsent: Unsent) -> Left {
     Left { entries: items.len(), bytes, items }
 }
 
-/// The lines that say what is not on the drive.
+/// The lines that say what is not on the drive, all of it, with what is left to send of each.
 pub(super) fn left_lines(left: &Left) -> String {
     let head = format!("not on the drive yet: {}, {}", count(left.entries, "entry", "entries"), Bytes(left.bytes));
     let mut lines = vec![head];
-    lines.extend(item_lines(&left.items, left.entries));
+    lines.extend(left.items.iter().map(|item| format!("  {}", left_line(item))));
+    lines.extend(and_more(left.items.len(), left.entries));
     lines.join("\n")
+}
+
+fn left_line(item: &UnsentItem) -> String {
+    let size = match item.bytes.saturating_sub(item.sent) {
+        0 => String::new(),
+        left if item.sent == 0 => format!("  {}", Bytes(left)),
+        left => format!("  {} left of {}", Bytes(left), Bytes(item.bytes)),
+    };
+    plain(&format!("{:<10} {}{size}{}", item.state, item.path, said(item)))
+}
+
+/// Why it is not sent, and when it will be.
+fn said(item: &UnsentItem) -> String {
+    let later = item.sent_in_seconds.map_or_else(String::new, |seconds| format!("  sent in {seconds} s"));
+    let reason = item.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
+    let again = item.retry_in_seconds.map_or_else(String::new, |seconds| format!("; again in {seconds} s"));
+    format!("{later}{reason}{again}")
+}
+
+fn and_more(shown: usize, entries: usize) -> Option<String> {
+    (entries > shown).then(|| format!("  and {} more", entries - shown))
 }
 
 /// Entries that are not on the drive, a line each; `entries` is how many there are in all.
 pub(super) fn item_lines(items: &[UnsentItem], entries: usize) -> Vec<String> {
     let mut lines: Vec<String> = items.iter().take(SHOWN).map(|item| format!("  {}", item_line(item))).collect();
-    if entries > lines.len() {
-        lines.push(format!("  and {} more", entries - lines.len()));
-    }
+    lines.extend(and_more(lines.len(), entries));
     lines
 }
 
@@ -227,9 +247,7 @@ fn item_line(item: &UnsentItem) -> String {
         (bytes, 0) => format!("  {}", Bytes(bytes)),
         (bytes, sent) => format!("  {} of {}", Bytes(sent), Bytes(bytes)),
     };
-    let reason = item.reason.as_ref().map_or_else(String::new, |reason| format!("  {reason}"));
-    let again = item.retry_in_seconds.map_or_else(String::new, |seconds| format!("; again in {seconds} s"));
-    plain(&format!("{:<10} {}{size}{reason}{again}", item.state, item.path))
+    plain(&format!("{:<10} {}{size}{}", item.state, item.path, said(item)))
 }
 
 /// Lines about what somebody should look at.

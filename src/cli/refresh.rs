@@ -15,7 +15,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let target = target::find(args.path.as_deref())?;
-    let scope = Scope { path: target.path.clone() };
+    let scope = Scope { path: target.path.clone(), timeout_millis: None };
     let refreshed = small_runtime()?.block_on(with_spinner("asking the drive", target.client.refresh(&scope)))?;
     let again = match refreshed.retried {
         0 => String::new(),

@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         let status = small_runtime()?.block_on(target.client.status())?;
         if args.json { print_json(&status)? } else { print(&text(&status))? }
     } else {
-        let scope = Scope { path: target.path.clone() };
+        let scope = Scope { path: target.path.clone(), timeout_millis: None };
         let entry = small_runtime()?.block_on(target.client.entry(&scope))?;
         if args.json { print_json(&entry)? } else { print(&entry_text(&entry, &target))? }
     }

@@ -21,9 +21,11 @@ pub enum Occupied {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum UseTrash {
-    /// What this mount made within the last hour is deleted for good, everything else goes to the drive's trash
+    /// What was made here within the last day, and that nobody else changed or may see, is deleted for good; all else goes to
+    /// the drive's trash
     Auto,
-    /// Everything goes to the drive's trash
+    /// Everything goes to the drive's trash: the default, because a model that was trained for hours and removed by mistake on
+    /// the same day is in no other place
     #[default]
     Always,
     /// Everything is deleted for good

@@ -59,6 +59,12 @@ impl Reader {
         Ok(self.content.cache.read(&self.entry, range.start, length)?)
     }
 
+    /// Whether all bytes of a range (cut off at the end of the content) are on the local disk.
+    pub fn is_here(&self, range: Range<u64>) -> Result<bool> {
+        let range = self.clip(range);
+        Ok(range.is_empty() || self.content.cache.absent(&self.entry, blocks_of(range))?.is_empty())
+    }
+
     /// The bytes of a range (cut off at the end of the content), fetched as far as necessary.
     pub async fn read(self: &Arc<Self>, range: Range<u64>) -> Result<Vec<u8>> {
         let range = self.clip(range);

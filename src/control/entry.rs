@@ -26,7 +26,7 @@ pub struct EntryStatus {
     /// Checksum of the content that the drive has, if it has this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub md5: Option<String>,
-    /// `clean`, `dirty`, `queued`, `uploading 37%`, `retrying: reason`; as `user.drivemount.state`.
+    /// `clean`, `dirty`, `queued`, `waiting, sent in 12 s`, `uploading 37%`, `retrying: reason`; as `user.drivemount.state`.
     pub state: String,
     /// Why the last read or upload failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,11 +7,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::owner::Owners;
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, Instant, Timestamp};
 use crate::content::{Reader, Session};
 use crate::tree::local::Attributes;
 use crate::tree::{Ino, Node};
@@ -64,6 +65,8 @@ struct State {
     bytes: Bytes,
     /// Of writes that are not sealed yet.
     mtime: Option<Timestamp>,
+    /// Since when there are any.
+    unsealed_since: Option<Instant>,
     /// What it was when it lost its last name, or was replaced elsewhere.
     unlinked: Option<Node>,
     /// It was replaced elsewhere: its name and its id mean another number now.
@@ -79,7 +82,15 @@ impl OpenFile {
         Self {
             ino,
             name,
-            state: Mutex::new(State { bytes, mtime: None, unlinked: None, superseded: false, handles: 0, writers: 0 }),
+            state: Mutex::new(State {
+                bytes,
+                mtime: None,
+                unsealed_since: None,
+                unlinked: None,
+                superseded: false,
+                handles: 0,
+                writers: 0,
+            }),
         }
     }
 
@@ -103,7 +114,24 @@ impl OpenFile {
 
     /// Notes a write.
     pub(super) fn written(&self) {
-        self.state.lock().mtime = Some(clock::now());
+        let mut state = self.state.lock();
+        state.mtime = Some(clock::now());
+        state.unsealed_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Notes that what was written could not be sealed: it is tried again as if it were written now.
+    pub(super) fn not_sealed(&self) {
+        self.state.lock().unsealed_since = Some(Instant::now());
+    }
+
+    /// For how long there have been writes that are not sealed; `None` if there are none.
+    pub(super) fn unsealed_for(&self) -> Option<Duration> {
+        self.state.lock().unsealed_since.map(|since| since.elapsed())
+    }
+
+    /// Whether somebody may write it.
+    pub(super) fn is_written(&self) -> bool {
+        self.state.lock().writers > 0
     }
 
     /// Notes that the modification time was set. Writes that follow move it on again.
@@ -124,6 +152,10 @@ impl OpenFile {
         let mut state = self.state.lock();
         if state.mtime == Some(mtime) {
             state.mtime = None;
+            state.unsealed_since = None;
+        } else if state.mtime.is_some() {
+            // Those that came while it was sealed.
+            state.unsealed_since = Some(Instant::now());
         }
     }
 

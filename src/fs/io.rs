@@ -252,7 +252,7 @@ impl Fs {
             let ino = handle.file.ino;
             // With the last user of its content.
             drop(handle);
-            self.writeback.closed(ino);
+            self.writeback.closed(ino, self.files.get(ino).is_some_and(|file| file.is_written()));
             if self.files.get(ino).is_none() && self.files.is_stale(ino) {
                 // Whoever opens it next reads what the drive has now.
                 self.revoke.content(ino.into());
@@ -283,12 +283,20 @@ impl Fs {
 
     /// Seals what is written and not closed, so that it is sent too; and forgets files that nobody has open any more.
     pub fn seal_open(&self) {
-        for file in self.files.all() {
+        self.seal_open_for(Duration::ZERO);
+    }
+
+    /// As [`Self::seal_open`], of what has been written for so long, and is not just being saved.
+    pub fn seal_open_for(&self, age: Duration) {
+        let is_save = |file: &OpenFile| file.staging().is_some_and(|staging| staging.is_save(age));
+        let due = |file: &Arc<OpenFile>| file.unsealed_for() >= Some(age) && (age.is_zero() || !is_save(file));
+        for file in self.files.all().into_iter().filter(due) {
             match self.seal(&file, Durability::Process) {
                 Ok(()) => self.files.forget(file.ino),
                 Err(error) => {
                     let path = self.tree.path(file.ino).unwrap_or_default();
                     tracing::error!(path, %error, "written content could not be put into the journal; trying again");
+                    file.not_sealed();
                 }
             }
         }

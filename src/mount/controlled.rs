@@ -13,6 +13,7 @@ use crate::control::{
     Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Wanted, Which,
 };
 use crate::metrics;
+use crate::writeback::WritebackError;
 
 impl Running {
     /// Why somebody has to sign in, and how.
@@ -26,8 +27,9 @@ impl Running {
 impl Controlled for Running {
     fn status(&self) -> Result<Status, String> {
         let space = self.fs.quota();
-        let conflicts = self.parts.writeback.conflicts().into_iter();
-        let aside = self.parts.writeback.set_aside().into_iter();
+        let said = |error: WritebackError| error.to_string();
+        let conflicts = self.parts.writeback.conflicts().map_err(said)?.into_iter();
+        let aside = self.parts.writeback.set_aside().map_err(said)?.into_iter();
         let cache = self.parts.content.cache();
         let sign_in = self.sign_in();
         let state = match &sign_in {
@@ -57,9 +59,7 @@ impl Controlled for Running {
                 staged_bytes: self.parts.writeback.staged_bytes(),
             },
             unsent: self.unsent()?,
-            set_aside: aside
-                .map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why.to_owned() })
-                .collect(),
+            set_aside: aside.map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why }).collect(),
             conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
             log_file: self.config.log_file(),
             drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
@@ -77,7 +77,7 @@ impl Controlled for Running {
     fn flush(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<Left, String>> {
         async move {
             tokio::select! {
-                left = self.flush_below(&scope.path) => left,
+                left = self.flush_below(&scope) => left,
                 // Nothing is sent any more.
                 left = self.end() => left,
             }

@@ -22,7 +22,7 @@ pub(super) fn left(running: &Running) -> Left {
     });
     for item in &mut left.items {
         // Nobody tries again before the next mount.
-        item.retry_in_seconds = None;
+        (item.retry_in_seconds, item.sent_in_seconds) = (None, None);
         let reason = item.reason.as_deref().unwrap_or("no time");
         tracing::warn!(path = item.path, bytes = item.bytes, reason, "not on the drive yet; the next mount sends it");
     }

@@ -114,9 +114,9 @@ const NUMBERS: [Number; 16] = [
         values: |status| one(status.unsent.unsealed_bytes),
     },
     Number {
-        name: "conflicts_total",
-        kind: Kind::Counter,
-        help: "Edits that collided with others; neither was lost.",
+        name: "conflicts",
+        kind: Kind::Gauge,
+        help: "Edits that collided with others, and whose copy nobody has renamed or removed yet; neither was lost.",
         values: |status| one(status.conflicts.len() as u64),
     },
     Number {

@@ -15,7 +15,7 @@ use super::{Lock, Ready, drain};
 use crate::auth::Watched;
 use crate::clock::{self, Instant, Timestamp};
 use crate::config::MountConfig;
-use crate::control::{Ending, ImportStatus, LISTED, Left, Unsent, UnsentItem};
+use crate::control::{Ending, ImportStatus, LISTED, Left, Scope, Unsent, UnsentItem};
 use crate::error::Retry;
 use crate::fs::{Fs, Parts};
 use crate::fuse::Mounted;
@@ -47,6 +47,8 @@ pub(super) struct Running {
     pub(super) draining: AtomicBool,
     /// How the move of what the mountpoint held fares.
     pub(super) import: Mutex<Option<ImportStatus>>,
+    /// A signal ends it: whoever sends one may kill a moment later, and does not say when.
+    told_by_signal: AtomicBool,
     /// Somebody wants it to end.
     ask: watch::Sender<Option<Wait>>,
     /// It has ended, with this left.
@@ -103,6 +105,7 @@ impl Running {
             since: clock::now(),
             draining: AtomicBool::new(false),
             import: Mutex::default(),
+            told_by_signal: AtomicBool::new(false),
             ask: watch::Sender::new(None),
             ended: watch::Sender::new(None),
         }
@@ -132,9 +135,12 @@ impl Running {
                 Some(_) => "retrying",
                 None if pending.gone => "removing",
                 None if pending.running => "uploading",
+                None if pending.held_back.is_some() => "waiting",
                 None => "queued",
             };
             let (reason, retry_in_seconds) = pending.error.map(|(_, reason, wait)| (reason, wait)).unzip();
+            let silent = |seconds| format!("nothing heard from the drive for {seconds} s");
+            let reason = reason.or_else(|| pending.silence.map(silent));
             UnsentItem {
                 path: self.path_of(pending.ino),
                 state: state.to_owned(),
@@ -142,6 +148,7 @@ impl Running {
                 sent: pending.sent,
                 reason,
                 retry_in_seconds,
+                sent_in_seconds: pending.held_back.filter(|_| state == "waiting"),
             }
         };
         pending.into_iter().take(LISTED).map(item).collect()
@@ -158,6 +165,16 @@ impl Running {
     pub(super) fn ask_for_the_end(&self, ending: Ending) {
         let wait = Wait::from(ending);
         self.ask.send_modify(|asked| *asked = Some(asked.map_or(wait, |before| before.min(wait))));
+    }
+
+    /// Never completes. From when on time is short, those files go first that can be whole before it is over.
+    async fn use_what_time_there_is(&self) {
+        let mut asked = self.ask.subscribe();
+        if !self.told_by_signal.load(Ordering::Relaxed) {
+            let _ended = asked.wait_for(|asked| matches!(asked, Some(Wait::Until(_)))).await;
+        }
+        let _pressed = self.parts.writeback.press();
+        std::future::pending::<()>().await;
     }
 
     /// Completes when somebody who wants the end does not wait for the drive any longer.
@@ -178,7 +195,9 @@ impl Running {
         }
     }
 
-    pub(super) async fn flush_below(self: &Arc<Self>, path: &str) -> Result<Left, String> {
+    pub(super) async fn flush_below(self: &Arc<Self>, scope: &Scope) -> Result<Left, String> {
+        let path = &scope.path;
+        let _pressed = scope.timeout_millis.map(|_| self.parts.writeback.press());
         let node = self.fs.resolve(path).await.map_err(|error| format!("{path}: {error}"))?;
         let left = self.fs.flush_to_drive(node.ino).await.map_err(|error| error.to_string())?;
         if left.is_empty() {
@@ -186,7 +205,7 @@ impl Running {
         }
         let pending = self.parts.writeback.pending().map_err(|error| error.to_string())?;
         let pending: Vec<_> = pending.into_iter().filter(|item| left.contains(&item.ino)).collect();
-        let bytes = pending.iter().map(|item| item.bytes).sum();
+        let bytes = pending.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum();
         Ok(Left { entries: pending.len(), bytes, items: self.items(pending) })
     }
 
@@ -220,7 +239,10 @@ impl Mount {
         let mut asked = self.running.ask.subscribe();
         tokio::select! {
             _ = asked.wait_for(Option::is_some) => tracing::info!("ending, as was asked"),
-            name = end_signal() => tracing::info!(signal = name, "ending"),
+            name = end_signal() => {
+                tracing::info!(signal = name, "ending");
+                self.running.told_by_signal.store(true, Ordering::Relaxed);
+            }
             () = hangup(&self.running) => tracing::info!("the terminal is gone; ending"),
             () = self.running.gone.cancelled() => tracing::info!("the mount was removed; sending what is left"),
         }
@@ -229,6 +251,7 @@ impl Mount {
     /// Drains, unmounts, and stops everything. The cache folder is ours until the process ends.
     pub(super) async fn finish(mut self) -> Left {
         tokio::select! {
+            () = self.running.use_what_time_there_is() => {}
             () = drain::drain(&self.running) => {}
             () = self.running.out_of_patience() => tracing::warn!("the time to wait for the drive is over"),
             // Whoever says so twice does not want to wait. Nothing is lost by it. (A terminal that goes away may say so twice by

@@ -90,7 +90,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     };
     let parts = build(&config, state, &drive, &account, quota).await?;
     let recovered = parts.writeback.pending()?.len();
-    let aside = parts.writeback.set_aside().into_iter();
+    let aside = parts.writeback.newly_aside().into_iter();
     notes.extend(aside.map(|aside| format!("{} {}; it is kept in {}", aside.path, aside.why, aside.kept.display())));
 
     let caches = KernelCaches::new().map_err(|source| MountError::System { what: "starting a thread", source })?;
@@ -318,7 +318,11 @@ async fn build(
         Arc::clone(&drive.hasty),
         &config.cache_dir.join("staging"),
         Runtime::current(),
-        writeback::Options { transfers: config.limits.transfers, use_trash: config.use_trash },
+        writeback::Options {
+            sync_interval: config.sync_interval,
+            transfers: config.limits.transfers,
+            use_trash: config.use_trash,
+        },
     )?;
     Ok(fs::Parts { tree, content, writeback, remote, quota })
 }

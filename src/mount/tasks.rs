@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::running::Running;
-use crate::clock::Instant;
 use crate::fs::QUOTA_AGE;
 
 /// How often the maps of the cache are written: what a crash forgets of it is fetched again.
@@ -25,22 +24,16 @@ const READAHEAD_KIB: u32 = 1024;
 
 /// Keeps house until `end`.
 pub(super) async fn keep_house(running: Arc<Running>, end: CancellationToken) {
-    let mut synced = Instant::now();
     loop {
         tokio::select! {
             () = tokio::time::sleep(HOUSEKEEPING) => {}
             () = end.cancelled() => return,
         }
-        let seal = synced.elapsed() >= running.config.sync_interval;
-        if seal {
-            synced = Instant::now();
-        }
         let running = Arc::clone(&running);
         // All of it is disk work.
         let done = tokio::task::spawn_blocking(move || {
-            if seal {
-                running.fs.seal_open();
-            }
+            // Those that would be too old when this is looked at the next time.
+            running.fs.seal_open_for(running.config.sync_interval.saturating_sub(HOUSEKEEPING));
             put_down(&running);
         });
         if let Err(error) = done.await {

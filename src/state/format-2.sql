@@ -10,3 +10,27 @@ CREATE TABLE stream (
     sent    INTEGER NOT NULL,              -- bytes that were sent, or are about to be
     md5     BLOB    NOT NULL               -- of these bytes
 );
+
+-- The removal of an item asks who still builds on it.
+CREATE INDEX staging_base ON staging (base_id) WHERE base_id IS NOT NULL;
+
+-- Entries that this mount made lately: what of them is removed may be ours to delete for good.
+CREATE TABLE made (
+    ino   INTEGER PRIMARY KEY,
+    since INTEGER NOT NULL                 -- milliseconds since 1970
+);
+
+-- Collisions with edits made elsewhere, until their copy is renamed or removed.
+CREATE TABLE conflict (
+    folder INTEGER NOT NULL,               -- inode of the folder of both
+    copy   TEXT    NOT NULL,               -- the name of ours
+    name   TEXT    NOT NULL,               -- the name that both edited; it has theirs
+    PRIMARY KEY (folder, copy)
+) WITHOUT ROWID;
+
+-- What was put into the folder unfinished/, until it is taken out of there.
+CREATE TABLE aside (
+    file TEXT PRIMARY KEY,                 -- its name in that folder
+    path TEXT NOT NULL,                    -- what it was to become, below the mountpoint
+    why  TEXT NOT NULL                     -- the end of a sentence that begins with the path
+) WITHOUT ROWID;

@@ -270,6 +270,7 @@ impl Effects {
         self.entries.extend(other.entries);
         self.attributes.extend(other.attributes);
         self.contents.extend(other.contents);
+        self.shared.extend(other.shared);
         self.resend.extend(other.resend);
     }
 }

@@ -179,6 +179,9 @@ impl<'a> Merge<'a> {
 
     /// A node that was removed here, and of which the drive says that it is there.
     fn unlinked(&mut self, node: &Node, item: &Item) -> rusqlite::Result<()> {
+        if item.shared {
+            self.effects.shared.push(node.ino);
+        }
         if let Some(base) = nodes::base(self.db, node.ino)? {
             // Our removal is still to be sent; it will be sent on top of whatever happened there.
             nodes::set_base(self.db, node.ino, &Base { on_drive: Some(OnDrive::of(item)), ..base })?;
@@ -206,6 +209,9 @@ impl<'a> Merge<'a> {
         let ours = base.as_ref().map(|base| base.differs(&node, folder.as_ref())).unwrap_or_default();
         let before = node.clone();
 
+        if item.shared {
+            self.effects.shared.push(node.ino);
+        }
         node.version = item.version;
         node.created = item.created.millis();
         if !ours.mode {

@@ -90,6 +90,7 @@ mod tests {
             modified: Timestamp::default(),
             created: Timestamp::default(),
             trashed,
+            shared: false,
             posix: Posix::default(),
         };
         let known = || state.read(all).expect("reads").get(&FileId("f".to_owned())).copied();

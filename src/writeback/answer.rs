@@ -72,6 +72,7 @@ impl Writeback {
             return Err(mismatch(md5, theirs));
         }
         let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };
+        self.queue.uploaded(ino, content.size());
         match self.store_content(job, content, item, &source)? {
             Some(true) => Ok(Outcome::Settled),
             Some(false) => Ok(Outcome::Again),
@@ -115,6 +116,11 @@ impl Writeback {
             let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
                 // The session of the upload is over, whatever the entry is now.
                 journal::end_upload(tx, job.node.ino)?;
+                if let Some(gone) = nodes::by_id(tx, &item.id)? {
+                    // What its removal finds there is ours.
+                    let revision = Some(source.blob.revision.clone());
+                    nodes::update(tx, &Node { revision, md5: source.blob.md5, ..gone })?;
+                }
                 return Ok(None);
             };
             table::set_origin(tx, heir.ino, Some(source))?;

@@ -8,8 +8,10 @@ use rusqlite::Transaction;
 
 use super::WritebackError::Refused;
 use super::journal::{self, Gone};
+use super::queue::Change;
 use super::staging::{Durability, Staging};
-use super::{Result, Writeback, WritebackError, outgoing, table};
+use super::temporary::change_of;
+use super::{Result, Writeback, WritebackError, made, outgoing, table};
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
 use crate::tree::local::{self, Attributes, Removal};
@@ -32,15 +34,6 @@ pub struct NewEntry {
     pub target: Option<String>,
 }
 
-/// What a rename did.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Renamed {
-    /// What was moved, as it was before.
-    pub source: Node,
-    /// What was replaced.
-    pub target: Option<Node>,
-}
-
 impl Writeback {
     /// Makes an entry. A file comes with its staging, open for writing, and is not sent before it is closed.
     /// [`Kind::Exists`] if the name is taken.
@@ -54,13 +47,16 @@ impl Writeback {
             }
             folder(tx, node.parent)?;
             local::create(tx, &node)?;
+            made::note(tx, ino, node.ctime)?;
+            if ino.0.is_multiple_of(made::SWEPT_EVERY) {
+                made::sweep(tx, node.ctime)?;
+            }
             match node.kind {
                 NodeKind::File => journal::touch_unclosed(tx, ino, self.seqs.next())?,
                 _ => journal::touch(tx, ino, self.seqs.next())?,
             }
             Ok(())
         })?;
-        self.trash.made(ino);
         if node.kind == NodeKind::File {
             let staging = self.stagings.create(ino);
             return Ok((node, Some(staging)));
@@ -93,7 +89,7 @@ impl Writeback {
         Ok(node)
     }
 
-    fn remove_within(&self, tx: &Transaction<'_>, node: &Node) -> Result<Removal> {
+    pub(super) fn remove_within(&self, tx: &Transaction<'_>, node: &Node) -> Result<Removal> {
         if node.is_folder() && nodes::has_children(tx, node.ino)? {
             return Err(Refused(Kind::NotEmpty));
         }
@@ -104,18 +100,21 @@ impl Writeback {
     }
 
     /// `gone`: what becomes of it if the drive has it.
-    fn after_removal(&self, tx: &Transaction<'_>, ino: Ino, removal: Removal, gone: Gone) -> Result<()> {
+    pub(super) fn after_removal(&self, tx: &Transaction<'_>, ino: Ino, removal: Removal, gone: Gone) -> Result<()> {
         table::retire(tx, ino)?;
         let gone = match removal {
             Removal::ToTrash => gone,
-            Removal::ToDelete => Gone::Delete,
-            Removal::Forgotten => return Ok(journal::delete(tx, ino)?),
+            Removal::ToDelete => Gone::Temporary,
+            Removal::Forgotten => {
+                made::forget(tx, ino)?;
+                return Ok(journal::delete(tx, ino)?);
+            }
         };
         Ok(journal::touch_gone(tx, ino, self.seqs.next(), gone)?)
     }
 
     /// After the transaction of a removal. `give_up`: what is under way for it is not wanted any more.
-    fn removed(&self, ino: Ino, give_up: bool) {
+    pub(super) fn removed(&self, ino: Ino, give_up: bool) {
         if let Err(error) = self.stagings.discard(ino) {
             tracing::warn!(%error, "the staging of a removed file could not be put away");
         }
@@ -125,87 +124,13 @@ impl Writeback {
         self.queue.changed(ino);
     }
 
-    /// Gives an entry another name or folder, as `rename(2)` says. What has the name already is replaced if `replace` allows.
-    pub fn rename(&self, from: (Ino, &str), to: (Ino, &str), replace: bool) -> Result<Renamed> {
-        self.beside.changed();
-        // If the source is open for writing, no seal must store an older origin while it changes.
-        let (source, target) =
-            self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
-        let open = source.and_then(|source| self.stagings.in_use(source.ino));
-        let base = open.as_ref().map(|staging| staging.hold_base());
-        // What an edit of the target that is not sealed yet began from.
-        let edited = target.and_then(|target| self.stagings.in_use(target.ino)).and_then(|staging| staging.origin());
-        let now = clock::now();
-        let (mut origin, mut source_is_new) = (None, false);
-        let mut effects = Effects::default();
-        let renamed = self.state.write(|tx| {
-            let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
-            let target = nodes::by_name(tx, to.0, to.1)?.filter(|target| target.ino != source.ino);
-            folder(tx, to.0)?;
-            if source.is_folder() && nodes::is_within(tx, to.0, source.ino)? {
-                return Err(Refused(Kind::Invalid));
-            }
-            let was_sent = nodes::base(tx, source.ino)?.is_none_or(|base| base.on_drive.is_some());
-            match &target {
-                None if from == to => return Ok(Renamed { source, target }),
-                Some(_) if !replace => return Err(Refused(Kind::Exists)),
-                Some(target) if source.is_folder() && !target.is_folder() => return Err(Refused(Kind::NotADirectory)),
-                Some(target) if !source.is_folder() && target.is_folder() => return Err(Refused(Kind::IsADirectory)),
-                Some(target) if !was_sent && takes_identity(tx, &source, target)? => {
-                    self.trash.took_over(source.ino, target.ino);
-                    let removal = local::supersede(tx, &source, target, now)?;
-                    let unsent = table::stored(tx, target.ino)?.and_then(|stored| stored.origin);
-                    origin = edited.clone().or(unsent).or_else(|| table::source_of(target));
-                    table::set_origin(tx, source.ino, origin.as_ref())?;
-                    // What was sent last for the target may arrive yet, and is ours.
-                    journal::inherit_upload(tx, source.ino, target.ino)?;
-                    self.after_removal(tx, target.ino, removal, Gone::Trash)?;
-                }
-                target => {
-                    if let Some(target) = target {
-                        self.remove_within(tx, target)?;
-                    }
-                    local::relocate(tx, &source, to.0, to.1, now)?;
-                }
-            }
-            source_is_new = !was_sent && source.kind == NodeKind::File;
-            if !was_sent {
-                // Only this mount knew it under the old name.
-                self.tree.freed(tx, from.0, from.1, &mut effects)?;
-            }
-            journal::touch(tx, source.ino, self.seqs.next())?;
-            Ok(Renamed { source, target })
-        })?;
-        let took = origin.is_some();
-        if let (Some(staging), Some(origin)) = (&open, origin) {
-            self.stagings.set_origin(staging, &origin, false);
-        }
-        drop(base);
-        self.tree.tell(effects);
-        if let Some(target) = &renamed.target {
-            // They may have changed identities: neither may overtake what is under way for the other.
-            if took {
-                // It was to become an item of its own.
-                self.queue.cancel(renamed.source.ino);
-            }
-            self.queue.follow(renamed.source.ino, target.ino);
-            self.queue.follow(target.ino, renamed.source.ino);
-            // An upload for what was taken over goes on: of files that are saved more often than the link can send them, nothing
-            // would ever arrive otherwise.
-            self.removed(target.ino, !took);
-        }
-        if source_is_new && from.0 == to.0 {
-            self.habits.renamed(from.0, from.1, to.1);
-        }
-        self.queue.changed(renamed.source.ino);
-        Ok(renamed)
-    }
-
     /// Sets attributes. Says what the entry is then; `None` if it is gone.
     pub fn set_attributes(&self, ino: Ino, set: Attributes) -> Result<Option<Node>> {
         self.beside.changed();
+        let mut change = Change::Other;
         let node = self.state.write::<_, WritebackError>(|tx| {
             let Some(node) = nodes::by_ino(tx, ino)?.filter(Node::is_linked) else { return Ok(None) };
+            change = change_of(tx, &node)?;
             let node = local::set_attributes(tx, &node, set, clock::now())?;
             if set.concern_drive() && ino != Ino::ROOT {
                 journal::touch(tx, ino, self.seqs.next())?;
@@ -216,7 +141,7 @@ impl Writeback {
             Ok(Some(node))
         })?;
         if set.concern_drive() && ino != Ino::ROOT {
-            self.queue.changed(ino);
+            self.queue.changed_so(ino, change);
         }
         Ok(node)
     }
@@ -230,6 +155,8 @@ impl Writeback {
     /// written, except that earlier seals are made to survive the loss of power if that is asked for. [`Kind::Stale`] if the
     /// file was removed elsewhere, and cannot be made again by sealing it.
     pub fn seal(&self, ino: Ino, staging: &Arc<Staging>, mtime: Timestamp, durability: Durability) -> Result<()> {
+        let before = staging.last_sealed();
+        let mut change = Change::Other;
         let sealed = self.stagings.seal(staging, durability, |db, size| {
             let Some(node) = nodes::by_ino(db, ino)?.filter(Node::is_linked) else {
                 return if staging.is_discarded() { Ok(None) } else { Err(Refused(Kind::Stale)) };
@@ -238,11 +165,16 @@ impl Writeback {
             local::rewrite(db, &node, size, mtime, node.ctime.max(mtime.min(clock::now())))?;
             let seq = self.seqs.next();
             journal::touch_content(db, ino, seq)?;
+            change = change_of(db, &node)?;
             Ok(Some(seq))
         })?;
         if sealed.is_some() {
             self.beside.changed();
-            self.queue.changed(ino);
+            let grown = staging.last_sealed().filter(|now| now.only_grew(before.as_deref()));
+            if let (Some(now), Change::Other) = (grown, change) {
+                change = Change::Grown { size: now.size, open: true };
+            }
+            self.queue.changed_so(ino, change);
         }
         Ok(())
     }
@@ -268,8 +200,12 @@ impl Writeback {
         self.stagings.in_use(ino).is_some_and(|staging| staging.is_dirty())
     }
 
-    /// Tries again to send what could not be sent while somebody had it open.
-    pub fn closed(&self, ino: Ino) {
+    /// Tries again to send what could not be sent while somebody had it open. `is_written`: somebody still has it open for
+    /// writing.
+    pub fn closed(&self, ino: Ino, is_written: bool) {
+        if !is_written {
+            self.queue.closed(ino);
+        }
         if self.queue.attempts(ino) > 0 {
             self.queue.changed(ino);
         }
@@ -290,7 +226,7 @@ impl Writeback {
 
     /// Notes what merges found to be sent again, in their transaction.
     pub fn resend(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
-        effects.contents.iter().for_each(|&ino| self.trash.changed_elsewhere(ino));
+        effects.contents.iter().chain(&effects.shared).try_for_each(|&ino| made::forget(tx, ino))?;
         for &ino in &effects.resend {
             if nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none()) {
                 // Those were of another item, that is gone.
@@ -316,18 +252,9 @@ impl Writeback {
 }
 
 /// A folder that entries can be put into.
-fn folder(tx: &Transaction<'_>, ino: Ino) -> Result<Node> {
+pub(super) fn folder(tx: &Transaction<'_>, ino: Ino) -> Result<Node> {
     let folder = nodes::by_ino(tx, ino)?.filter(Node::is_linked).ok_or(Refused(Kind::NotFound))?;
     if folder.is_folder() { Ok(folder) } else { Err(Refused(Kind::NotADirectory)) }
-}
-
-/// Whether a file that replaces another shall become its next revision: if the drive does not have it yet. So the usual way to
-/// save (write a new file, rename it over the old one) keeps the id, the links, the shares and the history of the old one, and
-/// the temporary name of the new one is never seen on the drive.
-fn takes_identity(tx: &Transaction<'_>, source: &Node, target: &Node) -> Result<bool> {
-    let both_files = source.kind == NodeKind::File && target.kind == NodeKind::File;
-    let target_sent = nodes::base(tx, target.ino)?.is_none_or(|base| base.on_drive.is_some());
-    Ok(both_files && target_sent)
 }
 
 fn new_node(ino: Ino, new: NewEntry) -> Node {

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use rusqlite::{Connection, params};
+
 use super::outgoing::{self, Content};
 use super::plan::{Job, Outcome};
 use super::staging::{Snapshot, Staging};
@@ -14,7 +16,7 @@ use super::{Conflict, Result, Writeback, WritebackError, journal};
 use crate::clock;
 use crate::error::Kind;
 use crate::remote::{Blob, Item, ItemKind, Md5, Progress, Source};
-use crate::tree::{Base, Effects, Node, nodes};
+use crate::tree::{Base, Effects, Ino, Node, nodes};
 
 /// Looks whether the content of an edit may go to the drive. `None`: it may. Else something else was done in its place.
 pub(super) async fn check(
@@ -143,7 +145,10 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
         // Theirs may have another name or folder by now.
         tree.freed(tx, node.parent, &node.name, &mut effects)?;
         let folder = nodes::path(tx, node.parent)?;
-        let path = if folder.is_empty() { node.name } else { format!("{folder}/{}", node.name) };
+        let name = node.name;
+        let path = joined(&folder, &name);
+        tx.prepare_cached("INSERT OR REPLACE INTO conflict (folder, copy, name) VALUES (?1, ?2, ?3)")?
+            .execute(params![node.parent, copy, name])?;
         Ok(Some(Conflict { path, copy }))
     })?;
     tree.tell(effects);
@@ -153,13 +158,42 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
             copy = conflict.copy,
             "edited here and elsewhere at the same time: their version keeps the name, ours is the copy"
         );
-        writeback.conflicts.lock().push(conflict);
     }
     Ok(())
 }
 
+fn joined(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// All collisions, the oldest first, whose copies still have the names that they were given: who renames one or removes it has
+/// looked at it.
+pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Conflict>> {
+    let rows: Vec<(Ino, String, String)> = db
+        .prepare_cached(
+            "SELECT folder, conflict.copy, conflict.name
+             FROM conflict JOIN node ON node.parent = conflict.folder AND node.name = conflict.copy ORDER BY node.ino",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let conflict = |(folder, copy, name): (Ino, String, String)| {
+        Ok(Conflict { path: joined(&nodes::path(db, folder)?, &name), copy })
+    };
+    rows.into_iter().map(conflict).collect()
+}
+
+/// Forgets those that were looked at.
+pub(super) fn sweep(db: &Connection) -> rusqlite::Result<()> {
+    db.execute(
+        "DELETE FROM conflict
+         WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.parent = conflict.folder AND node.name = conflict.copy)",
+        [],
+    )
+    .map(|_| ())
+}
+
 /// `stem (conflict HOST TIME).ext`, and a number if that is taken.
-fn free_name(db: &rusqlite::Connection, node: &Node) -> rusqlite::Result<String> {
+fn free_name(db: &Connection, node: &Node) -> rusqlite::Result<String> {
     let now = clock::now().to_rfc3339().replace('T', " ").replace(':', ".");
     let when = now.split_once('.').map_or(now.as_str(), |_| &now[..19]);
     let host = host();

@@ -1,14 +1,16 @@
 //! How far sending is, and waiting for it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::queue::Queue;
-use super::{Writeback, journal};
+use super::{Writeback, journal, upload};
 use crate::error::Kind;
 use crate::tree::Ino;
+use crate::tree::nodes::from_sql;
 
 /// An entry that is not on the drive as it is here.
 #[derive(Debug, Clone)]
@@ -25,6 +27,10 @@ pub struct Pending {
     pub gone: bool,
     /// Why it was not sent yet, and in how many seconds it is tried again.
     pub error: Option<(Kind, String, u64)>,
+    /// For how many seconds it is held back, because it goes on changing.
+    pub held_back: Option<u64>,
+    /// For how many seconds the drive has said nothing of it, although it is being sent.
+    pub silence: Option<u64>,
 }
 
 impl Writeback {
@@ -49,10 +55,12 @@ impl Writeback {
             Pending {
                 ino: entry.ino,
                 bytes: sizes.get(&entry.ino).copied().unwrap_or(0),
-                sent: progress.unwrap_or(0).max(self.streamed(entry.ino)),
+                sent: inner.reached(entry.ino).max(self.streamed(entry.ino)),
                 running: progress.is_some(),
                 gone: entry.gone != journal::Gone::No,
                 error,
+                held_back: inner.held_back(entry.ino).map(|left| left.as_secs().max(1)),
+                silence: inner.silence(entry.ino).map(|silence| silence.as_secs()),
             }
         };
         Ok(entries.into_iter().filter(|entry| !entry.unclosed).map(pending).collect())
@@ -82,8 +90,60 @@ impl Writeback {
                 format!("uploading {}%", self.streamed(ino).saturating_mul(100) / size.max(1))
             }
             _ if entry.unclosed => "dirty".to_owned(),
-            _ => "queued".to_owned(),
+            _ => match inner.held_back(ino) {
+                Some(left) => format!("waiting, sent in {} s", left.as_secs().max(1)),
+                None => "queued".to_owned(),
+            },
         })
+    }
+
+    /// The entries that are not on the drive as they are here, those with the least left to send first.
+    fn smallest_first(&self) -> super::Result<Vec<Unsent>> {
+        let mut left: Vec<Unsent> = self.state.read(|db| {
+            db.prepare_cached(
+                "SELECT journal.ino, journal.seq, iif(content IS NULL, 0, size)
+                 FROM journal JOIN node ON node.ino = journal.ino",
+            )?
+            .query_map([], |row| {
+                let size = from_sql(row.get(2)?);
+                Ok(Unsent { left: size, seq: from_sql(row.get(1)?), ino: row.get(0)?, size })
+            })?
+            .collect::<rusqlite::Result<_>>()
+        })?;
+        let inner = self.queue.inner.lock();
+        for unsent in &mut left {
+            unsent.left = unsent.size.saturating_sub(inner.reached(unsent.ino));
+        }
+        drop(inner);
+        left.sort_unstable();
+        Ok(left)
+    }
+
+    /// From now on, until this is dropped, there is a deadline: those entries are sent first that have the least left to send,
+    /// and few large ones at a time, so that as many as can be are whole when it comes.
+    pub fn press(self: &Arc<Self>) -> Pressed {
+        let first = self.queue.inner.lock().press();
+        let pressed = Pressed(Arc::clone(self));
+        if first {
+            self.uploads.press(true);
+            self.large.press(true);
+            match self.smallest_first() {
+                Ok(unsent) => self.put_in_order(&unsent),
+                Err(error) => tracing::warn!(%error, "sent in the usual order, although time is short"),
+            }
+        }
+        pressed
+    }
+
+    fn put_in_order(&self, smallest_first: &[Unsent]) {
+        let inos: Vec<Ino> = smallest_first.iter().map(|unsent| unsent.ino).collect();
+        let mut inner = self.queue.inner.lock();
+        inner.reorder(&inos);
+        // Large ones that take the line from smaller ones go on later, from where they are.
+        let large = smallest_first.iter().filter(|unsent| unsent.size > self.remote.small());
+        large.skip(upload::LARGE_PRESSED).for_each(|unsent| inner.break_off(unsent.ino));
+        drop(inner);
+        self.queue.wake.notify_one();
     }
 
     /// Tries again at once what could not be sent and waits for its next attempt, for whatever reason. Says how much that is.
@@ -105,11 +165,14 @@ impl Writeback {
             .filter(|entry| !entry.unclosed && entry.acked < entry.seq && wanted(entry.ino))
             .map(|entry| (entry.ino, entry.seq))
             .collect();
+        let order = if self.queue.inner.lock().is_pressed() { self.smallest_first()? } else { Vec::new() };
         {
             let mut inner = self.queue.inner.lock();
             for &ino in left.keys() {
                 inner.hasten(ino);
             }
+            let smallest_first = order.iter().map(|unsent| unsent.ino).filter(|ino| left.contains_key(ino));
+            inner.hasten_in_order(&smallest_first.collect::<Vec<_>>());
         }
         self.queue.wake.notify_one();
         loop {
@@ -136,6 +199,28 @@ impl Writeback {
             if ended.changed().await.is_err() {
                 return Ok(left.into_keys().collect());
             }
+        }
+    }
+}
+
+/// What is left to send of an entry. Ordered by that, and then by age.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Unsent {
+    left: u64,
+    seq: u64,
+    ino: Ino,
+    size: u64,
+}
+
+/// There is a deadline.
+#[derive(Debug)]
+pub struct Pressed(Arc<Writeback>);
+
+impl Drop for Pressed {
+    fn drop(&mut self) {
+        if self.0.queue.inner.lock().press_no_more() {
+            self.0.uploads.press(false);
+            self.0.large.press(false);
         }
     }
 }

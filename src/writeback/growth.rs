@@ -6,14 +6,22 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::pile::Pile;
+use crate::clock::Instant;
 
 /// A file that has so many bytes from the start on, and is still written, is worth an upload before it is closed.
 pub(super) const WORTH_IT: u64 = 16 << 20;
+
+/// A file that grows by less than a tenth in an interval is one that grows for ever (a log), and not one that is being saved.
+const TENTH: u64 = 10;
+
+/// For how many intervals a file can be one that is being saved.
+const INTERVALS: u32 = 10;
 
 /// What is sent of one content before it is closed.
 #[derive(Debug, Default)]
@@ -36,6 +44,8 @@ pub(super) struct Claim {
     until: u64,
     grown: Arc<Notify>,
     broken: CancellationToken,
+    /// When it was looked at last how fast the file grows, how long it was then, and how often that was.
+    looked: (Instant, u64, u32),
 }
 
 /// How an upload hears of the file that it follows.
@@ -99,8 +109,22 @@ impl Growth {
             until: 0,
             grown: Arc::clone(&followed.grown),
             broken: followed.broken.clone(),
+            looked: (Instant::now(), prefix.length, 0),
         });
         Some(followed)
+    }
+
+    /// Whether the file is just being saved, so that what there is by now is of no use to anybody: it is sent as it grows, and did
+    /// so by a good part in the last `interval`.
+    pub(super) fn is_save(&mut self, pile: &Pile, interval: Duration) -> bool {
+        let length = self.claimable(pile);
+        let Self::Claimed(claim) = self else { return false };
+        let (since, before, times) = claim.looked;
+        if since.elapsed() < interval {
+            return true;
+        }
+        claim.looked = (Instant::now(), length, times + 1);
+        times < INTERVALS && length - before.min(length) > before / TENTH
     }
 
     /// How many bytes from the start on can be claimed.
@@ -184,6 +208,24 @@ mod tests {
         assert!(!bench.growth.claim(&bench.pile, WORTH_IT + 15), "there is a gap before it");
         bench.write(WORTH_IT, 10);
         assert!(bench.growth.claim(&bench.pile, WORTH_IT + 15));
+    }
+
+    #[test]
+    fn a_save_grows_by_a_good_part_and_not_for_ever() {
+        let mut bench = Bench::new();
+        bench.follow();
+        assert!(bench.growth.is_save(&bench.pile, Duration::from_hours(1)));
+        bench.write(WORTH_IT, WORTH_IT as usize / 5);
+        assert!(bench.growth.is_save(&bench.pile, Duration::ZERO));
+        bench.write(WORTH_IT * 6 / 5, 1000);
+        assert!(!bench.growth.is_save(&bench.pile, Duration::ZERO), "a log");
+        let mut at = WORTH_IT * 6 / 5 + 1000;
+        for _ in 0..INTERVALS {
+            bench.write(at, (WORTH_IT / 2) as usize);
+            at += WORTH_IT / 2;
+            bench.growth.is_save(&bench.pile, Duration::ZERO);
+        }
+        assert!(!bench.growth.is_save(&bench.pile, Duration::ZERO), "it was sealed often enough before");
     }
 
     #[test]

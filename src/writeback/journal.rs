@@ -47,8 +47,10 @@ pub(super) enum Gone {
     No,
     /// To the trash of the drive.
     Trash,
-    /// For good: it was never more than a step on the way to something else.
+    /// For good.
     Delete,
+    /// For good, and never by way of the trash: it was no more than a step on the way to something else.
+    Temporary,
 }
 
 /// One row.
@@ -92,7 +94,8 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
         gone: match row.get(3)? {
             0_i64 => Gone::No,
             1 => Gone::Trash,
-            _ => Gone::Delete,
+            2 => Gone::Delete,
+            _ => Gone::Temporary,
         },
         unclosed: row.get(4)?,
         content: row.get::<_, Option<i64>>(5)?.map(seq),
@@ -148,6 +151,7 @@ pub(super) fn touch_gone(db: &Connection, ino: Ino, seq: Seq, gone: Gone) -> rus
         Gone::No => 0,
         Gone::Trash => 1,
         Gone::Delete => 2,
+        Gone::Temporary => 3,
     };
     db.prepare_cached("UPDATE journal SET gone = ?2, content = NULL, unclosed = 0 WHERE ino = ?1")?
         .execute(params![ino, gone])

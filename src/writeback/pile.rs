@@ -47,7 +47,8 @@ impl Layer {
 
     /// A layer as it was stored. Fails if its file does not hold what the layer says.
     pub(super) fn open(number: u64, path: PathBuf, below: u64, written: RangeSet) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).open(&path)?;
+        // One that holds nothing is as good when it is made anew: it was not worth a sync.
+        let file = File::options().read(true).write(true).create(written.total() == 0).truncate(false).open(&path)?;
         let needed = written.iter().last().map_or(0, |range| range.end);
         if file.metadata()?.len() < needed {
             return Err(io::Error::new(
@@ -90,6 +91,17 @@ impl Layers {
             self.locate_below(self.stack.len(), range.start..end, &mut pieces);
         }
         pieces
+    }
+
+    /// Whether bytes were appended, and nothing else, since `before`; if there was no seal before, to the base.
+    pub(super) fn only_grew(&self, before: Option<&Self>) -> bool {
+        if let Some(before) = before {
+            let numbers = |layers: &Self| layers.stack.iter().map(|layer| layer.number).collect::<Vec<_>>();
+            return self.size >= before.size && numbers(self) == numbers(before);
+        }
+        let [layer] = self.stack.as_slice() else { return false };
+        let is_behind = layer.written.iter().next().is_none_or(|first| first.start >= self.base_size);
+        self.base_size > 0 && layer.below == self.base_size && is_behind && self.size >= self.base_size
     }
 
     /// Looks for a range beneath the layer `level`.

@@ -1,6 +1,6 @@
 //! What is to be sent for an entry: the difference between what is here and what the drive has, as the tables say at one moment.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use super::WritebackError::Remote;
 use super::journal::{self, Entry, Gone};
@@ -95,9 +95,15 @@ fn is_on_drive(db: &Connection, ino: Ino) -> rusqlite::Result<bool> {
 fn plan_removal(db: &Connection, job: Job) -> rusqlite::Result<Plan> {
     let parent = job.base.on_drive.as_ref().and_then(|there| there.parent.as_ref());
     if let Some(folder) = parent.map_or(Ok(None), |id| nodes::by_id(db, id))?
-        && journal::get(db, folder.ino)?.is_some_and(|entry| entry.gone != Gone::No)
+        && let Some(above) = journal::get(db, folder.ino)?
+        && takes_along(above.gone, job.entry.gone)
     {
         return Ok(Plan::Wait(folder.ino));
+    }
+    if let Some(id) = &job.node.id
+        && let Some(ino) = first_to_end(db, job.node.ino, id, job.entry.gone)?
+    {
+        return Ok(Plan::Wait(ino));
     }
     if let Some(id) = job.node.id.as_ref().filter(|_| job.node.is_folder()) {
         let moved_out = db
@@ -112,6 +118,37 @@ fn plan_removal(db: &Connection, job: Job) -> rusqlite::Result<Plan> {
         }
     }
     Ok(Plan::Remove(job))
+}
+
+/// Whether the removal of a folder does for what was removed in it too.
+fn takes_along(folder: Gone, within: Gone) -> bool {
+    match folder {
+        Gone::No => false,
+        Gone::Trash => within != Gone::Temporary,
+        Gone::Delete | Gone::Temporary => true,
+    }
+}
+
+/// What must be done before an item is removed, with all that was removed in it: the upload of content that is still read from
+/// one of them, and the removal of what must not come into the trash with it.
+fn first_to_end(db: &Connection, ino: Ino, id: &FileId, gone: Gone) -> rusqlite::Result<Option<Ino>> {
+    let first = |sql: &str| db.prepare_cached(sql)?.query_map(params![id.0, ino], |row| row.get(0))?.next().transpose();
+    let within = "WITH RECURSIVE within (id, ino, gone) AS (
+                      SELECT ?1, ?2, 0
+                      UNION
+                      SELECT node.id, node.ino, journal.gone
+                      FROM within JOIN base ON base.parent = within.id
+                                  JOIN node ON node.ino = base.ino
+                                  JOIN journal ON journal.ino = base.ino AND journal.gone <> 0
+                      WHERE node.id IS NOT NULL
+                  )";
+    let reader = "SELECT staging.ino FROM within JOIN staging ON staging.base_id = within.id
+                  WHERE staging.retired = 0 AND staging.ino <> within.ino
+                        AND EXISTS (SELECT 1 FROM journal WHERE journal.ino = staging.ino AND journal.gone = 0)";
+    if let Some(ino) = first(&format!("{within} {reader}"))? {
+        return Ok(Some(ino));
+    }
+    if gone == Gone::Trash { first(&format!("{within} SELECT ino FROM within WHERE gone = 3")) } else { Ok(None) }
 }
 
 impl Job {

@@ -2,13 +2,20 @@
 //!
 //! The journal says *what* is to be sent; the queue, which lives in memory only, says *when*:
 //!
-//! - An entry that changed waits for [`SETTLE`], so that what comes in a burst (create, write, rename over) costs one request
-//!   and what is gone again costs none; but no longer than [`SETTLE_AT_MOST`]. Somebody who waits for the drive
-//!   ([`super::flush`]) is not made to wait for that.
-//! - One request at a time an entry, many entries at a time.
+//! - An entry that changed waits until it has rested, so that what comes in a burst (create, write, rename over) costs one request
+//!   and what is gone again costs none; a file that goes on changing waits for longer ([`pace`]). Somebody who waits for the
+//!   drive ([`super::flush`]) is not made to wait for that.
+//! - One request at a time an entry, many entries at a time. Large uploads are bounded further ([`turns`]), and what waits for
+//!   that takes no place from who need not.
 //! - An entry that needs another one first waits for exactly that one; one that took over an identity waits until what is under
-//!   way for it has ended.
-//! - What failed is tried again, less and less often, for ever.
+//!   way for it has ended ([`waits`]).
+//! - What failed is tried again, less and less often, for ever ([`failures`]).
+//! - Under a deadline those go first that have the least left to send, so that as many as can be are whole when time is up.
+
+mod failures;
+mod pace;
+mod turns;
+mod waits;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -18,16 +25,15 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::failures::{Failure, Failures};
+pub(super) use self::pace::Change;
+use self::pace::{Pace, rested};
+pub(super) use self::turns::{Turn, Turns};
+use self::waits::Waits;
 use super::WritebackError;
 use super::plan::Outcome;
-use crate::error::{Kind, Retry};
+use crate::error::Retry;
 use crate::tree::Ino;
-
-/// How long an entry must rest before it is sent.
-const SETTLE: Duration = Duration::from_millis(400);
-
-/// How long an entry that does not rest is held back at most.
-const SETTLE_AT_MOST: Duration = Duration::from_secs(3);
 
 /// Entries that are sent at one time. Large uploads are bounded further, see [`super::upload`].
 pub(super) const AT_ONCE: usize = 24;
@@ -35,15 +41,11 @@ pub(super) const AT_ONCE: usize = 24;
 /// Entries that may wait for others to be uploaded, beside those.
 const PARKED: usize = 200;
 
-/// Why an entry was not sent.
-#[derive(Debug, Clone)]
-pub(super) struct Failure {
-    pub(super) kind: Kind,
-    pub(super) message: String,
-    pub(super) attempts: u32,
-    /// When it is tried again.
-    pub(super) next: Instant,
-}
+/// The same under a deadline, when small ones must get past large ones that wait.
+const PARKED_PRESSED: usize = 800;
+
+/// An upload of which the drive has taken nothing for this long is said to hang.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -54,8 +56,7 @@ pub(super) struct Queue {
     pub(super) ended: watch::Sender<u64>,
 }
 
-/// Invariants: `due` and `at` say the same; so do `waits_for` and `waiters`. An entry is in at most one of `at`, `running` and
-/// `waits_for`.
+/// Invariants: `due` and `at` say the same. An entry is in at most one of `at`, `running` and `waits`.
 #[derive(Debug, Default)]
 pub(super) struct Inner {
     due: BTreeSet<(Instant, Ino)>,
@@ -63,16 +64,15 @@ pub(super) struct Inner {
     running: HashMap<Ino, Running>,
     /// Those of them that wait for their turn to be uploaded.
     parked: HashSet<Ino>,
-    /// Who waits for whom to be sent.
-    waits_for: HashMap<Ino, Ino>,
-    waiters: HashMap<Ino, HashSet<Ino>>,
-    /// Whom not to overtake: not to run while one of them runs.
-    follows: HashMap<Ino, Vec<Ino>>,
-    /// Who is due, and follows one that runs.
-    held: HashMap<Ino, HashSet<Ino>>,
-    failures: HashMap<Ino, Failure>,
+    waits: Waits,
+    failures: Failures,
+    pace: Pace,
+    /// How much the drive has of content whose upload was broken off.
+    reached: HashMap<Ino, u64>,
     /// How many wait for the drive: nothing is held back then.
     hurry: usize,
+    /// How many of them have a deadline.
+    pressed: usize,
 }
 
 #[derive(Debug)]
@@ -80,22 +80,34 @@ struct Scheduled {
     when: Instant,
     /// When it first changed.
     since: Instant,
+    /// Why it is not sent at once, if because it changed.
+    change: Option<Change>,
 }
 
 #[derive(Debug)]
 struct Running {
     cancel: CancellationToken,
     /// It changed meanwhile.
-    again: bool,
+    again: Option<Change>,
     sent: u64,
+    /// Since when that is so.
+    moved: Instant,
+    began: Instant,
+    /// The drive took its content, of this size.
+    uploaded: Option<u64>,
 }
 
 impl Inner {
     fn schedule(&mut self, ino: Ino, when: Instant) {
-        self.stop_waiting(ino);
-        let since = self.unschedule(ino).map_or_else(Instant::now, |old| old.since);
+        self.put(ino, when, Instant::now(), None);
+    }
+
+    /// Schedules it anew, or for the first time; `since` in the second case.
+    fn put(&mut self, ino: Ino, when: Instant, since: Instant, change: Option<Change>) {
+        self.waits.stop(ino);
+        let since = self.unschedule(ino).map_or(since, |old| old.since);
         self.due.insert((when, ino));
-        self.at.insert(ino, Scheduled { when, since });
+        self.at.insert(ino, Scheduled { when, since, change });
     }
 
     fn unschedule(&mut self, ino: Ino) -> Option<Scheduled> {
@@ -104,42 +116,38 @@ impl Inner {
         Some(old)
     }
 
-    fn settle(&mut self, ino: Ino) {
+    fn settle(&mut self, ino: Ino, change: Change) {
         let now = Instant::now();
-        let since = self.at.get(&ino).map_or(now, |scheduled| scheduled.since);
-        let when = if self.hurry > 0 { now } else { (now + SETTLE).min(since + SETTLE_AT_MOST) };
-        self.schedule(ino, when);
+        let before = self.at.get(&ino).map(|before| (before.since, before.change));
+        let was = before.and_then(|(_, change)| change);
+        let mut change = was.map_or(change, |was| was.and(change));
+        let mut since = before.map_or(now, |(since, _)| since);
+        let when = if self.hurry > 0 {
+            // Who waits has what they wait for hastened: this may be a save that has nothing to do with it.
+            if change == Change::Temporary { rested(Change::Other, since) } else { now }
+        } else if let Some(not_before) = self.pace.not_before(ino, change) {
+            not_before.max(rested(change, since))
+        } else {
+            if matches!(change, Change::Grown { .. }) {
+                change = Change::Other;
+            }
+            if change == Change::Other && was.is_some_and(|was| was != Change::Other) {
+                // It was held back, and is not any more: from now on it rests as others do.
+                self.unschedule(ino);
+                since = now;
+            }
+            rested(change, since)
+        };
+        self.put(ino, when, since, Some(change));
     }
 
     fn wait(&mut self, ino: Ino, other: Ino) {
-        self.waits_for.insert(ino, other);
-        self.waiters.entry(other).or_default().insert(ino);
+        self.waits.wait(ino, other);
         // So that there is somebody to wait for.
         let is_known = self.at.contains_key(&other) || self.running.contains_key(&other);
-        if !is_known && !self.waits_for.contains_key(&other) {
+        if !is_known && !self.waits.is_waiting(other) {
             self.schedule(other, Instant::now());
         }
-    }
-
-    fn stop_waiting(&mut self, ino: Ino) {
-        let Some(other) = self.waits_for.remove(&ino) else { return };
-        if let Some(waiters) = self.waiters.get_mut(&other) {
-            waiters.remove(&ino);
-            if waiters.is_empty() {
-                self.waiters.remove(&other);
-            }
-        }
-    }
-
-    /// One that `ino` must not overtake and that runs.
-    fn followed(&mut self, ino: Ino) -> Option<Ino> {
-        let followed = self.follows.get_mut(&ino)?;
-        followed.retain(|other| self.running.contains_key(other));
-        let first = followed.first().copied();
-        if first.is_none() {
-            self.follows.remove(&ino);
-        }
-        first
     }
 
     /// The entries that may run now.
@@ -149,12 +157,13 @@ impl Inner {
         while self.has_room() {
             let Some(&(_, ino)) = self.due.first().filter(|(when, _)| *when <= now) else { break };
             self.unschedule(ino);
-            if let Some(other) = self.followed(ino) {
-                self.held.entry(other).or_default().insert(ino);
+            if self.waits.hold(ino, |other| self.running.contains_key(&other)) {
                 continue;
             }
             let cancel = CancellationToken::new();
-            self.running.insert(ino, Running { cancel: cancel.clone(), again: false, sent: 0 });
+            let running =
+                Running { cancel: cancel.clone(), again: None, sent: 0, moved: now, began: now, uploaded: None };
+            self.running.insert(ino, running);
             taken.push((ino, cancel));
         }
         taken
@@ -166,27 +175,28 @@ impl Inner {
     }
 
     fn has_room(&self) -> bool {
-        self.running.len() - self.parked.len() < AT_ONCE && self.parked.len() < PARKED
-    }
-
-    /// The last of those that an entry waits for, one behind the other: itself, if for none.
-    fn root(&self, mut ino: Ino) -> Ino {
-        // Folders are not that deep; the bound is for a mistake.
-        for _ in 0..4096 {
-            match self.waits_for.get(&ino) {
-                Some(&other) => ino = other,
-                None => break,
-            }
-        }
-        ino
+        let parked = if self.pressed > 0 { PARKED_PRESSED } else { PARKED };
+        self.running.len() - self.parked.len() < AT_ONCE && self.parked.len() < parked
     }
 
     /// Tries at once to send an entry, or what it waits for, even if that failed before.
     pub(super) fn hasten(&mut self, ino: Ino) {
-        let root = self.root(ino);
+        self.hasten_to(ino, Instant::now());
+    }
+
+    fn hasten_to(&mut self, ino: Ino, when: Instant) {
+        let root = self.waits.root(ino);
         self.failures.remove(&root);
         if !self.running.contains_key(&root) {
-            self.schedule(root, Instant::now());
+            self.schedule(root, when);
+        }
+    }
+
+    /// As [`Self::hasten`], in this order.
+    pub(super) fn hasten_in_order(&mut self, inos: &[Ino]) {
+        let now = Instant::now();
+        for (&ino, behind) in inos.iter().rev().zip(1..) {
+            self.hasten_to(ino, now.checked_sub(Duration::from_nanos(behind)).unwrap_or(now));
         }
     }
 
@@ -203,17 +213,37 @@ impl Inner {
 
     /// Whether sending an entry, or what it waits for, failed for a reason that will not pass by itself.
     pub(super) fn is_hopeless(&self, ino: Ino) -> bool {
-        self.failures.get(&self.root(ino)).is_some_and(|failure| failure.kind.retry() != Retry::Soon)
+        self.failures.get(&self.waits.root(ino)).is_some_and(|failure| failure.kind.retry() != Retry::Soon)
     }
 
     /// Why an entry, or what it waits for, was not sent, if it failed.
     pub(super) fn failure(&self, ino: Ino) -> Option<&Failure> {
-        self.failures.get(&ino).or_else(|| self.failures.get(&self.root(ino)))
+        self.failures.get(&ino).or_else(|| self.failures.get(&self.waits.root(ino)))
     }
 
     /// How much of an entry's content the drive has taken, if it is being sent.
     pub(super) fn progress(&self, ino: Ino) -> Option<u64> {
         self.running.get(&ino).filter(|_| !self.parked.contains(&ino)).map(|running| running.sent)
+    }
+
+    /// How much of an entry's content the drive has taken, if not all of it, as far as is known.
+    pub(super) fn reached(&self, ino: Ino) -> u64 {
+        let running = self.running.get(&ino).map_or(0, |running| running.sent);
+        running.max(self.reached.get(&ino).copied().unwrap_or(0))
+    }
+
+    /// For how long the drive has taken nothing of an entry that is being sent, if that is long.
+    pub(super) fn silence(&self, ino: Ino) -> Option<Duration> {
+        let running = self.running.get(&ino).filter(|_| !self.parked.contains(&ino))?;
+        Some(running.moved.elapsed()).filter(|silence| *silence >= SILENCE)
+    }
+
+    /// For how long an entry that goes on changing is still held back, if it is.
+    pub(super) fn held_back(&self, ino: Ino) -> Option<Duration> {
+        let scheduled = self.at.get(&ino)?;
+        let left = scheduled.when.saturating_duration_since(Instant::now());
+        let is_paced = matches!(scheduled.change, Some(Change::Grown { .. } | Change::Temporary));
+        (is_paced && left > pace::REST).then_some(left)
     }
 
     pub(super) fn hurry(&mut self) {
@@ -222,6 +252,39 @@ impl Inner {
 
     pub(super) fn hurry_no_more(&mut self) {
         self.hurry -= 1;
+    }
+
+    /// From now on there is a deadline. Says whether there was none before.
+    pub(super) fn press(&mut self) -> bool {
+        self.pressed += 1;
+        self.pressed == 1
+    }
+
+    /// One deadline is over, or none any more. Says whether there is none left.
+    pub(super) fn press_no_more(&mut self) -> bool {
+        self.pressed -= 1;
+        self.pressed == 0
+    }
+
+    pub(super) fn is_pressed(&self) -> bool {
+        self.pressed > 0
+    }
+
+    /// Puts those of these entries that are due in this order.
+    pub(super) fn reorder(&mut self, inos: &[Ino]) {
+        let now = Instant::now();
+        let is_due = |ino: &Ino| self.at.get(ino).is_some_and(|at| at.when <= now);
+        let due: Vec<Ino> = inos.iter().copied().filter(is_due).collect();
+        for (&ino, behind) in due.iter().rev().zip(1..) {
+            self.schedule(ino, now.checked_sub(Duration::from_nanos(behind)).unwrap_or(now));
+        }
+    }
+
+    /// Breaks off what is sent of an entry, to be gone on with when its turn comes.
+    pub(super) fn break_off(&self, ino: Ino) {
+        if let Some(running) = self.running.get(&ino).filter(|_| !self.parked.contains(&ino)) {
+            running.cancel.cancel();
+        }
     }
 }
 
@@ -246,19 +309,38 @@ impl<'a> Parked<'a> {
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        self.queue.inner.lock().parked.remove(&self.ino);
+        let mut inner = self.queue.inner.lock();
+        inner.parked.remove(&self.ino);
+        if let Some(running) = inner.running.get_mut(&self.ino) {
+            // What it waited for others is not what it takes.
+            running.began = Instant::now();
+            running.moved = running.began;
+        }
     }
 }
 
 impl Queue {
+    /// `sync_interval`: how often a file that stays open while it is written is to be sent.
+    pub(super) fn new(sync_interval: Duration) -> Self {
+        let queue = Self::default();
+        queue.inner.lock().pace = Pace::new(sync_interval);
+        queue
+    }
+
     /// An entry has something to send.
     pub(super) fn changed(&self, ino: Ino) {
+        self.changed_so(ino, Change::Other);
+    }
+
+    /// An entry has something to send, and it is known what.
+    pub(super) fn changed_so(&self, ino: Ino, change: Change) {
         let mut inner = self.inner.lock();
         inner.failures.remove(&ino);
+        inner.reached.remove(&ino);
         let before = inner.next();
         match inner.running.get_mut(&ino) {
-            Some(running) => running.again = true,
-            None => inner.settle(ino),
+            Some(running) => running.again = Some(running.again.map_or(change, |before| before.and(change))),
+            None => inner.settle(ino, change),
         }
         let is_sooner = inner.next().is_some_and(|when| before.is_none_or(|before| when < before));
         drop(inner);
@@ -266,6 +348,22 @@ impl Queue {
         if is_sooner {
             self.wake.notify_one();
         }
+    }
+
+    /// Nobody writes a file any more: it is held back no longer than what is closed.
+    pub(super) fn closed(&self, ino: Ino) {
+        let mut inner = self.inner.lock();
+        let closed = |change| match change {
+            Change::Grown { size, .. } => Change::Grown { size, open: false },
+            other => other,
+        };
+        if let Some(running) = inner.running.get_mut(&ino) {
+            running.again = running.again.map(closed);
+        } else if let Some(change @ Change::Grown { open: true, .. }) = inner.at.get(&ino).and_then(|at| at.change) {
+            inner.settle(ino, closed(change));
+        }
+        drop(inner);
+        self.wake.notify_one();
     }
 
     /// An entry from before the start has something to send.
@@ -283,15 +381,8 @@ impl Queue {
     /// Lets `ino` not run while `other`, or one that `other` must not overtake, still does.
     pub(super) fn follow(&self, ino: Ino, other: Ino) {
         let mut inner = self.inner.lock();
-        let mut others = inner.follows.get(&other).cloned().unwrap_or_default();
-        others.push(other);
-        others.retain(|&other| other != ino && inner.running.contains_key(&other));
-        if !others.is_empty() {
-            let follows = inner.follows.entry(ino).or_default();
-            follows.extend(others);
-            follows.sort_unstable();
-            follows.dedup();
-        }
+        let Inner { waits, running, .. } = &mut *inner;
+        waits.follow(ino, other, |other| running.contains_key(&other));
     }
 
     /// Whether somebody waits for the drive.
@@ -302,6 +393,9 @@ impl Queue {
     /// Notes how much of an entry's content the drive has taken.
     pub(super) fn sent(&self, ino: Ino, bytes: u64) {
         if let Some(running) = self.inner.lock().running.get_mut(&ino) {
+            if bytes > running.sent {
+                running.moved = Instant::now();
+            }
             running.sent = bytes;
         }
     }
@@ -309,6 +403,13 @@ impl Queue {
     /// Whether something is being sent of an entry.
     pub(super) fn is_running(&self, ino: Ino) -> bool {
         self.inner.lock().running.contains_key(&ino)
+    }
+
+    /// Notes that the drive has an entry's content, of this size.
+    pub(super) fn uploaded(&self, ino: Ino, size: u64) {
+        if let Some(running) = self.inner.lock().running.get_mut(&ino) {
+            running.uploaded = Some(size);
+        }
     }
 
     /// How often in a row sending an entry failed.
@@ -319,29 +420,43 @@ impl Queue {
     /// A step for an entry ended.
     pub(super) fn finish(&self, ino: Ino, result: Result<Outcome, &WritebackError>, attempts: u32) {
         let mut inner = self.inner.lock();
-        let again = inner.running.remove(&ino).is_some_and(|running| running.again);
-        for follower in inner.held.remove(&ino).unwrap_or_default() {
+        let ran = inner.running.remove(&ino);
+        let again = ran.as_ref().and_then(|running| running.again);
+        if let Some(ran) = ran {
+            match ran.uploaded {
+                Some(size) => inner.pace.sent(ino, ran.began, size),
+                None if ran.sent > 0 && again.is_none() => drop(inner.reached.insert(ino, ran.sent)),
+                None => {}
+            }
+            if ran.uploaded.is_some() || again.is_some() {
+                inner.reached.remove(&ino);
+            }
+        }
+        for follower in inner.waits.released(ino) {
             inner.schedule(follower, Instant::now());
         }
         match result {
             Err(error) => {
-                let next = Instant::now() + backoff(error.kind(), attempts);
-                let failure = Failure { kind: error.kind(), message: error.to_string(), attempts, next };
+                let failure = Failure::new(error, attempts);
+                let next = failure.next;
                 inner.failures.insert(ino, failure);
                 inner.schedule(ino, next);
             }
             Ok(outcome) => {
                 inner.failures.remove(&ino);
                 if matches!(outcome, Outcome::Settled | Outcome::Again) {
-                    for waiter in inner.waiters.get(&ino).cloned().unwrap_or_default() {
+                    for waiter in inner.waits.for_it(ino) {
                         inner.schedule(waiter, Instant::now());
                     }
                 }
-                match outcome {
-                    Outcome::Again => inner.schedule(ino, Instant::now()),
-                    _ if again => inner.settle(ino),
-                    Outcome::Wait(other) => inner.wait(ino, other),
-                    Outcome::Settled | Outcome::Idle => {}
+                if outcome == Outcome::Settled {
+                    inner.reached.remove(&ino);
+                }
+                match (outcome, again) {
+                    (_, Some(change)) => inner.settle(ino, change),
+                    (Outcome::Again, None) => inner.schedule(ino, Instant::now()),
+                    (Outcome::Wait(other), None) => inner.wait(ino, other),
+                    (Outcome::Settled | Outcome::Idle, None) => {}
                 }
             }
         }
@@ -351,151 +466,5 @@ impl Queue {
     }
 }
 
-/// How long to wait before trying again.
-fn backoff(kind: Kind, attempts: u32) -> Duration {
-    let (first, most) = match kind.retry() {
-        Retry::Soon => (Duration::from_secs(1), Duration::from_mins(1)),
-        Retry::Seldom | Retry::Never => (Duration::from_secs(15), Duration::from_mins(10)),
-    };
-    let whole = first.saturating_mul(1 << attempts.min(10)).min(most);
-    // Half of it at random, so that what failed together does not come back together.
-    whole / 2 + whole.mul_f64(rand::random::<f64>() / 2.0)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::remote::RemoteError;
-
-    fn ino(number: u64) -> Ino {
-        Ino(number)
-    }
-
-    /// Everything that may run now, as it is taken.
-    fn take(queue: &Queue) -> Vec<u64> {
-        queue.inner.lock().take_due().into_iter().map(|(ino, _)| ino.0).collect()
-    }
-
-    #[test]
-    fn what_failed_is_tried_again_when_somebody_asks() {
-        let queue = Queue::default();
-        queue.inner.lock().hurry();
-        queue.changed(ino(1));
-        queue.changed(ino(2));
-        assert_eq!(take(&queue), [1, 2]);
-        queue.finish(ino(1), Err(&refusal()), 1);
-        queue.finish(ino(2), Ok(Outcome::Settled), 0);
-        assert!(take(&queue).is_empty(), "not before its time");
-        assert_eq!(queue.inner.lock().hasten_failed(), 1);
-        assert_eq!(take(&queue), [1]);
-        assert_eq!(queue.inner.lock().hasten_failed(), 0);
-        assert!(take(&queue).is_empty());
-    }
-
-    fn refusal() -> WritebackError {
-        RemoteError::new(Kind::Denied, "files.create", "no permission").into()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_entry_rests_before_it_is_sent_but_not_for_ever() {
-        let queue = Queue::default();
-        let mut waited = Duration::ZERO;
-        queue.changed(ino(1));
-        while take(&queue).is_empty() {
-            tokio::time::advance(Duration::from_millis(100)).await;
-            waited += Duration::from_millis(100);
-            queue.changed(ino(1));
-        }
-        assert!(waited >= SETTLE && waited <= SETTLE_AT_MOST + Duration::from_millis(100), "{waited:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_more_than_so_many_run_and_the_rest_keeps_its_turn() {
-        let queue = Queue::default();
-        for number in 0..100 {
-            queue.recovered(ino(number));
-        }
-        let first = take(&queue);
-        assert_eq!(first.len(), AT_ONCE);
-        assert!(take(&queue).is_empty());
-        queue.finish(ino(first[0]), Ok(Outcome::Settled), 0);
-        assert_eq!(take(&queue).len(), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_waits_for_its_turn_to_be_uploaded_keeps_nothing_else_from_being_sent() {
-        let queue = Queue::default();
-        for number in 0..1000 {
-            queue.recovered(ino(number));
-        }
-        let first = take(&queue);
-        let parked: Vec<_> = first.iter().map(|&number| Parked::new(&queue, ino(number))).collect();
-        assert_eq!(take(&queue).len(), AT_ONCE);
-        assert!(take(&queue).is_empty());
-        drop(parked);
-        assert!(take(&queue).is_empty(), "they run again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_runs_when_the_other_was_sent_and_not_when_it_failed() {
-        let queue = Queue::default();
-        queue.recovered(ino(1));
-        assert_eq!(take(&queue), [1]);
-        queue.finish(ino(1), Ok(Outcome::Wait(ino(2))), 0);
-        assert_eq!(take(&queue), [2], "so that there is somebody to wait for");
-        queue.finish(ino(2), Err(&refusal()), 1);
-        assert!(take(&queue).is_empty());
-        assert!(queue.inner.lock().is_hopeless(ino(1)));
-        queue.inner.lock().hasten(ino(1));
-        assert_eq!(take(&queue), [2]);
-        queue.finish(ino(2), Ok(Outcome::Settled), 0);
-        assert_eq!(take(&queue), [1]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nothing_runs_round_in_a_circle_behind_one_that_is_idle() {
-        let queue = Queue::default();
-        queue.recovered(ino(1));
-        take(&queue);
-        queue.finish(ino(1), Ok(Outcome::Wait(ino(2))), 0);
-        take(&queue);
-        queue.finish(ino(2), Ok(Outcome::Idle), 0);
-        assert!(take(&queue).is_empty());
-        queue.changed(ino(2));
-        tokio::time::advance(SETTLE).await;
-        assert_eq!(take(&queue), [2]);
-        queue.finish(ino(2), Ok(Outcome::Settled), 0);
-        assert_eq!(take(&queue), [1]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_later_save_never_overtakes_the_first_one_under_way() {
-        let queue = Queue::default();
-        queue.recovered(ino(1));
-        take(&queue);
-        // 2 takes over from 1, then 3 from 2.
-        queue.follow(ino(2), ino(1));
-        queue.follow(ino(3), ino(2));
-        queue.recovered(ino(2));
-        queue.recovered(ino(3));
-        assert!(take(&queue).is_empty());
-        assert_eq!(queue.inner.lock().next(), None, "and nothing spins");
-        queue.finish(ino(1), Ok(Outcome::Settled), 0);
-        assert_eq!(take(&queue), [2, 3]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn hopelessness_is_seen_through_all_who_wait() {
-        let queue = Queue::default();
-        for number in 1..=3 {
-            queue.recovered(ino(number));
-        }
-        take(&queue);
-        queue.finish(ino(3), Ok(Outcome::Wait(ino(2))), 0);
-        queue.finish(ino(2), Ok(Outcome::Wait(ino(1))), 0);
-        assert!(!queue.inner.lock().is_hopeless(ino(3)));
-        queue.finish(ino(1), Err(&refusal()), 1);
-        assert!(queue.inner.lock().is_hopeless(ino(3)));
-        assert!(queue.inner.lock().failure(ino(3)).is_some());
-    }
-}
+mod tests;

@@ -1,6 +1,7 @@
 //! What a start finds, whether the last end was clean or not: there is no other kind of start.
 
-use super::{Result, Writeback, journal};
+use super::{Result, Writeback, conflict, journal, made};
+use crate::clock;
 use crate::tree::{Base, Ino, nodes};
 
 impl Writeback {
@@ -16,6 +17,11 @@ impl Writeback {
                 self.queue.recovered(entry.ino);
             }
         }
+        let now = clock::now();
+        self.state.write::<_, rusqlite::Error>(|tx| {
+            made::sweep(tx, now)?;
+            conflict::sweep(tx)
+        })?;
         for (ino, path) in self.stagings.sweep()? {
             let name = names.iter().find(|(other, _)| *other == ino).map(|(_, path)| path.clone());
             let name = name.map_or_else(|| self.tree.path(ino), Ok)?;

@@ -5,9 +5,11 @@
 //! 1. an entry is created in, or moved into, a folder only when the drive has that folder;
 //! 2. a folder is moved only when all folders above its new place are where they shall be, so from the top down: then the drive
 //!    never sees a circle, whatever was moved into what;
-//! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it.
+//! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it;
+//! 4. what was a temporary item is deleted before the folder that it is in goes to the trash, or it would be in the trash;
+//! 5. an item is removed only after the content has been sent that is still read from it, and so are the folders that it is in.
 //!
-//! 1 and 2 wait for what is above, 3 for moves; nothing waits for a removal but removals below it.
+//! 1 and 2 wait for what is above, 3 for moves, 5 for uploads; nothing waits for a removal but removals.
 //!
 //! A request that may still arrive is never overtaken by a later one for the same item: whoever takes over the identity of an
 //! item waits until what was under way for it has ended.
@@ -17,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Gone};
 use super::plan::{Job, Outcome, Plan, plan};
+use super::trash::is_only_ours;
 use super::{Result, Writeback, answer, upload};
 use crate::error::Kind;
-use crate::remote::{FileId, Item, ItemKind, Pages};
+use crate::remote::{FileId, Pages};
 use crate::tree::merge::Differences;
-use crate::tree::{Effects, Ino, Node, NodeKind, OnDrive, nodes};
+use crate::tree::{Effects, Ino, Node, OnDrive, nodes};
 
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
@@ -116,7 +119,7 @@ impl Writeback {
             return self.restore(&job);
         }
         let version = match job.entry.gone {
-            Gone::Delete if self.delete_for_good(&job, &id).await? => job.node.version,
+            Gone::Delete | Gone::Temporary if self.delete_for_good(&job, &id).await? => job.node.version,
             _ => match self.remote.trash(&id).await {
                 Ok(item) => item.version,
                 Err(error) if error.kind == Kind::NotFound => job.node.version,
@@ -137,13 +140,13 @@ impl Writeback {
         Ok(Outcome::Settled)
     }
 
-    /// Deletes an item for good, unless that is not ours to do: somebody else wrote it since we last heard, or it belongs to
-    /// somebody else. Says whether it did.
+    /// Deletes an item for good, unless that is not ours to do: somebody else wrote it since we last heard, others may see it, or
+    /// it belongs to somebody else. Says whether it did.
     async fn delete_for_good(&self, job: &Job, id: &FileId) -> Result<bool> {
         let is_known = job.base.on_drive.is_some();
-        if is_known && self.trash.is_auto() && job.node.kind == NodeKind::File {
+        if is_known && self.trash.is_careful() {
             match self.remote.get(id).await {
-                Ok(Item { kind: ItemKind::File(blob), .. }) if job.node.revision.as_ref() == Some(&blob.revision) => {}
+                Ok(item) if is_only_ours(&job.node, &item) => {}
                 Err(error) if error.kind == Kind::NotFound => return Ok(true),
                 Err(error) => return Err(error.into()),
                 Ok(_) => return Ok(false),

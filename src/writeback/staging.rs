@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -157,6 +158,11 @@ impl Staging {
         &self.owner
     }
 
+    /// What was last sealed, and the tables have.
+    pub(super) fn last_sealed(&self) -> Option<Arc<Layers>> {
+        self.inner.lock().stored.as_ref().map(|stored| Arc::clone(&stored.layers))
+    }
+
     /// What the drive had when the edit began, or last took from us.
     pub(super) fn origin(&self) -> Option<Source> {
         self.inner.lock().origin.clone()
@@ -205,6 +211,12 @@ impl Staging {
     /// No more of it is sent before it is closed.
     pub(super) fn follow_no_more(&self) {
         self.inner.lock().growth.end();
+    }
+
+    /// Whether it is just being saved, so that what there is by now is of no use to anybody; `interval`: since when to judge.
+    pub fn is_save(&self, interval: Duration) -> bool {
+        let inner = &mut *self.inner.lock();
+        inner.growth.is_save(&inner.pile, interval)
     }
 
     /// How many bytes from the start on can be sent before it is closed.

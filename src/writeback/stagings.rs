@@ -11,14 +11,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::journal::Seq;
 use super::pile::{Layer, Layers, Pile};
+pub(super) use super::recall::Recalled;
 use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
 use super::{Result, WritebackError, table};
 use crate::content::Content;
@@ -38,12 +40,15 @@ const RESERVE_PART: u64 = 40;
 /// The most that is written between two looks at the disk.
 const CLAIM: u64 = 32 << 20;
 
+/// How long a file that is being put away is waited for.
+const PUTTING_AWAY: Duration = Duration::from_secs(10);
+
 /// All staging of one mount.
 #[derive(Debug)]
 pub(super) struct Stagings {
     dir: PathBuf,
     pub(super) state: Arc<State>,
-    content: Arc<Content>,
+    pub(super) content: Arc<Content>,
     pub(super) runtime: Handle,
     next_number: AtomicU64,
     /// Bytes that all staging files hold.
@@ -53,6 +58,8 @@ pub(super) struct Stagings {
     in_use: Mutex<InUse>,
     /// Files that are worth an upload before they are closed.
     growing: mpsc::UnboundedSender<Ino>,
+    /// One was put away.
+    left: Condvar,
 }
 
 /// The stagings in memory. INVARIANT: no more than one an entry is alive.
@@ -61,11 +68,18 @@ struct InUse {
     stagings: HashMap<Ino, Weak<Staging>>,
     /// How many there ever were. Who finds it unchanged knows that none came and went meanwhile.
     made: u64,
+    /// Those that are being put away, and how many of an entry.
+    leaving: HashMap<Ino, u32>,
 }
 
 impl InUse {
     fn get(&self, ino: Ino) -> Option<Arc<Staging>> {
         self.stagings.get(&ino).and_then(Weak::upgrade)
+    }
+
+    /// Whether nobody uses the staging of an entry any more, and its content is not in the cache yet.
+    fn is_leaving(&self, ino: Ino) -> bool {
+        self.leaving.contains_key(&ino) || self.stagings.get(&ino).is_some_and(|staging| staging.strong_count() == 0)
     }
 }
 
@@ -99,6 +113,7 @@ impl Stagings {
             claimable: AtomicU64::new(0),
             in_use: Mutex::default(),
             growing,
+            left: Condvar::new(),
         }))
     }
 
@@ -179,6 +194,16 @@ impl Stagings {
         Ok(self.keep(node.ino, Inner { pile, base, origin, ..Inner::default() }, &mut in_use))
     }
 
+    /// As [`Self::edit`], for who must know where the content of a file is: if it is being put away, this waits until it is in
+    /// the cache. Waits for the local disk only, and not for ever.
+    pub(super) fn settled(self: &Arc<Self>, node: &Node) -> Result<Arc<Staging>> {
+        {
+            let mut in_use = self.in_use.lock();
+            while in_use.is_leaving(node.ino) && !self.left.wait_for(&mut in_use, PUTTING_AWAY).timed_out() {}
+        }
+        self.edit(node)
+    }
+
     fn keep(self: &Arc<Self>, ino: Ino, inner: Inner, in_use: &mut InUse) -> Arc<Staging> {
         let staging = Staging::new(ino, Arc::clone(self), inner);
         in_use.made += 1;
@@ -188,15 +213,20 @@ impl Stagings {
 
     /// The last user of a staging let go of it.
     pub(super) fn let_go(self: &Arc<Self>, ino: Ino, inner: Inner) {
+        // If neither: it waits to be sent, and the tables know where it is; or it was opened for writing and not written.
+        let leaves = inner.on_drive.is_some() || inner.discarded;
         {
             let mut in_use = self.in_use.lock();
             // Somebody may have begun a new one for the same entry already.
             if in_use.stagings.get(&ino).is_some_and(|staging| staging.strong_count() == 0) {
                 in_use.stagings.remove(&ino);
             }
+            if leaves {
+                *in_use.leaving.entry(ino).or_default() += 1;
+            }
         }
-        // Neither: it waits to be sent, and the tables know where it is; or it was opened for writing and not written.
-        if inner.on_drive.is_none() && !inner.discarded {
+        if !leaves {
+            self.left.notify_all();
             return;
         }
         let owner = Arc::clone(self);
@@ -205,6 +235,15 @@ impl Stagings {
                 // Nothing is lost: what is left is swept at the next start.
                 tracing::warn!(%error, "a staging file could not be put away");
             }
+            let mut in_use = owner.in_use.lock();
+            if let Some(leaving) = in_use.leaving.get_mut(&ino) {
+                *leaving -= 1;
+                if *leaving == 0 {
+                    in_use.leaving.remove(&ino);
+                }
+            }
+            drop(in_use);
+            owner.left.notify_all();
         });
     }
 
@@ -248,7 +287,7 @@ impl Stagings {
         Ok(())
     }
 
-    fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
+    pub(super) fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
         if pile.needs_layer(offset) {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
             pile.push(Layer::create(number, self.path(ino, number), pile.shining())?);
@@ -467,7 +506,7 @@ fn parse_name(name: &str) -> Option<(Ino, u64)> {
     Some((Ino(u64::from_str_radix(ino, 16).ok()?), u64::from_str_radix(number, 16).ok()?))
 }
 
-fn remove_file(path: &Path) -> Result<()> {
+pub(super) fn remove_file(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

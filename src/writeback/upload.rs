@@ -11,13 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use md5::{Digest, Md5 as Hash};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Upload};
 use super::outgoing::{Content, PIECE, body, finish};
 use super::plan::{Job, Outcome};
-use super::queue::Parked;
+use super::queue::{Parked, Turn, Turns};
 use super::staging::{Snapshot, Staging};
 use super::stream::{self, Begun};
 use super::{Result, Writeback, WritebackError, answer, conflict, table};
@@ -29,6 +28,10 @@ use crate::tree::{Effects, Ino, NodeKind, nodes};
 
 /// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
 pub(super) const LARGE_AT_ONCE: usize = 4;
+
+/// The same under a deadline: fewer at a time means that the first of them are whole sooner. Not one alone, for one connection
+/// may not fill the line.
+pub(super) const LARGE_PRESSED: usize = 2;
 
 /// A session lives for a week; one that is older than this is not asked for again.
 const SESSION_MILLIS: i64 = 6 * 24 * 60 * 60 * 1000;
@@ -63,12 +66,13 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
         stream::end(writeback, ino).await?;
-        let _turn = turn(writeback, ino, &writeback.uploads).await;
+        let _turn = turn(writeback, ino, &writeback.uploads, content.size()).await;
         put(writeback, &job, &write, &content).await.map(Some)
     } else {
         let begun = stream::take(writeback, ino, &write, &content).await?;
-        let _turn = turn(writeback, ino, &writeback.large).await;
-        let _turn = turn(writeback, ino, &writeback.uploads).await;
+        let left = content.size().saturating_sub(writeback.queue.inner.lock().reached(ino));
+        let _turn = turn(writeback, ino, &writeback.large, left).await;
+        let _turn = turn(writeback, ino, &writeback.uploads, left).await;
         match resume(writeback, &job, &write, &content, begun, cancel).await {
             Ok(Some((item, md5))) => say_the_rest(writeback, &job, item).await.map(|item| Some((item, md5))),
             other => other,
@@ -99,12 +103,12 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
 }
 
 /// Waits until one more may go. What waits takes no place in the queue from who need not.
-async fn turn<'a>(writeback: &Writeback, ino: Ino, places: &'a Semaphore) -> Option<SemaphorePermit<'a>> {
-    if let Ok(free) = places.try_acquire() {
+async fn turn(writeback: &Writeback, ino: Ino, turns: &Arc<Turns>, left: u64) -> Option<Turn> {
+    if let Some(free) = turns.try_take() {
         return Some(free);
     }
     let _parked = Parked::new(&writeback.queue, ino);
-    places.acquire().await.ok()
+    turns.take(left).await
 }
 
 /// What to do about content that builds on a revision which the drive does not have any more and which is not here either:

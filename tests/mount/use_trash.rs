@@ -65,13 +65,19 @@ fn what_this_mount_made_just_now_is_deleted_for_good_and_the_rest_goes_to_the_tr
     remove_all(&cloud, &machine);
     assert_eq!(trash(&cloud), ["old", "old folder", "old inside"]);
     assert_eq!(cloud.all().len(), 0);
-    // A mount that did not make it knows nothing of it.
-    write(machine.at("before"), b"x");
-    machine.unmount();
+    // A later mount knows what an earlier one made, also one that ended badly; another machine does not.
+    for name in ["before", "elsewhere"] {
+        write(machine.at(name), b"x");
+    }
+    machine.flush();
+    machine.kill();
     machine.mount(&cloud);
     fs::remove_file(machine.at("before")).expect("removes");
     machine.flush();
-    assert!(trash(&cloud).contains(&"before".to_owned()));
+    let other = with(&cloud, "auto");
+    fs::remove_file(other.at("elsewhere")).expect("removes");
+    other.flush();
+    assert_eq!(trash(&cloud), ["elsewhere", "old", "old folder", "old inside"]);
 }
 
 #[test]
@@ -101,4 +107,32 @@ fn what_is_not_only_ours_is_not_deleted_for_good() {
     assert!(trash(&cloud).contains(&"shared".to_owned()));
     cloud.patch(&id, &[], json!({"trashed": false}));
     assert_eq!(cloud.content(&id), b"theirs");
+}
+
+#[test]
+fn what_others_may_see_or_could_see_is_not_deleted_for_good() {
+    let cloud = Cloud::start();
+    let machine = with(&cloud, "auto");
+    for name in ["shared now", "shared once", "private"] {
+        write(machine.at(name), b"x");
+    }
+    fs::create_dir(machine.at("shared folder")).expect("makes");
+    write(machine.at("shared folder/inside"), b"x");
+    machine.flush();
+    let share = |name: &str| {
+        let path = format!("/drive/v3/files/{}/permissions", cloud.id(name));
+        cloud.call("POST", &path, &[], Some(json!({"type": "anyone", "role": "reader"})))["id"].clone()
+    };
+    let (id, permission) = (cloud.id("shared once"), share("shared once"));
+    // Heard, and then taken back.
+    let heard = |name: &str| cloud.patch(&cloud.id(name), &[], json!({"name": format!("{name}.")}));
+    heard("shared once");
+    eventually("it is heard", || names(machine.drive()).contains(&"shared once.".to_owned()).then_some(()));
+    let permission = permission.as_str().expect("an id");
+    cloud.call("DELETE", &format!("/drive/v3/files/{id}/permissions/{permission}"), &[], None);
+    share("shared now");
+    share("shared folder");
+    sh(&format!("rm -r {}/*", machine.drive().display()));
+    machine.flush();
+    assert_eq!(trash(&cloud), ["inside", "shared folder", "shared now", "shared once."]);
 }

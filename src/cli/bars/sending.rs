@@ -77,6 +77,7 @@ mod tests {
             sent: 0,
             reason: reason.map(str::to_owned),
             retry_in_seconds: reason.map(|_| 12),
+            sent_in_seconds: None,
         };
         Left { items: bytes.iter().map(item).collect(), entries: bytes.len(), bytes: bytes.iter().sum() }
     }

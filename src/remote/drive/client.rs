@@ -36,6 +36,10 @@ const USER_AGENT: &str = concat!("drivemount/", env!("CARGO_PKG_VERSION"), " (gz
 /// changed its network, all requests would go into the void of the one connection that they share.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 
+/// A connection that takes nothing of a body, or is silent after it, for this long hangs: a new one is tried. Shorter than for what is
+/// read: a drive may take its time to find an answer, but not to take bytes.
+const UPLOAD_IDLE: Duration = Duration::from_secs(25);
+
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) addresses: Addresses,
@@ -159,7 +163,7 @@ impl Client {
         *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(stream));
         let answer = tokio::select! {
             answer = self.http(request.call).execute(outgoing) => answer.map_err(|error| broken(request.call, error)),
-            () = sending.stalled(self.idle) => Err(silent(request.call)),
+            () = sending.stalled(self.idle.min(UPLOAD_IDLE)) => Err(silent(request.call)),
         };
         match (answer, sending.take_error()) {
             (Ok(answer), _) => Ok(Reply::new(request.call, answer, self.idle, token, admitted)),

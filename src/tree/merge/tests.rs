@@ -30,6 +30,7 @@ fn item(name: &str, parent: &str, version: u64, kind: ItemKind) -> Item {
         modified: Timestamp::from_millis(1_000),
         created: Timestamp::from_millis(1_000),
         trashed: false,
+        shared: false,
         posix: Posix::default(),
     }
 }

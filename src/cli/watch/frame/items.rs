@@ -107,7 +107,8 @@ fn waiting_lines(item: &UnsentItem, signed_out: bool, columns: usize) -> Vec<Str
     let room = columns.saturating_sub(before);
     let path = end_of(&plain(&item.path), room.max(SHORTEST));
     let line = format!("  {}{size}  {path}", style.apply_to(state));
-    let Some(reason) = reason else { return vec![line] };
+    let later = item.sent_in_seconds.map(|seconds| format!("sent in {seconds} s"));
+    let Some(reason) = reason.or(later.as_ref()) else { return vec![line] };
     let reason = plain(&format!("{reason}{again}"));
     if before + measure_text_width(&path) + 2 + measure_text_width(&reason) <= columns {
         return vec![format!("{line}  {reason}")];

@@ -4,7 +4,15 @@ use super::*;
 use crate::control::{ConflictStatus, SignInStatus, UnsentItem};
 
 fn item(path: &str, state: &str, bytes: u64, sent: u64) -> UnsentItem {
-    UnsentItem { path: path.to_owned(), state: state.to_owned(), bytes, sent, reason: None, retry_in_seconds: None }
+    UnsentItem {
+        path: path.to_owned(),
+        state: state.to_owned(),
+        bytes,
+        sent,
+        reason: None,
+        retry_in_seconds: None,
+        sent_in_seconds: None,
+    }
 }
 
 fn status(items: Vec<UnsentItem>) -> Status {

@@ -1,0 +1,225 @@
+//! Renames, and whose identity a file has on the drive after one.
+//!
+//! The usual way to save is to write a new file and to rename it over the old one. On the drive that shall be a new revision of
+//! the old item, which keeps its links, its shares and its history, and the temporary name shall not be seen. So a file that is
+//! renamed over another takes over its identity:
+//!
+//! - If the drive does not have the new file yet, nothing ever goes there under the temporary name.
+//! - If it has (the program rested between writing and renaming), the content is sent once more, as a revision of the old item,
+//!   and the temporary item is deleted for good *after* that ([`super::plan`]). Who looks at the drive sees the old content or
+//!   the new one, whole, and at no time neither. This costs an upload; so it is done only with what this mount made within the
+//!   last day (an older file that is renamed over another is no temporary one, but an item of its own), and only if all of the
+//!   content is on the local disk. Else the new item is moved into the place of the old one, which goes to the trash.
+//!
+//! A crash changes nothing about it: that the content is to be sent, and that the temporary item is to be deleted after, are
+//! rows of the transaction of the rename; until the upload is acknowledged, the temporary item is also where the content can be
+//! had from, should the cache lose it.
+
+use std::sync::Arc;
+
+use rusqlite::Transaction;
+
+use super::WritebackError::Refused;
+use super::changes::folder;
+use super::journal::{self, Gone};
+use super::queue::Change;
+use super::staging::Staging;
+use super::stagings::Recalled;
+use super::temporary::change_of;
+use super::{Result, Writeback, made, table};
+use crate::clock;
+use crate::error::Kind;
+use crate::remote::Source;
+use crate::tree::local;
+use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
+
+/// What a rename did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// What was moved, as it was before.
+    pub source: Node,
+    /// What was replaced.
+    pub target: Option<Node>,
+}
+
+/// What became of the identities on the drive.
+#[derive(Debug)]
+enum Identity {
+    /// Each kept its own.
+    Kept,
+    /// The source is what the target was: its content goes on from this one.
+    TookOver(Option<Source>),
+    /// The same, and its content is to be sent once more.
+    SentAgain(Option<Source>, journal::Seq),
+}
+
+impl Writeback {
+    /// Gives an entry another name or folder, as `rename(2)` says. What has the name already is replaced if `replace` allows.
+    pub fn rename(&self, from: (Ino, &str), to: (Ino, &str), replace: bool) -> Result<Renamed> {
+        self.beside.changed();
+        let (source, target) =
+            self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
+        let both = source.as_ref().zip(target.as_ref()).filter(|(source, target)| are_files(source, target));
+        // Held, so that it stays where it is until all is done.
+        let content = both.and_then(|(source, _)| match self.stagings.settled(source) {
+            Ok(staging) => Some(staging),
+            Err(error) => {
+                // That is for who reads or sends it.
+                tracing::debug!(%error, name = source.name, "renamed without its content");
+                None
+            }
+        });
+        // If the source is open for writing, no seal must store an older origin while it changes.
+        let no_seal = content.as_ref().map(|staging| staging.hold_seals());
+        let base = content.as_ref().map(|staging| staging.hold_base());
+        let recalled = match (&content, both) {
+            (Some(staging), Some((source, _))) if self.may_send_again(source)? => self.stagings.recall(staging)?,
+            _ => None,
+        };
+        // What an edit of the target that is not sealed yet began from.
+        let edited = target.and_then(|target| self.stagings.in_use(target.ino)).and_then(|staging| staging.origin());
+        let mut identity = Identity::Kept;
+        let (mut change, mut is_new) = (Change::Other, false);
+        let mut effects = Effects::default();
+        let renamed = self.state.write(|tx| {
+            let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
+            let target = nodes::by_name(tx, to.0, to.1)?.filter(|target| target.ino != source.ino);
+            folder(tx, to.0)?;
+            if source.is_folder() && nodes::is_within(tx, to.0, source.ino)? {
+                return Err(Refused(Kind::Invalid));
+            }
+            let was_sent = is_on_drive(tx, source.ino)?;
+            match &target {
+                None if from == to => return Ok(Renamed { source, target }),
+                Some(_) if !replace => return Err(Refused(Kind::Exists)),
+                Some(target) if source.is_folder() && !target.is_folder() => return Err(Refused(Kind::NotADirectory)),
+                Some(target) if !source.is_folder() && target.is_folder() => return Err(Refused(Kind::IsADirectory)),
+                Some(target)
+                    if has_identity(tx, &source, target)?
+                        && (!was_sent || is_of(recalled.as_ref(), &source) && is_temporary(tx, &source)?) =>
+                {
+                    let recalled = recalled.as_ref().filter(|_| was_sent);
+                    identity = self.take_over(tx, &source, target, edited.clone(), recalled)?;
+                }
+                target => {
+                    if let Some(target) = target {
+                        self.remove_within(tx, target)?;
+                    }
+                    local::relocate(tx, &source, to.0, to.1, clock::now())?;
+                }
+            }
+            is_new = !was_sent && source.kind == NodeKind::File;
+            if !was_sent {
+                // Only this mount knew it under the old name.
+                self.tree.freed(tx, from.0, from.1, &mut effects)?;
+            }
+            journal::touch(tx, source.ino, self.seqs.next())?;
+            if let Some(now) = nodes::by_ino(tx, source.ino)? {
+                change = change_of(tx, &now)?;
+            }
+            Ok(Renamed { source, target })
+        });
+        if let Some(staging) = &content {
+            let done = renamed.as_ref().is_ok_and(|renamed: &Renamed| renamed.source.ino == staging.ino());
+            self.settle_identity(staging, recalled, done, &identity);
+        }
+        drop((base, no_seal));
+        let renamed = renamed?;
+        self.tree.tell(effects);
+        if let Some(target) = &renamed.target {
+            // They may have changed identities: neither may overtake what is under way for the other.
+            if !matches!(identity, Identity::Kept) {
+                // It was to become an item of its own.
+                self.queue.cancel(renamed.source.ino);
+            }
+            self.queue.follow(renamed.source.ino, target.ino);
+            self.queue.follow(target.ino, renamed.source.ino);
+            // An upload for what was taken over goes on: of files that are saved more often than the link can send them, nothing
+            // would ever arrive otherwise.
+            self.removed(target.ino, matches!(identity, Identity::Kept));
+        }
+        if is_new && from.0 == to.0 {
+            self.habits.renamed(from.0, from.1, to.1);
+        }
+        self.queue.changed_so(renamed.source.ino, change);
+        Ok(renamed)
+    }
+
+    /// Whether the content of a file that is renamed over another may have to be sent again: looked at before the rename,
+    /// because what is sent again must be found on the disk first.
+    fn may_send_again(&self, source: &Node) -> Result<bool> {
+        Ok(self.state.read(|db| is_temporary(db, source))?)
+    }
+
+    /// Lets `source` be on the drive what `target` was.
+    fn take_over(
+        &self,
+        tx: &Transaction<'_>,
+        source: &Node,
+        target: &Node,
+        edited: Option<Source>,
+        recalled: Option<&Recalled>,
+    ) -> Result<Identity> {
+        made::swap(tx, source.ino, target.ino)?;
+        let unsent = table::stored(tx, target.ino)?.and_then(|stored| stored.origin);
+        let origin = edited.or(unsent).or_else(|| table::source_of(target));
+        let removal = local::supersede(tx, source, target, clock::now())?;
+        // What was sent last for the target may arrive yet, and is ours.
+        journal::inherit_upload(tx, source.ino, target.ino)?;
+        let identity = if let Some(recalled) = recalled {
+            let seq = self.seqs.next();
+            table::store(tx, source.ino, &recalled.layers, recalled.base.as_ref(), origin.as_ref(), seq)?;
+            journal::touch_content(tx, source.ino, seq)?;
+            Identity::SentAgain(origin, seq)
+        } else {
+            table::set_origin(tx, source.ino, origin.as_ref())?;
+            Identity::TookOver(origin)
+        };
+        // Of an item that nobody ever knew, or only as a temporary one.
+        self.after_removal(tx, target.ino, removal, Gone::Temporary)?;
+        Ok(identity)
+    }
+
+    /// Notes in memory what the tables say since the rename.
+    fn settle_identity(&self, staging: &Arc<Staging>, recalled: Option<Recalled>, done: bool, identity: &Identity) {
+        match (identity, recalled) {
+            (Identity::SentAgain(origin, seq), Some(recalled)) if done => {
+                self.stagings.send_again(staging, recalled, origin.clone(), *seq);
+            }
+            (_, Some(recalled)) => {
+                if let Err(error) = staging.let_be(&recalled) {
+                    tracing::debug!(%error, "an empty staging file stays until the next start");
+                }
+            }
+            (_, None) => {}
+        }
+        if let (Identity::TookOver(origin), true) = (identity, done) {
+            staging.begin_from(origin.clone());
+        }
+    }
+}
+
+fn are_files(source: &Node, target: &Node) -> bool {
+    source.kind == NodeKind::File && target.kind == NodeKind::File && source.ino != target.ino
+}
+
+fn is_on_drive(tx: &Transaction<'_>, ino: Ino) -> rusqlite::Result<bool> {
+    Ok(nodes::base(tx, ino)?.is_none_or(|base| base.on_drive.is_some()))
+}
+
+/// Whether a file that replaces another can become its next revision: if the drive has that one, or may have it in a moment.
+fn has_identity(tx: &Transaction<'_>, source: &Node, target: &Node) -> rusqlite::Result<bool> {
+    Ok(are_files(source, target) && (target.id.is_some() || is_on_drive(tx, target.ino)?))
+}
+
+/// Whether a file that the drive has is a temporary one, so that nobody misses its item.
+fn is_temporary(db: &rusqlite::Connection, source: &Node) -> rusqlite::Result<bool> {
+    made::is_ours(db, source.ino, clock::now())
+}
+
+/// Whether what was recalled is of this file, and it did not change hands since.
+fn is_of(recalled: Option<&Recalled>, source: &Node) -> bool {
+    recalled.is_some_and(|recalled| {
+        recalled.ino == source.ino && recalled.base.as_ref().is_none_or(|base| Some(&base.id) == source.id.as_ref())
+    })
+}
