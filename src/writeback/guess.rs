@@ -14,8 +14,23 @@ use rusqlite::Connection;
 use crate::tree::{Ino, Node, NodeKind, nodes};
 
 /// What temporary names end with, dot and case aside.
-const MARKS: [&str; 12] =
-    ["tmp", "temp", "part", "partial", "new", "swp", "swap", "bak~", "download", "crdownload", "incomplete", "writing"];
+const MARKS: [&str; 12] = [
+    "tmp",
+    "temp",
+    "part",
+    "partial",
+    "new",
+    "swp",
+    "lock",
+    "saving",
+    "download",
+    "crdownload",
+    "incomplete",
+    "writing",
+];
+
+/// What nobody but programs that save begins names with.
+const RANDOM: &str = ".goutputstream-";
 
 /// Of how many kinds of names it is known what became of them.
 const KNOWN: usize = 1000;
@@ -66,13 +81,13 @@ pub(super) fn final_name(name: &str) -> &str {
 
 /// Whether a name is one that files have while they are written.
 pub(super) fn is_temporary(name: &str) -> bool {
-    stem(name).is_some() || sort(name) == "tmp*"
+    stem(name).is_some() || sort(name) == "tmp*" || name.starts_with(RANDOM)
 }
 
 /// The name that a temporary name was made from.
 fn stem(name: &str) -> Option<&str> {
     let stem = rsync(name).or_else(|| marked(name)).or_else(|| {
-        let prefixes = [".tmp-", ".tmp_", ".tmp.", "tmp-", "tmp_", "tmp.", ".~", ".#"];
+        let prefixes = [".tmp-", ".tmp_", ".tmp.", "tmp-", "tmp_", "tmp.", "temp-", "temp_", ".~", ".#"];
         prefixes.iter().find_map(|prefix| name.strip_prefix(prefix))
     })?;
     let stem = stem
@@ -85,11 +100,8 @@ fn stem(name: &str) -> Option<&str> {
 /// `.NAME.Ab12Cd`, as rsync makes them.
 fn rsync(name: &str) -> Option<&str> {
     let (stem, random) = name.strip_prefix('.')?.rsplit_once('.')?;
-    let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    // Six letters alone may as well be a kind of file.
-    let is_mixed =
-        random.bytes().any(|byte| byte.is_ascii_digit()) || random.bytes().any(|byte| byte.is_ascii_uppercase());
-    (is_random && is_mixed && !stem.is_empty()).then_some(stem)
+    // Six letters of one kind may as well be a kind of file.
+    (random.len() == 6 && is_random(random) && !stem.is_empty()).then_some(stem)
 }
 
 /// `NAME.tmp`, `NAME.tmp.123`, `NAME.123.tmp`, `NAME.tmp123`, `NAME~`.
@@ -97,19 +109,37 @@ fn marked(name: &str) -> Option<&str> {
     if let Some(stem) = name.strip_suffix('~') {
         return Some(stem);
     }
-    let (before, last) = name.rsplit_once(['.', '-', '_'])?;
+    let (before, last) = split(name)?;
     if is_mark(last) {
-        return Some(
-            before.rsplit_once(['.', '-']).filter(|(_, random)| is_number(random)).map_or(before, |(stem, _)| stem),
-        );
+        let stem = before.rsplit_once(['.', '-']).filter(|(_, random)| is_number(random));
+        return Some(stem.map_or(before, |(stem, _)| stem));
     }
-    let (stem, mark) = before.rsplit_once(['.', '-', '_'])?;
-    (is_number(last) && is_mark(mark)).then_some(stem)
+    let (stem, mark) = split(before)?;
+    (is_number(&last[1..]) && is_mark(mark)).then_some(stem)
 }
 
-fn is_mark(word: &str) -> bool {
+/// A name in front of its last dot, dash or underscore, and what stands from there on.
+fn split(name: &str) -> Option<(&str, &str)> {
+    name.rfind(['.', '-', '_']).map(|at| name.split_at(at))
+}
+
+/// Whether the end of a name, from its last dot, dash or underscore on, marks a temporary one.
+fn is_mark(end: &str) -> bool {
+    let word = &end[1..];
     let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
-    MARKS.iter().any(|mark| mark.eq_ignore_ascii_case(letters))
+    // `tmpAb3d`
+    let random = word.strip_prefix("tmp").is_some_and(|rest| rest.len() <= 12 && is_random(rest));
+    // Behind a dash or an underscore other words may well belong to the name: `model_new`, `outside-temp`.
+    random
+        || letters.eq_ignore_ascii_case("tmp")
+        || end.starts_with('.') && MARKS.iter().any(|mark| mark.eq_ignore_ascii_case(letters))
+}
+
+/// Letters that no word and no number has: of more kinds than one.
+pub(super) fn is_random(text: &str) -> bool {
+    let has = |is: fn(&char) -> bool| usize::from(text.chars().any(|c| is(&c)));
+    let kinds = has(char::is_ascii_lowercase) + has(char::is_ascii_uppercase) + has(char::is_ascii_digit);
+    text.chars().all(|c| c.is_ascii_alphanumeric()) && kinds >= 2
 }
 
 /// A process id, a time, something random in hexadecimal digits.
@@ -138,6 +168,9 @@ mod tests {
             ("tmp-last.ckpt", "last.ckpt"),
             (".tmp_last.ckpt", "last.ckpt"),
             (".#notes", "notes"),
+            ("index.lock", "index"),
+            ("last.ckpt.tmp-3f", "last.ckpt"),
+            ("A.PART", "A"),
         ] {
             assert_eq!(stem(name), Some(expected), "{name}");
             assert!(is_temporary(name));
@@ -154,6 +187,17 @@ mod tests {
             "model-7.bin",
             ".x.config",
             "news",
+            "template.html",
+            "notes.template",
+            "archive.part1.rar",
+            "temperature.csv",
+            ".vimrc.config",
+            ".tm",
+            "data.2024-01-01",
+            "tmpfs.conf",
+            "model_new",
+            "outside-temp",
+            "events.out.tfevents.1700000000.host",
         ] {
             assert_eq!(stem(name), None, "{name}");
             assert!(!is_temporary(name), "{name}");
@@ -165,6 +209,7 @@ mod tests {
         assert_eq!(sort("step-100.ckpt"), sort("step-200.ckpt"));
         assert_ne!(sort("step-100.ckpt"), sort("stop-100.ckpt"));
         assert_eq!(sort("tmpab12_xyz"), sort("tmp00000000"));
-        assert!(is_temporary("tmpab12_xyz"));
+        assert!(is_temporary("tmpab12_xyz") && is_temporary(".goutputstream-AB12CD"));
+        assert!(is_random("8f3a9c1b") && !is_random("123456") && !is_random("backup"));
     }
 }
