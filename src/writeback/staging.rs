@@ -51,6 +51,8 @@ pub(super) struct Inner {
     pub(super) on_drive: Option<Source>,
     /// The entry was removed: nobody wants the content any more.
     pub(super) discarded: bool,
+    /// Bytes that were taken in from the base, and that the tables do not know of.
+    pub(super) taken_in: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -223,7 +225,12 @@ impl Staging {
     }
 
     pub(super) fn fill(&self, offset: u64, bytes: &[u8]) {
-        let filled = self.inner.lock().pile.fill(offset, bytes);
+        let filled = {
+            let mut inner = self.inner.lock();
+            let filled = inner.pile.fill(offset, bytes);
+            inner.taken_in += filled.as_ref().copied().unwrap_or(0);
+            filled
+        };
         match filled {
             Ok(new) => self.owner.account(new),
             // Only saves fetching these bytes again: without it everything is still right.
