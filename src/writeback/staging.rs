@@ -55,6 +55,8 @@ pub(super) struct Inner {
     pub(super) discarded: bool,
     /// How much of it is sent before it is closed.
     pub(super) growth: Growth,
+    /// Bytes that were taken in from the base, and that the tables do not know of.
+    pub(super) taken_in: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -267,7 +269,12 @@ impl Staging {
     }
 
     pub(super) fn fill(&self, offset: u64, bytes: &[u8]) {
-        let filled = self.inner.lock().pile.fill(offset, bytes);
+        let filled = {
+            let mut inner = self.inner.lock();
+            let filled = inner.pile.fill(offset, bytes);
+            inner.taken_in += filled.as_ref().copied().unwrap_or(0);
+            filled
+        };
         match filled {
             Ok(new) => self.owner.account(new),
             // Only saves fetching these bytes again: without it everything is still right.

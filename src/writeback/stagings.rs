@@ -227,6 +227,8 @@ impl Stagings {
         }
         if !leaves {
             self.left.notify_all();
+            // Who uses it next takes them in again.
+            self.account_gone(inner.taken_in);
             return;
         }
         let owner = Arc::clone(self);
@@ -359,7 +361,10 @@ impl Stagings {
         let result = self.store_seal(staging, layers.as_deref(), &files, durability, store);
         let mut inner = staging.inner.lock();
         match (&result, layers) {
-            (Ok(Some(seq)), Some(layers)) => inner.stored = Some(Sealed { seq: *seq, layers }),
+            (Ok(Some(seq)), Some(layers)) => {
+                inner.stored = Some(Sealed { seq: *seq, layers });
+                inner.taken_in = 0;
+            }
             (Ok(_), _) | (Err(_), None) => {}
             (Err(_), Some(_)) => inner.pile.dirty = true,
         }

@@ -45,7 +45,9 @@ impl Stagings {
         for range in sealed.sealed.iter() {
             lowest.written.insert(range);
         }
-        Ok(self.state.write(|tx| table::set_written(tx, staging.ino(), lowest.number, &lowest.written))?)
+        self.state.write(|tx| table::set_written(tx, staging.ino(), lowest.number, &lowest.written))?;
+        staging.inner.lock().taken_in = 0;
+        Ok(())
     }
 }
 
