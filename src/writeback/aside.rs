@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
+use crate::crash;
+
 /// Something that was put aside.
 #[derive(Debug, Clone)]
 pub struct Aside {
@@ -42,6 +44,7 @@ impl AsideFolder {
     pub(super) fn take(&self, path: String, from: &Path, why: &'static str) -> io::Result<()> {
         let unique = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let kept = self.place(&path, &unique)?;
+        crash::point("not-yet-aside");
         fs::rename(from, &kept)?;
         self.note(path, kept, why);
         Ok(())

@@ -11,6 +11,7 @@ use super::journal::{self, Gone};
 use super::staging::{Durability, Staging};
 use super::{Result, Writeback, WritebackError, outgoing, table};
 use crate::clock::{self, Timestamp};
+use crate::crash;
 use crate::error::Kind;
 use crate::tree::local::{self, Attributes, Removal};
 use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
@@ -57,8 +58,10 @@ impl Writeback {
                 NodeKind::File => journal::touch_unclosed(tx, ino, self.seqs.next())?,
                 _ => journal::touch(tx, ino, self.seqs.next())?,
             }
+            crash::point("create-not-committed");
             Ok(())
         })?;
+        crash::point("created");
         self.trash.made(ino);
         if node.kind == NodeKind::File {
             let staging = self.stagings.create(ino);
@@ -84,8 +87,10 @@ impl Writeback {
                 // Only this mount knew it: another of the same name may have it at once.
                 self.tree.freed(tx, folder, name, &mut effects)?;
             }
+            crash::point("remove-not-committed");
             Ok::<_, WritebackError>(node)
         })?;
+        crash::point("removed");
         self.tree.tell(effects);
         self.removed(node.ino);
         Ok(node)
@@ -167,8 +172,10 @@ impl Writeback {
                 self.tree.freed(tx, from.0, from.1, &mut effects)?;
             }
             journal::touch(tx, source.ino, self.seqs.next())?;
+            crash::point("rename-not-committed");
             Ok(Renamed { source, target })
         })?;
+        crash::point("renamed");
         let took = origin.is_some();
         if let (Some(staging), Some(origin)) = (&open, origin) {
             self.stagings.set_origin(staging, &origin, false);
@@ -271,6 +278,7 @@ impl Writeback {
 
     /// Makes everything that was changed so far survive the loss of power, but for content that is not sealed.
     pub fn sync(&self) -> Result<()> {
+        crash::point("folder-not-synced");
         Ok(self.state.write_synced::<_, rusqlite::Error>(|_| Ok(()))?)
     }
 

@@ -1,6 +1,7 @@
 //! What a start finds, whether the last end was clean or not: there is no other kind of start.
 
 use super::{Result, Writeback, journal};
+use crate::crash;
 use crate::tree::{Base, Ino, nodes};
 
 impl Writeback {
@@ -12,6 +13,7 @@ impl Writeback {
             if entry.unclosed {
                 names.push((entry.ino, self.tree.path(entry.ino)?));
                 self.state.write::<_, rusqlite::Error>(|tx| take_back(tx, entry.ino))?;
+                crash::point("creation-taken-back");
             } else {
                 self.queue.recovered(entry.ino);
             }

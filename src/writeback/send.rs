@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::{self, Gone};
 use super::plan::{Job, Outcome, Plan, plan};
 use super::{Result, Writeback, answer, upload};
+use crate::crash;
 use crate::error::Kind;
 use crate::remote::{FileId, Item, ItemKind, Pages};
 use crate::tree::merge::Differences;
@@ -58,13 +59,17 @@ impl Writeback {
             Ok(item) => item,
             Err(error) => return self.refused(&job, error).await,
         };
+        crash::point("folder-answered");
         self.store_answer(&job, &item).await
     }
 
     async fn update(&self, job: Job, differences: Differences) -> Result<Outcome> {
         let id = job.id()?.clone();
         match self.remote.update(&id, &job.patch(differences)?).await {
-            Ok(item) => self.store_answer(&job, &item).await,
+            Ok(item) => {
+                crash::point("update-answered");
+                self.store_answer(&job, &item).await
+            }
             // It may be gone, or in another folder than we thought: look.
             Err(error) if answer::may_be_elsewhere(error.kind) => {
                 if self.look(&job, &id).await? {
@@ -95,11 +100,13 @@ impl Writeback {
                 Ok(Some(Some(id)))
             })?;
             if let Some(id) = assigned {
+                crash::point("id-taken");
                 return Ok(id);
             }
             let _one_at_a_time = self.refill.acquire().await;
             if self.state.read(journal::count_ids)? == 0 {
                 let ids = self.remote.reserve_ids(IDS).await?;
+                crash::point("ids-not-stored");
                 self.state.write::<_, rusqlite::Error>(|tx| journal::add_ids(tx, &ids))?;
             }
         }
@@ -124,6 +131,7 @@ impl Writeback {
                 Err(error) => return Err(error.into()),
             },
         };
+        crash::point("removal-answered");
         self.tree.took_away(&id);
         let mut effects = Effects::default();
         self.state.write::<_, rusqlite::Error>(|tx| {
@@ -134,6 +142,7 @@ impl Writeback {
                 _ => Ok(()),
             }
         })?;
+        crash::point("removal-stored");
         self.tree.tell(effects);
         Ok(Outcome::Settled)
     }

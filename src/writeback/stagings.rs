@@ -21,6 +21,7 @@ use super::pile::{Layer, Layers, Pile};
 use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
 use super::{Result, WritebackError, table};
 use crate::content::Content;
+use crate::crash;
 use crate::ranges::RangeSet;
 use crate::remote::Source;
 use crate::state::State;
@@ -209,6 +210,7 @@ impl Stagings {
         let mut inner = staging.inner.lock();
         self.layer_for(staging.ino(), &mut inner.pile, offset)?;
         let new = inner.pile.write(offset, bytes)?;
+        crash::point("bytes-written");
         inner.on_drive = None;
         drop(inner);
         self.account(new);
@@ -229,7 +231,9 @@ impl Stagings {
     fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
         if pile.needs_layer(offset) {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            pile.push(Layer::create(number, self.path(ino, number), pile.shining())?);
+            let layer = Layer::create(number, self.path(ino, number), pile.shining())?;
+            crash::point("staging-made");
+            pile.push(layer);
         }
         Ok(())
     }
@@ -295,10 +299,14 @@ impl Stagings {
             });
             (layers, inner.pile.files())
         };
+        crash::point("seal-begun");
         let result = self.store_seal(staging, layers.as_deref(), &files, durability, store);
         let mut inner = staging.inner.lock();
         match (&result, layers) {
-            (Ok(Some(seq)), Some(layers)) => inner.stored = Some(Sealed { seq: *seq, layers }),
+            (Ok(Some(seq)), Some(layers)) => {
+                crash::point("seal-stored");
+                inner.stored = Some(Sealed { seq: *seq, layers });
+            }
             (Ok(_), _) | (Err(_), None) => {}
             (Err(_), Some(_)) => inner.pile.dirty = true,
         }
@@ -323,6 +331,7 @@ impl Stagings {
             }
             // The names of the files, too.
             File::open(&self.dir)?.sync_all()?;
+            crash::point("content-synced");
         }
         // An upload that is answered at this moment changes what the content builds on.
         let _as_they_are = staging.hold_base();
@@ -334,6 +343,7 @@ impl Stagings {
             let Some(layers) = layers else { return Ok(None) };
             let Some(seq) = store(db, layers.size)? else { return Ok(None) };
             table::store(db, staging.ino(), layers, base.as_ref(), origin.as_ref(), seq)?;
+            crash::point("seal-not-committed");
             Ok(Some(seq))
         };
         match durability {
@@ -388,11 +398,14 @@ impl Stagings {
             tracing::error!(%ino, "a staging file that is still to be sent was about to be put away");
             return Ok(());
         }
+        crash::point("put-away-begun");
         let held = inner.pile.held();
         if let Some(source) = inner.on_drive.take().filter(|_| !inner.discarded)
             && let Some(whole) = inner.pile.squash()?
         {
+            crash::point("squashed");
             self.content.cache().adopt(&source, whole)?;
+            crash::point("adopted");
         }
         for layer in &inner.pile.now.stack {
             remove_file(&layer.path)?;
@@ -407,6 +420,7 @@ impl Stagings {
             remove_file(&self.path(ino, layer.number))?;
             self.account_gone(layer.written.total());
         }
+        crash::point("retired-removed");
         Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
     }
 
@@ -418,6 +432,7 @@ impl Stagings {
         })?;
         for ino in retired {
             self.remove_retired(ino)?;
+            crash::point("swept-one");
         }
         let known: HashSet<(Ino, u64)> = self.state.read(|db| {
             db.prepare("SELECT ino, file FROM layer")?

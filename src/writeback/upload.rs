@@ -22,6 +22,7 @@ use super::queue::Parked;
 use super::staging::{Snapshot, Staging};
 use super::{Result, Writeback, WritebackError, answer, conflict, table};
 use crate::clock;
+use crate::crash;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{Item, Md5, Progress, UploadSession, Write};
@@ -146,7 +147,9 @@ async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content)
     let bytes = content.read(0..content.size()).await?;
     let md5 = Md5(Hash::digest(&bytes).into());
     begin(writeback, job, content, Some(md5), None)?;
+    crash::point("put-noted");
     let item = writeback.remote.put(write, bytes).await?;
+    crash::point("put-answered");
     Ok((item, md5))
 }
 
@@ -188,7 +191,9 @@ async fn resume(
             current.clone()
         } else {
             let begun = writeback.remote.begin(write, Some(total)).await?;
+            crash::point("session-not-stored");
             begin(writeback, job, content, None, Some(&begun))?;
+            crash::point("session-stored");
             (offset, reached, hash) = (Some(0), 0, Arc::default());
             session.insert(begun).clone()
         };
@@ -214,6 +219,7 @@ async fn resume(
         }
         match progress {
             Ok(Progress::Done(item)) => {
+                crash::point("session-answered");
                 let md5 = finish(content, &hash, total).await?;
                 return Ok(Some((*item, md5)));
             }
