@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -74,19 +75,20 @@ impl Manifest {
         next
     }
 
-    /// Compares with what is there now, which is what was promised from now on.
-    pub(crate) fn settle(&mut self, folder: &Path) -> Result<(), String> {
-        let is = look(folder);
+    /// Compares with what is there now, which is what was promised from now on. Says what differs. Changes nothing if it cannot
+    /// look.
+    pub(crate) fn settle(&mut self, folder: &Path) -> io::Result<Result<(), String>> {
+        let is = look(folder)?;
         let maybe = self.maybe.take();
         if is != self.now {
             match maybe {
                 Some(next) if next == is => {}
-                other => return Err(self.differences(&is, other.as_ref())),
+                other => return Ok(Err(self.differences(&is, other.as_ref()))),
             }
         }
         // Which shares the content of what it equals.
         self.now = is;
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn differences(&self, is: &Tree, maybe: Option<&Tree>) -> String {
@@ -127,25 +129,25 @@ impl Manifest {
 }
 
 /// All that is below a folder.
-pub(crate) fn look(folder: &Path) -> Tree {
+pub(crate) fn look(folder: &Path) -> io::Result<Tree> {
     let mut tree = Tree::new();
-    look_into(folder, "", &mut tree);
-    tree
+    look_into(folder, "", &mut tree)?;
+    Ok(tree)
 }
 
-fn look_into(folder: &Path, above: &str, tree: &mut Tree) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    for entry in entries {
-        let entry = entry.expect("entry");
+fn look_into(folder: &Path, above: &str, tree: &mut Tree) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
         let path = format!("{above}{}", entry.file_name().to_string_lossy());
-        if entry.file_type().expect("type").is_dir() {
-            look_into(&entry.path(), &format!("{path}/"), tree);
+        if entry.file_type()?.is_dir() {
+            look_into(&entry.path(), &format!("{path}/"), tree)?;
             tree.insert(path, None);
         } else {
-            let content = fs::read(entry.path()).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let content = fs::read(entry.path())?;
             tree.insert(path, Some(Arc::new(content)));
         }
     }
+    Ok(())
 }
 
 /// A checksum in short, to tell contents apart.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use serde_json::Value;
 
 use crate::cloud::{Cloud, eventually};
-use crate::machine::{Machine, bytes, names, read, write};
+use crate::machine::{Machine, bytes, names, read, sh, write};
 
 #[test]
 fn a_file_closed_before_a_kill_reaches_the_drive_once() {
@@ -111,6 +111,29 @@ fn what_was_synced_and_never_closed_survives_a_kill() {
     machine.flush();
     assert_eq!(cloud.content(&cloud.id("new")), b"synced");
     assert_eq!(cloud.content(&cloud.id("old")), b"OLD content");
+}
+
+#[test]
+fn what_was_cut_and_never_closed_is_as_it_was() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("log"), b"as it was");
+    let log = OpenOptions::new().write(true).open(machine.at("log")).expect("opens");
+    log.set_len(0).expect("cuts");
+    log.write_all_at(b"as", 0).expect("writes");
+    machine.kill();
+    drop(log);
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("log")), b"as it was");
+    // Nobody has it open, so nobody else will say that it is whole.
+    write(machine.at("other"), b"as it was");
+    sh(&format!("truncate --size 2 '{}'", machine.at("other").display()));
+    machine.kill();
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("other")), b"as");
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("log")), b"as it was");
+    assert_eq!(cloud.content(&cloud.id("other")), b"as");
 }
 
 #[test]
