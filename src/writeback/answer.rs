@@ -14,7 +14,7 @@ use crate::remote::{Blob, FileId, Item, ItemKind, Md5, RemoteError, Source};
 use crate::tree::{Effects, Ino, Node, nodes};
 
 /// Whether an entry still is what a request was sent for.
-fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
+pub(super) fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
     let node = nodes::by_ino(db, ino)?;
     Ok(node.is_some_and(|node| node.is_linked() && node.id.as_ref() == Some(id)))
 }

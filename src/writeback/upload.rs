@@ -64,7 +64,7 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
         let _turn = turn(writeback, ino, &writeback.uploads).await;
-        put(writeback, &job, &write, &content).await.map(Some)
+        put(writeback, &job, &write, &content).await
     } else {
         let _turn = turn(writeback, ino, &writeback.large).await;
         let _turn = turn(writeback, ino, &writeback.uploads).await;
@@ -143,24 +143,29 @@ fn give_up(
     Ok(Outcome::Again)
 }
 
-async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<(Item, Md5)> {
+/// Sends small content. `None`: the entry became something else before that.
+async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<Option<(Item, Md5)>> {
     let bytes = content.read(0..content.size()).await?;
     let md5 = Md5(Hash::digest(&bytes).into());
-    begin(writeback, job, content, Some(md5), None)?;
+    if !begin(writeback, job, write, content, Some(md5), None)? {
+        return Ok(None);
+    }
     crash::point("put-noted");
     let item = writeback.remote.put(write, bytes).await?;
     crash::point("put-answered");
-    Ok((item, md5))
+    Ok(Some((item, md5)))
 }
 
-/// Notes what is about to be sent.
+/// Notes what is about to be sent. Says `false` if it must not be: somebody else took over the identity of the entry since the
+/// plan, or it is gone. What is sent for an item must be known to whoever has its identity, before it is sent and after a crash.
 fn begin(
     writeback: &Writeback,
     job: &Job,
+    write: &Write,
     content: &Content,
     md5: Option<Md5>,
     session: Option<&UploadSession>,
-) -> Result<()> {
+) -> Result<bool> {
     let upload = Upload {
         seq: content.seq(),
         size: content.size(),
@@ -169,7 +174,17 @@ fn begin(
         started: clock::now().millis(),
         inherited: false,
     };
-    Ok(writeback.state.write::<_, rusqlite::Error>(|tx| journal::begin_upload(tx, job.node.ino, &upload))?)
+    let id = match write {
+        Write::Create(new) => &new.id,
+        Write::Update { id, .. } => id,
+    };
+    Ok(writeback.state.write::<_, rusqlite::Error>(|tx| {
+        let is_still = answer::is_still(tx, job.node.ino, id)?;
+        if is_still {
+            journal::begin_upload(tx, job.node.ino, &upload)?;
+        }
+        Ok(is_still)
+    })?)
 }
 
 /// Sends large content, from where an earlier try left off. `None`: given up, and nothing came of it.
@@ -192,7 +207,9 @@ async fn resume(
         } else {
             let begun = writeback.remote.begin(write, Some(total)).await?;
             crash::point("session-not-stored");
-            begin(writeback, job, content, None, Some(&begun))?;
+            if !begin(writeback, job, write, content, None, Some(&begun))? {
+                return Ok(None);
+            }
             crash::point("session-stored");
             (offset, reached, hash) = (Some(0), 0, Arc::default());
             session.insert(begun).clone()
@@ -214,7 +231,7 @@ async fn resume(
             None => writeback.remote.progress(&current, Some(total)).await,
         };
         if let Ok(Progress::Moved(_, to)) = &progress {
-            begin(writeback, job, content, None, Some(to))?;
+            begin(writeback, job, write, content, None, Some(to))?;
             session = Some(to.clone());
         }
         match progress {

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use serde_json::Value;
 
 use crate::cloud::{Cloud, eventually};
-use crate::machine::{Machine, bytes, names, read, sh, write};
+use crate::machine::{Machine, bytes, names, read, sh, wait_for_end, write};
 
 #[test]
 fn a_file_closed_before_a_kill_reaches_the_drive_once() {
@@ -158,6 +158,34 @@ fn what_was_never_closed_is_put_aside_and_not_sent() {
     assert!(found.contains(&b"half of it".to_vec()), "{:?}", names(&aside));
     assert!(machine.log().contains("half.bin"), "and the log says so");
     assert_eq!(machine.status()["set_aside"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_file_that_is_replaced_just_before_its_upload_begins_is_no_conflict_after_a_kill() {
+    let cloud = Cloud::start();
+    let mut machine = Machine::new();
+    // When the drive has taken content for the second time, and nobody here has heard of it.
+    machine.environment = vec![("DRIVEMOUNT_CRASH_AT".to_owned(), "put-answered:2".to_owned())];
+    machine.mount(&cloud);
+    write(machine.at("file"), b"first");
+    machine.flush();
+    let pid = machine.pid();
+    // The drive is asked what it has before an upload begins: that takes long enough for a save.
+    cloud.make_trouble(&["files.get:latency,ms=3000"]);
+    write(machine.at("file"), b"second");
+    eventually("it is about to be sent", || {
+        (machine.status()["unsent"]["items"][0]["state"] == "uploading").then_some(())
+    });
+    write(machine.at("beside"), b"third");
+    fs::rename(machine.at("beside"), machine.at("file")).expect("renames");
+    wait_for_end(pid);
+    cloud.make_trouble(&[]);
+    machine.environment.clear();
+    machine.mount(&cloud);
+    machine.flush();
+    assert_eq!(machine.status()["conflicts"], serde_json::json!([]), "our own revisions are no conflict");
+    assert_eq!(names(machine.drive()), ["file"]);
+    assert_eq!(cloud.content(&cloud.id("file")), b"third");
 }
 
 #[test]
