@@ -17,10 +17,14 @@ mod machine;
 mod agreement;
 #[path = "kill/dice.rs"]
 mod dice;
+#[path = "kill/disk.rs"]
+mod disk;
 #[path = "kill/manifest.rs"]
 mod manifest;
 #[path = "kill/points.rs"]
 mod points;
+#[path = "kill/power.rs"]
+mod power;
 #[path = "kill/rounds.rs"]
 mod rounds;
 #[path = "kill/writer.rs"]

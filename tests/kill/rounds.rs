@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
@@ -14,7 +13,7 @@ use crate::dice::{Dice, number};
 use crate::machine::{Machine, said, wait_for_end};
 use crate::manifest::Manifest;
 use crate::points::{Hint, POINTS};
-use crate::writer::{Size, Writer, folder, is_of_the_end};
+use crate::writer::{Size, Writer, folder, is_of_the_end, kill};
 
 const WRITERS: usize = 8;
 
@@ -241,8 +240,7 @@ fn end(pid: i32, patience: Duration) -> bool {
         }
         std::thread::sleep(Duration::from_millis(2).min(patience));
     }
-    // Which may be too late.
-    let _gone = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+    kill(pid, libc::SIGKILL);
     wait_for_end(pid);
     false
 }

@@ -392,6 +392,13 @@ fn close(file: File) -> io::Result<()> {
     if unsafe { libc::close(file.into_raw_fd()) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sends a signal. Not by a program: a child inherits the open files of all writers and gives them back, for which it waits for the
+/// daemon.
+pub(crate) fn kill(pid: i32, signal: i32) {
+    // SAFETY: no memory is passed. The process may have ended meanwhile, which does no harm.
+    let _gone = unsafe { libc::kill(pid, signal) };
+}
+
 /// Whether a call failed because the daemon is gone.
 pub(crate) fn is_of_the_end(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED | libc::EIO))
