@@ -1,7 +1,8 @@
 //! Named steps between journal, staging, upload and commit at which this process can be told to die.
 //!
 //! For the test that kills the daemon there (`tests/kill.rs`) and looks what is left: a crash at random hardly ever falls between
-//! two statements. `DRIVEMOUNT_CRASH_AT=NAME:COUNT` arms one point, whose COUNT-th passing is the end, by SIGKILL: nothing is cleaned up
+//! two statements.
+//! `DRIVEMOUNT_CRASH_AT=NAME:COUNT` arms one point, whose COUNT-th passing is the end, by SIGKILL: nothing is cleaned up
 //! that a real end would not clean up. A release build has none of this, not even the variable.
 
 #[cfg(debug_assertions)]
@@ -24,6 +25,17 @@ pub fn point(name: &'static str) {
     {
         crate::sys::die();
     }
+}
+
+/// What tells one start of this machine from the next. Tests that lose power cannot start it anew, and say it in
+/// `DRIVEMOUNT_CRASH_BOOT`, which a release build does not know.
+pub fn boot() -> String {
+    #[cfg(debug_assertions)]
+    if let Ok(boot) = std::env::var("DRIVEMOUNT_CRASH_BOOT") {
+        return boot;
+    }
+    // Where there is none, nothing is in doubt.
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
 /// The point that is armed.

@@ -9,8 +9,10 @@
 //!   survives the loss of power too (about 150 µs and what the disk takes).
 //! - A database of a newer format, or of another account, is refused and left alone.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -19,7 +21,7 @@ use crate::clock;
 use crate::error::Kind;
 
 /// Version of the tables. Raise it with every change of the schema, and teach [`State::open`] the way from the old one.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;
@@ -32,6 +34,11 @@ pub struct State {
     writer: Mutex<Connection>,
     readers: [Mutex<Connection>; READERS],
     turn: AtomicUsize,
+    /// The log file of the database.
+    log: PathBuf,
+    /// How often its sync was asked for, and up to which of these it was done.
+    asked: AtomicU64,
+    synced: Mutex<u64>,
 }
 
 /// Why the database could not be used.
@@ -48,6 +55,14 @@ pub enum StateError {
     /// A statement failed.
     #[error("state database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// What was written cannot be made to survive the loss of power.
+    #[error("{path}: {source}", path = path.display())]
+    Log {
+        /// The log of the database.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The file was written by a later version of this program.
     #[error(
         "{path} has format {found}, this drivemount knows formats up to {FORMAT}: use the newer drivemount that wrote it, or \
@@ -72,6 +87,7 @@ impl StateError {
                 Some(rusqlite::ErrorCode::ReadOnly) => Kind::ReadOnly,
                 _ => Kind::Local(libc::EIO),
             },
+            Self::Log { source, .. } => Kind::of_io(source),
             Self::Newer { .. } => Kind::Unsupported,
         }
     }
@@ -106,14 +122,19 @@ impl State {
         if found > FORMAT {
             return Err(StateError::Newer { path: path.to_owned(), found });
         }
-        if found == 0 {
-            create(&mut writer).map_err(wrap)?;
+        match found {
+            0 => create(&mut writer).map_err(wrap)?,
+            1 => upgrade(&mut writer).map_err(wrap)?,
+            _ => {}
         }
         let reader = || connect(path).map(Mutex::new).map_err(wrap);
         Ok(Self {
             writer: Mutex::new(writer),
             readers: [reader()?, reader()?, reader()?, reader()?],
             turn: AtomicUsize::new(0),
+            log: path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy())),
+            asked: AtomicU64::new(0),
+            synced: Mutex::new(0),
         })
     }
 
@@ -153,6 +174,25 @@ impl State {
         });
         writer.pragma_update(None, "synchronous", "NORMAL")?;
         result
+    }
+
+    /// Makes all writes before it survive the loss of power, without holding up other writers. Who comes while others wait is served
+    /// with them. Blocks on the disk.
+    pub fn sync_log(&self) -> Result<()> {
+        let ticket = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        // No data is behind this lock: it is the turn of who syncs.
+        let mut synced = self.synced.lock();
+        if *synced >= ticket {
+            return Ok(());
+        }
+        let until = self.asked.load(Ordering::Acquire);
+        match File::open(&self.log).and_then(|log| log.sync_data()) {
+            // Nothing was written yet.
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(|source| StateError::Log { path: self.log.clone(), source })?,
+        }
+        *synced = until;
+        Ok(())
     }
 
     /// Moves what the log holds into the database file, so that the log stays short. Blocks on the disk: not for a thread that
@@ -224,6 +264,16 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 fn create(writer: &mut Connection) -> rusqlite::Result<()> {
     let tx = writer.transaction()?;
     tx.execute_batch(SCHEMA)?;
+    tx.pragma_update(None, "user_version", FORMAT)?;
+    tx.commit()
+}
+
+/// From format 1, which did not know what was synced: what it left is taken as it is.
+fn upgrade(writer: &mut Connection) -> rusqlite::Result<()> {
+    let tx = writer.transaction()?;
+    tx.execute_batch(
+        "ALTER TABLE staging ADD COLUMN synced INTEGER NOT NULL DEFAULT 0; UPDATE staging SET synced = 1",
+    )?;
     tx.pragma_update(None, "user_version", FORMAT)?;
     tx.commit()
 }

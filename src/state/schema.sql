@@ -1,4 +1,4 @@
--- Format 1 of state.db. The words are those of docs/DESIGN.md.
+-- Format 2 of state.db. The words are those of docs/DESIGN.md.
 
 -- Single facts: the account, the change cursor, the next inode number.
 CREATE TABLE fact (
@@ -76,7 +76,8 @@ CREATE TABLE staging (
     origin_revision TEXT,                  -- Most often the base; not if the file took over the identity of another
     origin_size     INTEGER,
     origin_md5      BLOB,
-    retired       INTEGER NOT NULL DEFAULT 0 -- needed no more: its files are about to be removed
+    retired       INTEGER NOT NULL DEFAULT 0, -- needed no more: its files are about to be removed
+    synced        INTEGER NOT NULL DEFAULT 0 -- 0: a loss of power may have damaged it; 1: not; 2: nor may it, by fsync
 );
 CREATE TABLE layer (
     ino     INTEGER NOT NULL,

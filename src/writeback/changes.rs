@@ -9,6 +9,7 @@ use rusqlite::Transaction;
 use super::WritebackError::Refused;
 use super::journal::{self, Gone};
 use super::staging::{Durability, Staging};
+use super::table::Safety;
 use super::{Result, Writeback, WritebackError, outgoing, table};
 use crate::clock::{self, Timestamp};
 use crate::crash;
@@ -130,6 +131,9 @@ impl Writeback {
         // If the source is open for writing, no seal must store an older origin while it changes.
         let (source, target) =
             self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
+        if let (Some(source), Some(target)) = (&source, &target) {
+            self.keep_promise(source.ino, target.ino)?;
+        }
         let open = source.and_then(|source| self.stagings.in_use(source.ino));
         let base = open.as_ref().map(|staging| staging.hold_base());
         // What an edit of the target that is not sealed yet began from.
@@ -194,6 +198,26 @@ impl Writeback {
         }
         self.queue.changed(renamed.source.ino);
         Ok(renamed)
+    }
+
+    /// What was promised to survive the loss of power is not replaced by what may not.
+    fn keep_promise(&self, source: Ino, target: Ino) -> Result<()> {
+        let (source, promised) = self
+            .state
+            .read(|db| Ok((table::stored(db, source)?.map(|it| (source, it)), table::stored(db, target)?)))?;
+        match (source, promised) {
+            (Some((ino, source)), Some(promised))
+                if promised.safety == Safety::Promised && source.safety == Safety::None =>
+            {
+                self.stagings.sync_one(ino, source.seq)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes all that is sealed survive the loss of power. Blocks on the disk: not for a thread that serves requests.
+    pub fn sync_sealed(&self) -> Result<()> {
+        self.stagings.sync_sealed()
     }
 
     /// Sets attributes. Says what the entry is then; `None` if it is gone.

@@ -1,12 +1,17 @@
 //! What a start finds, whether the last end was clean or not: there is no other kind of start.
 
-use super::{Result, Writeback, journal};
+use super::{Result, Writeback, journal, table};
 use crate::crash;
-use crate::tree::{Base, Ino, nodes};
+use crate::remote::Blob;
+use crate::tree::{Base, Ino, Node, nodes};
+
+/// When the machine was started that the cache was last mounted on.
+const FACT_BOOT: &str = "boot";
 
 impl Writeback {
     /// Brings tables and folder into agreement, and puts everything that is to be sent into the queue.
     pub(super) fn recover(&self) -> Result<()> {
+        self.give_up_what_power_took()?;
         let entries = self.state.read(journal::all)?;
         let mut names = Vec::new();
         for entry in entries {
@@ -31,6 +36,47 @@ impl Writeback {
             }
         }
         Ok(())
+    }
+}
+
+impl Writeback {
+    /// If the machine was started anew since the last mount, what was closed and not synced may be damaged, and nothing says so.
+    /// It is not sent: the entry is what the drive has of it, or was never made. What there is of it is found by the sweep.
+    fn give_up_what_power_took(&self) -> Result<()> {
+        let boot = crash::boot();
+        let before = self.state.fact(FACT_BOOT)?;
+        if before.as_ref() == Some(&boot) {
+            return Ok(());
+        }
+        if before.is_some() {
+            for ino in self.state.read(table::unsent)? {
+                if self.stagings.is_in_doubt(ino)? {
+                    let path = self.tree.path(ino)?;
+                    tracing::warn!(
+                        path,
+                        "was closed and not yet synced when the machine went down: it is as the drive has it"
+                    );
+                    self.state.write::<_, rusqlite::Error>(|tx| fall_back(tx, ino))?;
+                }
+            }
+        }
+        Ok(self.state.set_fact(FACT_BOOT, &boot)?)
+    }
+}
+
+/// Makes an entry what the drive had when it was edited here, under the name that it has here.
+fn fall_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<()> {
+    let origin = table::stored(db, ino)?.and_then(|stored| stored.origin);
+    table::forget(db, ino)?;
+    let (node, base) = (nodes::by_ino(db, ino)?, nodes::base(db, ino)?);
+    match (node, base, origin) {
+        (Some(node), Some(base), Some(origin)) if base.on_drive.is_some() && node.is_linked() => {
+            let Blob { size, md5, revision } = origin.blob;
+            nodes::update(db, &Node { size, md5, revision: Some(revision), ..node })?;
+            nodes::set_base(db, ino, &Base { rewritten: false, ..base })?;
+            journal::forget_content(db, ino)
+        }
+        _ => take_back(db, ino),
     }
 }
 

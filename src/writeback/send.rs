@@ -55,6 +55,7 @@ fn forget(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
 impl Writeback {
     async fn create_folder(&self, job: Job) -> Result<Outcome> {
         let Some(id) = self.assign_id(&job).await? else { return Ok(Outcome::Again) };
+        self.remember().await?;
         let item = match self.remote.create_folder(&job.new_item(id)?).await {
             Ok(item) => item,
             Err(error) => return self.refused(&job, error).await,
@@ -80,6 +81,14 @@ impl Writeback {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes what is noted of a request survive the loss of power, before it is sent: else its id might be used twice, or what
+    /// came of it be taken for the work of somebody else.
+    pub(super) async fn remember(&self) -> Result<()> {
+        let state = std::sync::Arc::clone(&self.state);
+        let synced = tokio::task::spawn_blocking(move || state.sync_log()).await;
+        Ok(synced.map_err(std::io::Error::other)??)
     }
 
     /// The id for a new item: reserved before the first attempt and kept for all that follow. `None` if the entry is no new one

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::journal::Seq;
 use super::pile::{Layers, Piece, Pile};
 use super::stagings::Stagings;
+use super::table::Safety;
 use super::{Result, WritebackError};
 use crate::content::Reader;
 use crate::ranges::RangeSet;
@@ -57,6 +58,7 @@ pub(super) struct Inner {
 pub(super) struct Sealed {
     pub(super) seq: Seq,
     pub(super) layers: Arc<Layers>,
+    pub(super) safety: Safety,
 }
 
 /// The lowest layer, as far as it is sealed.
@@ -113,7 +115,7 @@ impl Staging {
     /// The content as it is now, sealed or not.
     pub(super) fn as_it_is(self: &Arc<Self>) -> Snapshot {
         let inner = self.inner.lock();
-        let seal = Sealed { seq: Seq::default(), layers: Arc::new(inner.pile.now.clone()) };
+        let seal = Sealed { seq: Seq::default(), layers: Arc::new(inner.pile.now.clone()), safety: Safety::None };
         Snapshot { seal, base: inner.base.clone(), staging: Arc::clone(self) }
     }
 

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use super::journal::Seq;
 use super::pile::{Layer, Layers, Pile};
 use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
+use super::table::Safety;
 use super::{Result, WritebackError, table};
 use crate::content::Content;
 use crate::crash;
@@ -124,7 +125,7 @@ impl Stagings {
         let base_size = stored.base.as_ref().map_or(0, |base| base.blob.size);
         let base = stored.base.map(|source| self.content.open(&source));
         let pile = Pile::sealed(Layers { size: stored.size, stack: layers, base_size });
-        let seal = pile.sealed.clone().map(|layers| Sealed { seq: stored.seq, layers });
+        let seal = pile.sealed.clone().map(|layers| Sealed { seq: stored.seq, layers, safety: stored.safety });
         let inner = Inner { pile, base, origin: stored.origin, stored: seal, ..Inner::default() };
         Ok(Some(self.keep(ino, inner, &mut in_use)))
     }
@@ -285,7 +286,7 @@ impl Stagings {
         store: impl FnOnce(&Connection, u64) -> Result<Option<Seq>>,
     ) -> Result<Option<Seq>> {
         let _in_order = staging.hold_seals();
-        let (layers, files) = {
+        let (layers, files, durability) = {
             let mut inner = staging.inner.lock();
             if durability == Durability::Process && (!inner.pile.dirty || inner.discarded) {
                 return Ok(None);
@@ -297,15 +298,25 @@ impl Stagings {
                 inner.pile.sealed = Some(Arc::clone(&layers));
                 layers
             });
-            (layers, inner.pile.files())
+            // What was promised to survive the loss of power is not given up for what may not.
+            let promised = |stored: &Sealed| stored.safety == Safety::Promised && inner.on_drive.is_none();
+            let durability =
+                if inner.stored.as_ref().is_some_and(promised) { Durability::PowerLoss } else { durability };
+            (layers, inner.pile.files(), durability)
         };
+        let safety = if durability == Durability::PowerLoss { Safety::Promised } else { Safety::None };
         crash::point("seal-begun");
         let result = self.store_seal(staging, layers.as_deref(), &files, durability, store);
         let mut inner = staging.inner.lock();
         match (&result, layers) {
             (Ok(Some(seq)), Some(layers)) => {
                 crash::point("seal-stored");
-                inner.stored = Some(Sealed { seq: *seq, layers });
+                inner.stored = Some(Sealed { seq: *seq, layers, safety });
+            }
+            (Ok(_), None) if safety == Safety::Promised => {
+                if let Some(stored) = &mut inner.stored {
+                    stored.safety = safety;
+                }
             }
             (Ok(_), _) | (Err(_), None) => {}
             (Err(_), Some(_)) => inner.pile.dirty = true,
@@ -335,14 +346,21 @@ impl Stagings {
         }
         // An upload that is answered at this moment changes what the content builds on.
         let _as_they_are = staging.hold_base();
-        let (base, origin) = {
+        let (base, origin, stored) = {
             let inner = staging.inner.lock();
-            (inner.base.as_ref().map(|base| base.source().clone()), inner.origin.clone())
+            let base = inner.base.as_ref().map(|base| base.source().clone());
+            (base, inner.origin.clone(), inner.stored.as_ref().map(|stored| stored.seq))
         };
+        let safety = if durability == Durability::PowerLoss { Safety::Promised } else { Safety::None };
         let work = |db: &rusqlite::Transaction<'_>| -> Result<Option<Seq>> {
-            let Some(layers) = layers else { return Ok(None) };
+            let Some(layers) = layers else {
+                if let (Some(seq), Durability::PowerLoss) = (stored, durability) {
+                    table::set_safety(db, staging.ino(), seq, Safety::Promised)?;
+                }
+                return Ok(None);
+            };
             let Some(seq) = store(db, layers.size)? else { return Ok(None) };
-            table::store(db, staging.ino(), layers, base.as_ref(), origin.as_ref(), seq)?;
+            table::store(db, staging.ino(), layers, base.as_ref(), origin.as_ref(), seq, safety)?;
             crash::point("seal-not-committed");
             Ok(Some(seq))
         };
@@ -422,6 +440,48 @@ impl Stagings {
         }
         crash::point("retired-removed");
         Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
+    }
+
+    /// Makes all that is sealed survive the loss of power; nobody is told. Blocks on the disk.
+    pub(super) fn sync_sealed(&self) -> Result<()> {
+        for (ino, seq) in self.state.read(table::unsafe_ones)? {
+            self.sync_one(ino, seq)?;
+        }
+        Ok(())
+    }
+
+    /// The same for what was sealed of one entry.
+    pub(super) fn sync_one(&self, ino: Ino, seq: Seq) -> Result<()> {
+        let Some(stored) = self.state.read(|db| table::stored(db, ino))?.filter(|stored| stored.seq == seq) else {
+            return Ok(());
+        };
+        for layer in &stored.layers {
+            match File::open(self.path(ino, layer.number)) {
+                Ok(file) => file.sync_data()?,
+                // Sent and put away at this very moment, or sealed again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        File::open(&self.dir)?.sync_all()?;
+        self.state.write::<_, rusqlite::Error>(|tx| table::set_safety(tx, ino, seq, Safety::Synced))?;
+        if let Some(staging) = self.in_use(ino)
+            && let Some(sealed) = staging.inner.lock().stored.as_mut().filter(|sealed| sealed.seq == seq)
+        {
+            sealed.safety = sealed.safety.max(Safety::Synced);
+        }
+        Ok(())
+    }
+
+    /// Whether what the tables have of an entry may have been damaged, if the power was lost: it was not synced, or it is not
+    /// there. (Files go only when their content is on the drive, or is not wanted any more; that the tables do not know of it then is
+    /// lost with the power, too.)
+    pub(super) fn is_in_doubt(&self, ino: Ino) -> Result<bool> {
+        let Some(stored) = self.state.read(|db| table::stored(db, ino))? else { return Ok(false) };
+        let is_whole = |layer: table::StoredLayer| {
+            Layer::open(layer.number, self.path(ino, layer.number), layer.below, layer.written).is_ok()
+        };
+        Ok(stored.safety == Safety::None || !stored.layers.into_iter().all(is_whole))
     }
 
     /// Removes what a crash left behind: the files of retired staging. Says which files nobody knows: content that was never

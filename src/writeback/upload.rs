@@ -150,6 +150,7 @@ async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content)
     if !begin(writeback, job, write, content, Some(md5), None)? {
         return Ok(None);
     }
+    writeback.remember().await?;
     crash::point("put-noted");
     let item = writeback.remote.put(write, bytes).await?;
     crash::point("put-answered");
@@ -210,6 +211,7 @@ async fn resume(
             if !begin(writeback, job, write, content, None, Some(&begun))? {
                 return Ok(None);
             }
+            writeback.remember().await?;
             crash::point("session-stored");
             (offset, reached, hash) = (Some(0), 0, Arc::default());
             session.insert(begun).clone()

@@ -269,6 +269,8 @@ fn what_was_synced_survives_the_loss_of_power() {
         let lost = scratch.path().join("lost");
         let (before, after) = work_until_it_is_lost(&machine, &disk, &lost, &promises, &mut dice, (seed, round));
         disk = disk.replace(&lost);
+        // As after a new start of the machine.
+        machine.environment = vec![("DRIVEMOUNT_CRASH_BOOT".to_owned(), format!("{seed}-{round}"))];
         machine.mount(&cloud);
         for number in 0..WRITERS {
             let is = compare(&machine, number, &before[number], &after[number], (seed, round));
