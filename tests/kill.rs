@@ -27,5 +27,7 @@ mod points;
 mod power;
 #[path = "kill/rounds.rs"]
 mod rounds;
+#[path = "kill/session.rs"]
+mod session;
 #[path = "kill/writer.rs"]
 mod writer;
