@@ -322,6 +322,36 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_format_1_is_taken_over_with_what_it_holds() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        drop(open(&dir).expect("opens"));
+        let old = Connection::open(dir.path().join("state.db")).expect("opens plainly");
+        let back = "ALTER TABLE staging DROP COLUMN synced; INSERT INTO staging (ino, size, seq) VALUES (7, 1, 1)";
+        old.execute_batch(back).expect("makes it one of format 1");
+        old.pragma_update(None, "user_version", 1).expect("lowers the version");
+        drop(old);
+        let synced =
+            open(&dir).expect("opens").read(|db| db.query_row("SELECT synced FROM staging", [], |row| row.get(0)));
+        assert_eq!(synced.expect("reads"), 1, "nobody has reason to doubt it");
+        assert!(open(&dir).is_ok(), "and once only");
+    }
+
+    #[test]
+    fn a_sync_of_the_log_holds_up_no_writer() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = open(&dir).expect("opens");
+        state.set_fact("a", "1").expect("writes");
+        let wrote: Result<()> = state.write(|_| state.sync_log());
+        wrote.expect("syncs while somebody writes");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| state.sync_log().expect("syncs"));
+            }
+        });
+        assert_eq!(*state.synced.lock(), 9);
+    }
+
+    #[test]
     fn a_checkpoint_moves_the_log_into_the_file() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let state = open(&dir).expect("opens");

@@ -131,8 +131,8 @@ impl Writeback {
         // If the source is open for writing, no seal must store an older origin while it changes.
         let (source, target) =
             self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
-        if let (Some(source), Some(target)) = (&source, &target) {
-            self.keep_promise(source.ino, target.ino)?;
+        if let (Some(source), Some(_)) = (&source, &target) {
+            self.sync_before_it_replaces(source.ino)?;
         }
         let open = source.and_then(|source| self.stagings.in_use(source.ino));
         let base = open.as_ref().map(|staging| staging.hold_base());
@@ -200,17 +200,11 @@ impl Writeback {
         Ok(renamed)
     }
 
-    /// What was promised to survive the loss of power is not replaced by what may not.
-    fn keep_promise(&self, source: Ino, target: Ino) -> Result<()> {
-        let (source, promised) = self
-            .state
-            .read(|db| Ok((table::stored(db, source)?.map(|it| (source, it)), table::stored(db, target)?)))?;
-        match (source, promised) {
-            (Some((ino, source)), Some(promised))
-                if promised.safety == Safety::Promised && source.safety == Safety::None =>
-            {
-                self.stagings.sync_one(ino, source.seq)
-            }
+    /// Makes content that replaces another survive the loss of power first: else that might leave neither. Programs that save by
+    /// rename and do not sync rely on it, and other file systems do the same for them.
+    fn sync_before_it_replaces(&self, source: Ino) -> Result<()> {
+        match self.state.read(|db| table::stored(db, source))? {
+            Some(stored) if stored.safety == Safety::None => self.stagings.sync_one(source, stored.seq),
             _ => Ok(()),
         }
     }

@@ -70,10 +70,14 @@ fn fall_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<()> {
     table::forget(db, ino)?;
     let (node, base) = (nodes::by_ino(db, ino)?, nodes::base(db, ino)?);
     match (node, base, origin) {
-        (Some(node), Some(base), Some(origin)) if base.on_drive.is_some() && node.is_linked() => {
+        (Some(node), Some(Base { on_drive: Some(there), timed, .. }), Some(origin)) if node.is_linked() => {
             let Blob { size, md5, revision } = origin.blob;
-            nodes::update(db, &Node { size, md5, revision: Some(revision), ..node })?;
-            nodes::set_base(db, ino, &Base { rewritten: false, ..base })?;
+            // The drive may have something newer, and have told so: whatever it tells next counts, and it is asked.
+            nodes::update(db, &Node { size, md5, revision: Some(revision), version: 0, ..node })?;
+            if let Some(folder) = there.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(db, id))? {
+                nodes::set_listed(db, folder.ino, false)?;
+            }
+            nodes::set_base(db, ino, &Base { on_drive: Some(there), rewritten: false, timed })?;
             journal::forget_content(db, ino)
         }
         _ => take_back(db, ino),
