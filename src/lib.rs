@@ -16,7 +16,7 @@
 //!      state    cache      remote          state.db   blocks    the drive; `remote::drive` is Google Drive v3
 //!      auth  net  config  ranges           tokens, HTTP clients, settings, sets of bytes
 //!      error  metrics  clock  sys          words, numbers, time, system calls
-//!      surroundings  redact                what kind of machine this is, secrets out of text
+//!      surroundings  redact  crash         what kind of machine this is, secrets out of text, where tests kill the process
 //!
 //!      prefetch                            reads files through a mount, as any program does
 //!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
@@ -31,6 +31,7 @@ pub mod clock;
 pub mod config;
 pub mod content;
 pub mod control;
+pub mod crash;
 pub mod doctor;
 pub mod error;
 pub mod fs;

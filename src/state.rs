@@ -9,8 +9,10 @@
 //!   survives the loss of power too (about 150 µs and what the disk takes).
 //! - A database of a newer format, or of another account, is refused and left alone.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -33,6 +35,11 @@ pub struct State {
     writer: Mutex<Connection>,
     readers: [Mutex<Connection>; READERS],
     turn: AtomicUsize,
+    /// The log file of the database.
+    log: PathBuf,
+    /// How often its sync was asked for, and up to which of these it was done.
+    asked: AtomicU64,
+    synced: Mutex<u64>,
 }
 
 /// Why the database could not be used.
@@ -49,6 +56,14 @@ pub enum StateError {
     /// A statement failed.
     #[error("state database: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// What was written cannot be made to survive the loss of power.
+    #[error("{path}: {source}", path = path.display())]
+    Log {
+        /// The log of the database.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The file was written by a later version of this program.
     #[error(
         "{path} has format {found}, this drivemount knows formats up to {FORMAT}: use the newer drivemount that wrote it, or \
@@ -73,6 +88,7 @@ impl StateError {
                 Some(rusqlite::ErrorCode::ReadOnly) => Kind::ReadOnly,
                 _ => Kind::Local(libc::EIO),
             },
+            Self::Log { source, .. } => Kind::of_io(source),
             Self::Newer { .. } => Kind::Unsupported,
         }
     }
@@ -113,6 +129,9 @@ impl State {
             writer: Mutex::new(writer),
             readers: [reader()?, reader()?, reader()?, reader()?],
             turn: AtomicUsize::new(0),
+            log: path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy())),
+            asked: AtomicU64::new(0),
+            synced: Mutex::new(0),
         })
     }
 
@@ -161,6 +180,25 @@ impl State {
         });
         writer.pragma_update(None, "synchronous", "NORMAL")?;
         result
+    }
+
+    /// Makes all writes before it survive the loss of power, without holding up other writers. Who comes while others wait is served
+    /// with them. Blocks on the disk.
+    pub fn sync_log(&self) -> Result<()> {
+        let ticket = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        // No data is behind this lock: it is the turn of who syncs.
+        let mut synced = self.synced.lock();
+        if *synced >= ticket {
+            return Ok(());
+        }
+        let until = self.asked.load(Ordering::Acquire);
+        match File::open(&self.log).and_then(|log| log.sync_data()) {
+            // Nothing was written yet.
+            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(|source| StateError::Log { path: self.log.clone(), source })?,
+        }
+        *synced = until;
+        Ok(())
     }
 
     /// Moves what the log holds into the database file, so that the log stays short. Blocks on the disk: not for a thread that
@@ -294,6 +332,7 @@ mod tests {
         old.execute_batch(STEPS[0]).expect("makes the tables of format 1");
         old.pragma_update(None, "user_version", 1).expect("sets the version");
         set_fact(&old, "account", "me").expect("writes");
+        old.execute("INSERT INTO staging (ino, size, seq) VALUES (7, 1, 1)", []).expect("writes");
         drop(old);
         let tables = |state: &State| {
             state.read(|db| {
@@ -303,8 +342,25 @@ mod tests {
         };
         let state = open(&dir).expect("opens");
         assert_eq!(state.fact("account").expect("reads"), Some("me".to_owned()));
+        let synced: i64 = state.read(|db| db.query_row("SELECT synced FROM staging", [], |row| row.get(0))).expect("reads");
+        assert_eq!(synced, 1, "nobody has reason to doubt it");
         let fresh = tempfile::tempdir().expect("temporary folder");
         assert_eq!(tables(&state).expect("reads"), tables(&open(&fresh).expect("opens")).expect("reads"));
+    }
+
+    #[test]
+    fn a_sync_of_the_log_holds_up_no_writer() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = open(&dir).expect("opens");
+        state.set_fact("a", "1").expect("writes");
+        let wrote: Result<()> = state.write(|_| state.sync_log());
+        wrote.expect("syncs while somebody writes");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| state.sync_log().expect("syncs"));
+            }
+        });
+        assert_eq!(*state.synced.lock(), 9);
     }
 
     #[test]

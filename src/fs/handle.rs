@@ -181,6 +181,11 @@ impl OpenFile {
         is_sent && state.writers <= but
     }
 
+    /// Whether there is a handle to write through beside the caller's.
+    pub(super) fn is_written_by_others(&self) -> bool {
+        self.state.lock().writers > 1
+    }
+
     /// Whether it lost its last name.
     pub(super) fn is_unlinked(&self) -> bool {
         self.state.lock().unlinked.is_some()

@@ -208,8 +208,14 @@ impl Fs {
         let (number, handle, _) = self.open_node(node.clone(), flags)?;
         let resized = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, size)?));
         handle.file.written();
-        // Who has it open seals it when they close it; if nobody has, the release below does.
-        let released = self.release(number);
+        let released = if handle.file.is_written_by_others() {
+            // They seal it when they close it: to them this may be a step on the way to something whole.
+            self.files.release(number);
+            self.files.forget(node.ino);
+            Ok(())
+        } else {
+            self.release(number)
+        };
         resized.and(released)
     }
 

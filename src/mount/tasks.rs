@@ -85,6 +85,10 @@ pub(super) fn put_down(running: &Running) {
     if let Err(error) = running.parts.content.cache().persist() {
         tracing::warn!(%error, "what is cached could not be written down");
     }
+    // Before the checkpoint, which makes the tables survive the loss of power: what they tell of should, too.
+    if let Err(error) = running.parts.writeback.sync_sealed() {
+        tracing::warn!(%error, "what was closed could not be synced to the disk");
+    }
     if let Err(error) = running.parts.tree.checkpoint() {
         tracing::warn!(%error, "the log of the database could not be shortened");
     }

@@ -34,3 +34,7 @@ CREATE TABLE aside (
     path TEXT NOT NULL,                    -- what it was to become, below the mountpoint
     why  TEXT NOT NULL                     -- the end of a sentence that begins with the path
 ) WITHOUT ROWID;
+
+-- 0: a loss of power may have damaged it; 1: not; 2: nor may it, by fsync. What format 1 left is taken as it is.
+ALTER TABLE staging ADD COLUMN synced INTEGER NOT NULL DEFAULT 0;
+UPDATE staging SET synced = 1;

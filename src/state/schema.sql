@@ -1,4 +1,4 @@
--- Format 2 of state.db. The words are those of docs/DESIGN.md.
+-- Format 1 of state.db; what came later stands in files of their own. The words are those of docs/DESIGN.md.
 
 -- Single facts: the account, the change cursor, the next inode number.
 CREATE TABLE fact (

@@ -8,12 +8,13 @@ use super::journal;
 use super::outgoing::Content;
 use super::plan::{Job, Outcome};
 use super::{Result, Writeback, WritebackError, outgoing, table};
+use crate::crash;
 use crate::error::Kind;
 use crate::remote::{Blob, FileId, Item, ItemKind, Md5, RemoteError, Source};
 use crate::tree::{Effects, Ino, Node, nodes};
 
 /// Whether an entry still is what a request was sent for.
-fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
+pub(super) fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
     let node = nodes::by_ino(db, ino)?;
     Ok(node.is_some_and(|node| node.is_linked() && node.id.as_ref() == Some(id)))
 }
@@ -99,8 +100,10 @@ impl Writeback {
             }
             journal::end_upload(tx, ino)?;
             let settled = self.tree.uploaded(tx, ino, item, newest, &mut effects)?;
+            crash::point("answer-not-committed");
             Ok(Some(journal::acknowledge(tx, &job.entry.with_content(content.seq()), settled && newest)?))
         })?;
+        crash::point("answer-stored");
         if let (Some(_), Content::Staged(staging, snapshot)) = (stored, content) {
             self.stagings.acknowledge(staging, snapshot, source);
         }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use super::Result;
 use crate::state::State;
+use crate::crash;
 
 /// Something that was put aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,7 @@ impl AsideFolder {
     pub(super) fn take(&self, path: String, from: &Path, why: &'static str) -> Result<()> {
         let unique = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let kept = self.place(&path, &unique)?;
+        crash::point("not-yet-aside");
         fs::rename(from, &kept)?;
         self.note(path, kept, why)
     }

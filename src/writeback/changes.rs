@@ -13,6 +13,7 @@ use super::staging::{Durability, Staging};
 use super::temporary::change_of;
 use super::{Result, Writeback, WritebackError, made, outgoing, table};
 use crate::clock::{self, Timestamp};
+use crate::crash;
 use crate::error::Kind;
 use crate::tree::local::{self, Attributes, Removal};
 use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
@@ -55,8 +56,10 @@ impl Writeback {
                 NodeKind::File => journal::touch_unclosed(tx, ino, self.seqs.next())?,
                 _ => journal::touch(tx, ino, self.seqs.next())?,
             }
+            crash::point("create-not-committed");
             Ok(())
         })?;
+        crash::point("created");
         if node.kind == NodeKind::File {
             let staging = self.stagings.create(ino);
             return Ok((node, Some(staging)));
@@ -82,8 +85,10 @@ impl Writeback {
                 // Only this mount knew it: another of the same name may have it at once.
                 self.tree.freed(tx, folder, name, &mut effects)?;
             }
+            crash::point("remove-not-committed");
             Ok::<_, WritebackError>(node)
         })?;
+        crash::point("removed");
         self.tree.tell(effects);
         self.removed(node.ino, true);
         Ok(node)
@@ -122,6 +127,11 @@ impl Writeback {
             self.queue.cancel(ino);
         }
         self.queue.changed(ino);
+    }
+
+    /// Makes all that is sealed survive the loss of power. Blocks on the disk: not for a thread that serves requests.
+    pub fn sync_sealed(&self) -> Result<()> {
+        self.stagings.sync_sealed()
     }
 
     /// Sets attributes. Says what the entry is then; `None` if it is gone.
@@ -221,6 +231,7 @@ impl Writeback {
 
     /// Makes everything that was changed so far survive the loss of power, but for content that is not sealed.
     pub fn sync(&self) -> Result<()> {
+        crash::point("folder-not-synced");
         Ok(self.state.write_synced::<_, rusqlite::Error>(|_| Ok(()))?)
     }
 

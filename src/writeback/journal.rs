@@ -177,6 +177,12 @@ pub(super) fn acknowledge(db: &Connection, sent: &Entry, settled: bool) -> rusql
     Ok(false)
 }
 
+/// Notes that there is no content to upload after all.
+pub(super) fn forget_content(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    end_upload(db, ino)?;
+    db.prepare_cached("UPDATE journal SET content = NULL WHERE ino = ?1")?.execute([ino]).map(|_| ())
+}
+
 /// Notes that sending failed.
 pub(super) fn fail(db: &Connection, ino: Ino, error: &str) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE journal SET attempts = attempts + 1, error = ?2 WHERE ino = ?1")?

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::staging::{Snapshot, Staging};
 use super::{Result, Writeback, WritebackError, journal};
+use crate::crash;
 use crate::remote::{Body, Md5, Remote, Source};
 
 /// Bytes read from the disk at a time.
@@ -121,6 +122,7 @@ pub(super) fn body(
         })?;
         hash.lock().add(offset, &bytes);
         queue.sent(ino, offset);
+        crash::point("piece-handed-on");
         Ok(bytes)
     });
     Body { length, stream: stream.boxed() }

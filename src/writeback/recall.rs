@@ -10,6 +10,7 @@ use super::journal::Seq;
 use super::pile::{Layers, Piece};
 use super::staging::{Inner, Sealed, Staging};
 use super::stagings::{Stagings, remove_file};
+use super::table::Safety;
 use crate::remote::Source;
 use crate::tree::Ino;
 
@@ -20,6 +21,8 @@ pub(super) struct Recalled {
     pub(super) layers: Arc<Layers>,
     /// What shines through beneath.
     pub(super) base: Option<Source>,
+    /// What of it survives the loss of power.
+    pub(super) safety: Safety,
     /// The layer that was put over it for this.
     added: Option<u64>,
 }
@@ -29,23 +32,26 @@ impl Stagings {
     /// somebody is about to change it who has sealed nothing yet. To be called while seals and the base are held.
     pub(super) fn recall(&self, staging: &Staging) -> Result<Option<Recalled>> {
         let mut inner = staging.inner.lock();
-        let stored = inner.stored.as_ref().map(|stored| Arc::clone(&stored.layers));
+        let stored = inner.stored.as_ref().map(|stored| (Arc::clone(&stored.layers), stored.safety));
         if inner.discarded || stored.is_none() && (inner.pile.dirty || !inner.pile.now.stack.is_empty()) {
             return Ok(None);
         }
-        let layers = stored.clone().unwrap_or_else(|| Arc::new(inner.pile.now.clone()));
+        let layers = stored.as_ref().map_or_else(|| Arc::new(inner.pile.now.clone()), |(layers, _)| Arc::clone(layers));
         if !is_here(&inner, &layers)? {
             return Ok(None);
         }
         let base = inner.base.as_ref().map(|base| base.source().clone());
-        if let Some(layers) = stored {
-            return Ok(Some(Recalled { ino: staging.ino(), layers, base, added: None }));
+        if let Some((layers, safety)) = stored {
+            return Ok(Some(Recalled { ino: staging.ino(), layers, base, safety, added: None }));
         }
         self.layer_for(staging.ino(), &mut inner.pile, 0)?;
         let layers = Arc::new(inner.pile.now.clone());
         inner.pile.sealed = Some(Arc::clone(&layers));
         let added = layers.stack.last().map(|layer| layer.number);
-        Ok(Some(Recalled { ino: staging.ino(), layers, base, added }))
+        drop(inner);
+        // What it holds is on the drive. That it is there must survive the loss of power, or it would be taken for damaged then.
+        self.sync_names()?;
+        Ok(Some(Recalled { ino: staging.ino(), layers, base, safety: Safety::Synced, added }))
     }
 
     /// Notes that recalled content is to be sent; to be called after the transaction that says so, while the base is still
@@ -53,7 +59,7 @@ impl Stagings {
     pub(super) fn send_again(&self, staging: &Arc<Staging>, recalled: Recalled, origin: Option<Source>, seq: Seq) {
         {
             let mut inner = staging.inner.lock();
-            inner.stored = Some(Sealed { seq, layers: recalled.layers });
+            inner.stored = Some(Sealed { seq, layers: recalled.layers, safety: recalled.safety });
             inner.on_drive = None;
             inner.origin = origin;
         }

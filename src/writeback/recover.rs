@@ -1,18 +1,25 @@
 //! What a start finds, whether the last end was clean or not: there is no other kind of start.
 
-use super::{Result, Writeback, conflict, journal, made};
+use super::{Result, Writeback, conflict, journal, made, table};
 use crate::clock;
-use crate::tree::{Base, Ino, nodes};
+use crate::crash;
+use crate::remote::Blob;
+use crate::tree::{Base, Ino, Node, nodes};
+
+/// When the machine was started that the cache was last mounted on.
+const FACT_BOOT: &str = "boot";
 
 impl Writeback {
     /// Brings tables and folder into agreement, and puts everything that is to be sent into the queue.
     pub(super) fn recover(&self) -> Result<()> {
+        self.give_up_what_power_took()?;
         let entries = self.state.read(journal::all)?;
         let mut names = Vec::new();
         for entry in entries {
             if entry.unclosed {
                 names.push((entry.ino, self.tree.path(entry.ino)?));
                 self.state.write::<_, rusqlite::Error>(|tx| take_back(tx, entry.ino))?;
+                crash::point("creation-taken-back");
             } else {
                 self.queue.recovered(entry.ino);
             }
@@ -35,6 +42,51 @@ impl Writeback {
             }
         }
         Ok(())
+    }
+}
+
+impl Writeback {
+    /// If the machine was started anew since the last mount, what was closed and not synced may be damaged, and nothing says so.
+    /// It is not sent: the entry is what the drive has of it, or was never made. What there is of it is found by the sweep.
+    fn give_up_what_power_took(&self) -> Result<()> {
+        let boot = crash::boot();
+        let before = self.state.fact(FACT_BOOT)?;
+        if before.as_ref() == Some(&boot) {
+            return Ok(());
+        }
+        if before.is_some() {
+            for ino in self.state.read(table::unsent)? {
+                if self.stagings.is_in_doubt(ino)? {
+                    let path = self.tree.path(ino)?;
+                    tracing::warn!(
+                        path,
+                        "was closed and not yet synced when the machine went down: it is as the drive has it"
+                    );
+                    self.state.write::<_, rusqlite::Error>(|tx| fall_back(tx, ino))?;
+                }
+            }
+        }
+        Ok(self.state.set_fact(FACT_BOOT, &boot)?)
+    }
+}
+
+/// Makes an entry what the drive had when it was edited here, under the name that it has here.
+fn fall_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<()> {
+    let origin = table::stored(db, ino)?.and_then(|stored| stored.origin);
+    table::forget(db, ino)?;
+    let (node, base) = (nodes::by_ino(db, ino)?, nodes::base(db, ino)?);
+    match (node, base, origin) {
+        (Some(node), Some(Base { on_drive: Some(there), timed, .. }), Some(origin)) if node.is_linked() => {
+            let Blob { size, md5, revision } = origin.blob;
+            // The drive may have something newer, and have told so: whatever it tells next counts, and it is asked.
+            nodes::update(db, &Node { size, md5, revision: Some(revision), version: 0, ..node })?;
+            if let Some(folder) = there.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(db, id))? {
+                nodes::set_listed(db, folder.ino, false)?;
+            }
+            nodes::set_base(db, ino, &Base { on_drive: Some(there), rewritten: false, timed })?;
+            journal::forget_content(db, ino)
+        }
+        _ => take_back(db, ino),
     }
 }
 

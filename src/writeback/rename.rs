@@ -25,9 +25,11 @@ use super::journal::{self, Gone};
 use super::queue::Change;
 use super::staging::Staging;
 use super::stagings::Recalled;
+use super::table::Safety;
 use super::temporary::change_of;
 use super::{Result, Writeback, made, table};
 use crate::clock;
+use crate::crash;
 use crate::error::Kind;
 use crate::remote::Source;
 use crate::tree::local;
@@ -59,6 +61,9 @@ impl Writeback {
         self.beside.changed();
         let (source, target) =
             self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
+        if let (Some(source), Some(_)) = (&source, &target) {
+            self.sync_before_it_replaces(source.ino)?;
+        }
         let both = source.as_ref().zip(target.as_ref()).filter(|(source, target)| are_files(source, target));
         // Held, so that it stays where it is until all is done.
         let content = both.and_then(|(source, _)| match self.stagings.settled(source) {
@@ -117,8 +122,12 @@ impl Writeback {
             if let Some(now) = nodes::by_ino(tx, source.ino)? {
                 change = change_of(tx, &now)?;
             }
+            crash::point("rename-not-committed");
             Ok(Renamed { source, target })
         });
+        if renamed.is_ok() {
+            crash::point("renamed");
+        }
         if let Some(staging) = &content {
             let done = renamed.as_ref().is_ok_and(|renamed: &Renamed| renamed.source.ino == staging.ino());
             self.settle_identity(staging, recalled, done, &identity);
@@ -145,6 +154,15 @@ impl Writeback {
         Ok(renamed)
     }
 
+    /// Makes content that replaces another survive the loss of power first: else that might leave neither. Programs that save by
+    /// rename and do not sync rely on it, and other file systems do the same for them.
+    fn sync_before_it_replaces(&self, source: Ino) -> Result<()> {
+        match self.state.read(|db| table::stored(db, source))? {
+            Some(stored) if stored.safety == Safety::None => self.stagings.sync_one(source, stored.seq),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the content of a file that is renamed over another may have to be sent again: looked at before the rename,
     /// because what is sent again must be found on the disk first.
     fn may_send_again(&self, source: &Node) -> Result<bool> {
@@ -168,7 +186,8 @@ impl Writeback {
         journal::inherit_upload(tx, source.ino, target.ino)?;
         let identity = if let Some(recalled) = recalled {
             let seq = self.seqs.next();
-            table::store(tx, source.ino, &recalled.layers, recalled.base.as_ref(), origin.as_ref(), seq)?;
+            let Recalled { layers, base, safety, .. } = recalled;
+            table::store(tx, source.ino, layers, base.as_ref(), origin.as_ref(), seq, *safety)?;
             journal::touch_content(tx, source.ino, seq)?;
             Identity::SentAgain(origin, seq)
         } else {

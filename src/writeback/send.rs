@@ -21,6 +21,7 @@ use super::journal::{self, Gone};
 use super::plan::{Job, Outcome, Plan, plan};
 use super::trash::is_only_ours;
 use super::{Result, Writeback, answer, upload};
+use crate::crash;
 use crate::error::Kind;
 use crate::remote::{FileId, Pages};
 use crate::tree::merge::Differences;
@@ -57,17 +58,22 @@ fn forget(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
 impl Writeback {
     async fn create_folder(&self, job: Job) -> Result<Outcome> {
         let Some(id) = self.assign_id(job.node.ino).await? else { return Ok(Outcome::Again) };
+        self.remember().await?;
         let item = match self.remote.create_folder(&job.new_item(id)?).await {
             Ok(item) => item,
             Err(error) => return self.refused(&job, error).await,
         };
+        crash::point("folder-answered");
         self.store_answer(&job, &item).await
     }
 
     async fn update(&self, job: Job, differences: Differences) -> Result<Outcome> {
         let id = job.id()?.clone();
         match self.remote.update(&id, &job.patch(differences)?).await {
-            Ok(item) => self.store_answer(&job, &item).await,
+            Ok(item) => {
+                crash::point("update-answered");
+                self.store_answer(&job, &item).await
+            }
             // It may be gone, or in another folder than we thought: look.
             Err(error) if answer::may_be_elsewhere(error.kind) => {
                 if self.look(&job, &id).await? {
@@ -78,6 +84,14 @@ impl Writeback {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes what is noted of a request survive the loss of power, before it is sent: else its id might be used twice, or what
+    /// came of it be taken for the work of somebody else.
+    pub(super) async fn remember(&self) -> Result<()> {
+        let state = std::sync::Arc::clone(&self.state);
+        let synced = tokio::task::spawn_blocking(move || state.sync_log()).await;
+        Ok(synced.map_err(std::io::Error::other)??)
     }
 
     /// The id for a new item: reserved before the first attempt and kept for all that follow. `None` if the entry is no new one
@@ -97,11 +111,13 @@ impl Writeback {
                 Ok(Some(Some(id)))
             })?;
             if let Some(id) = assigned {
+                crash::point("id-taken");
                 return Ok(id);
             }
             let _one_at_a_time = self.refill.acquire().await;
             if self.state.read(journal::count_ids)? == 0 {
                 let ids = self.remote.reserve_ids(IDS).await?;
+                crash::point("ids-not-stored");
                 self.state.write::<_, rusqlite::Error>(|tx| journal::add_ids(tx, &ids))?;
             }
         }
@@ -126,6 +142,7 @@ impl Writeback {
                 Err(error) => return Err(error.into()),
             },
         };
+        crash::point("removal-answered");
         self.tree.took_away(&id);
         let mut effects = Effects::default();
         self.state.write::<_, rusqlite::Error>(|tx| {
@@ -136,6 +153,7 @@ impl Writeback {
                 _ => Ok(()),
             }
         })?;
+        crash::point("removal-stored");
         self.tree.tell(effects);
         Ok(Outcome::Settled)
     }

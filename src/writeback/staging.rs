@@ -17,6 +17,7 @@ use super::growth::{Followed, Growth};
 use super::journal::Seq;
 use super::pile::{Layers, Piece, Pile};
 use super::stagings::Stagings;
+use super::table::Safety;
 use super::{Result, WritebackError};
 use crate::content::Reader;
 use crate::ranges::RangeSet;
@@ -63,6 +64,7 @@ pub(super) struct Inner {
 pub(super) struct Sealed {
     pub(super) seq: Seq,
     pub(super) layers: Arc<Layers>,
+    pub(super) safety: Safety,
 }
 
 /// The lowest layer, as far as it is sealed.
@@ -128,7 +130,7 @@ impl Staging {
     /// The content as it is now, sealed or not.
     pub(super) fn as_it_is(self: &Arc<Self>) -> Snapshot {
         let inner = self.inner.lock();
-        let seal = Sealed { seq: Seq::default(), layers: Arc::new(inner.pile.now.clone()) };
+        let seal = Sealed { seq: Seq::default(), layers: Arc::new(inner.pile.now.clone()), safety: Safety::None };
         Snapshot { seal, base: inner.base.clone(), staging: Arc::clone(self) }
     }
 

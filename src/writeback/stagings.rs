@@ -22,8 +22,10 @@ use super::journal::Seq;
 use super::pile::{Layer, Layers, Pile};
 pub(super) use super::recall::Recalled;
 use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
+use super::table::Safety;
 use super::{Result, WritebackError, table};
 use crate::content::Content;
+use crate::crash;
 use crate::ranges::RangeSet;
 use crate::remote::Source;
 use crate::state::State;
@@ -148,7 +150,7 @@ impl Stagings {
         let base_size = stored.base.as_ref().map_or(0, |base| base.blob.size);
         let base = stored.base.map(|source| self.content.open(&source));
         let pile = Pile::sealed(Layers { size: stored.size, stack: layers, base_size });
-        let seal = pile.sealed.clone().map(|layers| Sealed { seq: stored.seq, layers });
+        let seal = pile.sealed.clone().map(|layers| Sealed { seq: stored.seq, layers, safety: stored.safety });
         let inner = Inner { pile, base, origin: stored.origin, stored: seal, ..Inner::default() };
         Ok(Some(self.keep(ino, inner, &mut in_use)))
     }
@@ -261,6 +263,7 @@ impl Stagings {
         inner.growth.changing(offset);
         self.layer_for(staging.ino(), &mut inner.pile, offset)?;
         let new = inner.pile.write(offset, bytes)?;
+        crash::point("bytes-written");
         inner.on_drive = None;
         let Inner { growth, pile, .. } = &mut *inner;
         let worth_an_upload = growth.written(pile);
@@ -292,7 +295,9 @@ impl Stagings {
     pub(super) fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
         if pile.needs_layer(offset) {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            pile.push(Layer::create(number, self.path(ino, number), pile.shining())?);
+            let layer = Layer::create(number, self.path(ino, number), pile.shining())?;
+            crash::point("staging-made");
+            pile.push(layer);
         }
         Ok(())
     }
@@ -311,6 +316,11 @@ impl Stagings {
         // Others write to the disk too, so not all of it at once.
         self.claimable.store((spare - bytes).min(CLAIM) / 2, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Makes the names of all files survive the loss of power.
+    pub(super) fn sync_names(&self) -> Result<()> {
+        Ok(File::open(&self.dir)?.sync_all()?)
     }
 
     fn path(&self, ino: Ino, number: u64) -> PathBuf {
@@ -344,7 +354,7 @@ impl Stagings {
         store: impl FnOnce(&Connection, u64) -> Result<Option<Seq>>,
     ) -> Result<Option<Seq>> {
         let _in_order = staging.hold_seals();
-        let (layers, files) = {
+        let (layers, files, durability) = {
             let mut inner = staging.inner.lock();
             if durability == Durability::Process && (!inner.pile.dirty || inner.discarded) {
                 return Ok(None);
@@ -356,14 +366,26 @@ impl Stagings {
                 inner.pile.sealed = Some(Arc::clone(&layers));
                 layers
             });
-            (layers, inner.pile.files())
+            // What was promised to survive the loss of power is not given up for what may not.
+            let promised = |stored: &Sealed| stored.safety == Safety::Promised && inner.on_drive.is_none();
+            let durability =
+                if inner.stored.as_ref().is_some_and(promised) { Durability::PowerLoss } else { durability };
+            (layers, inner.pile.files(), durability)
         };
+        let safety = if durability == Durability::PowerLoss { Safety::Promised } else { Safety::None };
+        crash::point("seal-begun");
         let result = self.store_seal(staging, layers.as_deref(), &files, durability, store);
         let mut inner = staging.inner.lock();
         match (&result, layers) {
             (Ok(Some(seq)), Some(layers)) => {
-                inner.stored = Some(Sealed { seq: *seq, layers });
+                crash::point("seal-stored");
+                inner.stored = Some(Sealed { seq: *seq, layers, safety });
                 inner.taken_in = 0;
+            }
+            (Ok(_), None) if safety == Safety::Promised => {
+                if let Some(stored) = &mut inner.stored {
+                    stored.safety = safety;
+                }
             }
             (Ok(_), _) | (Err(_), None) => {}
             (Err(_), Some(_)) => inner.pile.dirty = true,
@@ -388,18 +410,27 @@ impl Stagings {
                 file.sync_data()?;
             }
             // The names of the files, too.
-            File::open(&self.dir)?.sync_all()?;
+            self.sync_names()?;
+            crash::point("content-synced");
         }
         // An upload that is answered at this moment changes what the content builds on.
         let _as_they_are = staging.hold_base();
-        let (base, origin) = {
+        let (base, origin, stored) = {
             let inner = staging.inner.lock();
-            (inner.base.as_ref().map(|base| base.source().clone()), inner.origin.clone())
+            let base = inner.base.as_ref().map(|base| base.source().clone());
+            (base, inner.origin.clone(), inner.stored.as_ref().map(|stored| stored.seq))
         };
+        let safety = if durability == Durability::PowerLoss { Safety::Promised } else { Safety::None };
         let work = |db: &rusqlite::Transaction<'_>| -> Result<Option<Seq>> {
-            let Some(layers) = layers else { return Ok(None) };
+            let Some(layers) = layers else {
+                if let (Some(seq), Durability::PowerLoss) = (stored, durability) {
+                    table::set_safety(db, staging.ino(), seq, Safety::Promised)?;
+                }
+                return Ok(None);
+            };
             let Some(seq) = store(db, layers.size)? else { return Ok(None) };
-            table::store(db, staging.ino(), layers, base.as_ref(), origin.as_ref(), seq)?;
+            table::store(db, staging.ino(), layers, base.as_ref(), origin.as_ref(), seq, safety)?;
+            crash::point("seal-not-committed");
             Ok(Some(seq))
         };
         match durability {
@@ -458,11 +489,14 @@ impl Stagings {
             tracing::error!(%ino, "a staging file that is still to be sent was about to be put away");
             return Ok(());
         }
+        crash::point("put-away-begun");
         let held = inner.pile.held();
         if let Some(source) = inner.on_drive.take().filter(|_| !inner.discarded)
             && let Some(whole) = inner.pile.squash()?
         {
+            crash::point("squashed");
             self.content.cache().adopt(&source, whole)?;
+            crash::point("adopted");
         }
         for layer in &inner.pile.now.stack {
             remove_file(&layer.path)?;
@@ -477,7 +511,50 @@ impl Stagings {
             remove_file(&self.path(ino, layer.number))?;
             self.account_gone(layer.written.total());
         }
+        crash::point("retired-removed");
         Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
+    }
+
+    /// Makes all that is sealed survive the loss of power; nobody is told. Blocks on the disk.
+    pub(super) fn sync_sealed(&self) -> Result<()> {
+        for (ino, seq) in self.state.read(table::unsafe_ones)? {
+            self.sync_one(ino, seq)?;
+        }
+        Ok(())
+    }
+
+    /// The same for what was sealed of one entry.
+    pub(super) fn sync_one(&self, ino: Ino, seq: Seq) -> Result<()> {
+        let Some(stored) = self.state.read(|db| table::stored(db, ino))?.filter(|stored| stored.seq == seq) else {
+            return Ok(());
+        };
+        for layer in &stored.layers {
+            match File::open(self.path(ino, layer.number)) {
+                Ok(file) => file.sync_data()?,
+                // Sent and put away at this very moment, or sealed again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.sync_names()?;
+        self.state.write::<_, rusqlite::Error>(|tx| table::set_safety(tx, ino, seq, Safety::Synced))?;
+        if let Some(staging) = self.in_use(ino)
+            && let Some(sealed) = staging.inner.lock().stored.as_mut().filter(|sealed| sealed.seq == seq)
+        {
+            sealed.safety = sealed.safety.max(Safety::Synced);
+        }
+        Ok(())
+    }
+
+    /// Whether what the tables have of an entry may have been damaged, if the power was lost: it was not synced, or it is not
+    /// there. (Files go only when their content is on the drive, or is not wanted any more; that the tables do not know of it then is
+    /// lost with the power, too.)
+    pub(super) fn is_in_doubt(&self, ino: Ino) -> Result<bool> {
+        let Some(stored) = self.state.read(|db| table::stored(db, ino))? else { return Ok(false) };
+        let is_whole = |layer: table::StoredLayer| {
+            Layer::open(layer.number, self.path(ino, layer.number), layer.below, layer.written).is_ok()
+        };
+        Ok(stored.safety == Safety::None || !stored.layers.into_iter().all(is_whole))
     }
 
     /// Removes what a crash left behind: the files of retired staging. Says which files nobody knows: content that was never
@@ -488,6 +565,7 @@ impl Stagings {
         })?;
         for ino in retired {
             self.remove_retired(ino)?;
+            crash::point("swept-one");
         }
         let known: HashSet<(Ino, u64)> = self.state.read(|db| {
             db.prepare("SELECT ino, file FROM layer")?

@@ -34,7 +34,8 @@ pub(super) use self::rows::forget;
 pub(super) use self::task::run;
 use super::journal::{self, Upload};
 use super::outgoing::{Content, Running};
-use super::{Result, Writeback};
+use super::{Result, Writeback, answer};
+use crate::crash;
 use crate::remote::{UploadSession, Write};
 use crate::tree::Ino;
 
@@ -113,15 +114,24 @@ pub(super) async fn take(writeback: &Writeback, ino: Ino, write: &Write, content
     if begun.is_none() {
         tracing::debug!(%ino, sent = row.sent, "what was sent of a file before it was closed is of no use");
     }
-    writeback.state.write::<_, rusqlite::Error>(|tx| {
+    let is_still = writeback.state.write::<_, rusqlite::Error>(|tx| {
         rows::forget(tx, ino)?;
-        let Some(Begun { session, .. }) = &begun else { return Ok(()) };
+        let Some(Begun { session, .. }) = &begun else { return Ok(false) };
+        if !answer::is_still(tx, ino, write.id())? {
+            // Somebody else took over the identity.
+            return Ok(false);
+        }
         let (seq, size) = (content.seq(), content.size());
         let session = Some(session.clone());
         let upload = Upload { seq, size, md5: None, session, started: row.started, inherited: false };
-        journal::begin_upload(tx, ino, &upload)
+        journal::begin_upload(tx, ino, &upload)?;
+        Ok(true)
     })?;
-    Ok(begun)
+    crash::point("stream-taken");
+    if is_still {
+        writeback.remember().await?;
+    }
+    Ok(begun.filter(|_| is_still))
 }
 
 /// Forgets what is sent of a file before it is sealed.

@@ -21,8 +21,39 @@ pub(super) struct Stored {
     pub(super) seq: Seq,
     pub(super) base: Option<Source>,
     pub(super) origin: Option<Source>,
+    pub(super) safety: Safety,
     /// Lowest first.
     pub(super) layers: Vec<StoredLayer>,
+}
+
+/// Whether content that is sealed survives the loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Safety {
+    /// It may be damaged by it.
+    #[default]
+    None,
+    /// It is on stable storage.
+    Synced,
+    /// It is, and somebody was told so.
+    Promised,
+}
+
+impl Safety {
+    fn of_sql(value: i64) -> Self {
+        match value {
+            0 => Self::None,
+            1 => Self::Synced,
+            _ => Self::Promised,
+        }
+    }
+
+    const fn to_sql(self) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Synced => 1,
+            Self::Promised => 2,
+        }
+    }
 }
 
 pub(super) struct StoredLayer {
@@ -45,13 +76,14 @@ const SOURCES: &str =
 /// What is to be sent of an entry.
 pub(super) fn stored(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Stored>> {
     let staging = db
-        .prepare_cached(&format!("SELECT size, seq, {SOURCES} FROM staging WHERE ino = ?1 AND retired = 0"))?
+        .prepare_cached(&format!("SELECT size, seq, {SOURCES}, synced FROM staging WHERE ino = ?1 AND retired = 0"))?
         .query_row([ino], |row| {
             Ok(Stored {
                 size: from_sql(row.get(0)?),
                 seq: Seq(from_sql(row.get(1)?)),
                 base: source(row, 2)?,
                 origin: source(row, 6)?,
+                safety: Safety::of_sql(row.get(10)?),
                 layers: Vec::new(),
             })
         })
@@ -86,9 +118,10 @@ pub(super) fn store(
     base: Option<&Source>,
     origin: Option<&Source>,
     seq: Seq,
+    safety: Safety,
 ) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO staging (ino, size, seq, retired) VALUES (?1, ?2, ?3, 0)")?
-        .execute(params![ino, to_sql(layers.size), to_sql(seq.0)])?;
+    db.prepare_cached("INSERT OR REPLACE INTO staging (ino, size, seq, retired, synced) VALUES (?1, ?2, ?3, 0, ?4)")?
+        .execute(params![ino, to_sql(layers.size), to_sql(seq.0), safety.to_sql()])?;
     // What is new has neither, as the row just made.
     if base.is_some() {
         set_base(db, ino, base)?;
@@ -103,6 +136,31 @@ pub(super) fn store(
         insert.execute(params![ino, level, to_sql(layer.number), to_sql(layer.below), layer.written.encode()])?;
     }
     Ok(())
+}
+
+/// Notes that what was sealed at `seq` survives the loss of power.
+pub(super) fn set_safety(db: &Connection, ino: Ino, seq: Seq, safety: Safety) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE staging SET synced = max(synced, ?3) WHERE ino = ?1 AND seq = ?2")?
+        .execute(params![ino, to_sql(seq.0), safety.to_sql()])
+        .map(|_| ())
+}
+
+/// What is to be sent and may be damaged by a loss of power, with the seqs at which it was sealed.
+pub(super) fn unsafe_ones(db: &Connection) -> rusqlite::Result<Vec<(Ino, Seq)>> {
+    db.prepare_cached("SELECT ino, seq FROM staging WHERE synced = 0 AND retired = 0")?
+        .query_map([], |row| Ok((row.get(0)?, Seq(from_sql(row.get(1)?)))))?
+        .collect()
+}
+
+/// All that is to be sent.
+pub(super) fn unsent(db: &Connection) -> rusqlite::Result<Vec<Ino>> {
+    db.prepare("SELECT ino FROM staging WHERE retired = 0")?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Forgets what was sealed of an entry.
+pub(super) fn forget(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM layer WHERE ino = ?1")?.execute([ino])?;
+    db.prepare_cached("DELETE FROM staging WHERE ino = ?1")?.execute([ino]).map(|_| ())
 }
 
 /// Notes what a layer holds by now.

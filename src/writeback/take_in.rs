@@ -10,6 +10,7 @@ use std::sync::{Arc, Weak};
 use super::staging::Staging;
 use super::stagings::Stagings;
 use super::{Result, table};
+use crate::crash;
 
 /// How much of a base is asked for at a time, and how much of that is held in memory.
 const AHEAD: u64 = 16 << 20;
@@ -37,6 +38,7 @@ impl Stagings {
         let Some(mut lowest) = staging.lowest_sealed() else { return Ok(()) };
         // Before the tables say that it is there: what they say must hold after a loss of power.
         lowest.sync()?;
+        crash::point("base-taken-in");
         let _no_newer_seal = staging.hold_seals();
         let Some(sealed) = staging.lowest_sealed().filter(|sealed| sealed.number == lowest.number) else {
             return Ok(());
@@ -70,6 +72,7 @@ async fn take_in(staging: &Weak<Staging>) -> Result<()> {
         for range in staging.only_in_base(at..at + PIECE) {
             let bytes = base.read(range.clone()).await?;
             staging.fill(range.start, &bytes);
+            crash::point("base-piece-taken-in");
         }
         at += PIECE;
     }

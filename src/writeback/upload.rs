@@ -21,6 +21,7 @@ use super::staging::{Snapshot, Staging};
 use super::stream::{self, Begun};
 use super::{Result, Writeback, WritebackError, answer, conflict, table};
 use crate::clock;
+use crate::crash;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{Item, Md5, Progress, UploadSession, Write};
@@ -67,7 +68,7 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     let sent = if content.size() <= writeback.remote.small() {
         stream::end(writeback, ino).await?;
         let _turn = turn(writeback, ino, &writeback.uploads, content.size()).await;
-        put(writeback, &job, &write, &content).await.map(Some)
+        put(writeback, &job, &write, &content).await
     } else {
         let begun = stream::take(writeback, ino, &write, &content).await?;
         let left = content.size().saturating_sub(writeback.queue.inner.lock().reached(ino));
@@ -151,22 +152,30 @@ fn give_up(
     Ok(Outcome::Again)
 }
 
-async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<(Item, Md5)> {
+/// Sends small content. `None`: the entry became something else before that.
+async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<Option<(Item, Md5)>> {
     let bytes = content.read(0..content.size()).await?;
     let md5 = Md5(Hash::digest(&bytes).into());
-    begin(writeback, job, content, Some(md5), None)?;
+    if !begin(writeback, job, write, content, Some(md5), None)? {
+        return Ok(None);
+    }
+    writeback.remember().await?;
+    crash::point("put-noted");
     let item = writeback.remote.put(write, bytes).await?;
-    Ok((item, md5))
+    crash::point("put-answered");
+    Ok(Some((item, md5)))
 }
 
-/// Notes what is about to be sent.
+/// Notes what is about to be sent. Says `false` if it must not be: somebody else took over the identity of the entry since the
+/// plan, or it is gone. What is sent for an item must be known to whoever has its identity, before it is sent and after a crash.
 fn begin(
     writeback: &Writeback,
     job: &Job,
+    write: &Write,
     content: &Content,
     md5: Option<Md5>,
     session: Option<&UploadSession>,
-) -> Result<()> {
+) -> Result<bool> {
     let upload = Upload {
         seq: content.seq(),
         size: content.size(),
@@ -175,7 +184,17 @@ fn begin(
         started: clock::now().millis(),
         inherited: false,
     };
-    Ok(writeback.state.write::<_, rusqlite::Error>(|tx| journal::begin_upload(tx, job.node.ino, &upload))?)
+    let id = match write {
+        Write::Create(new) => &new.id,
+        Write::Update { id, .. } => id,
+    };
+    Ok(writeback.state.write::<_, rusqlite::Error>(|tx| {
+        let is_still = answer::is_still(tx, job.node.ino, id)?;
+        if is_still {
+            journal::begin_upload(tx, job.node.ino, &upload)?;
+        }
+        Ok(is_still)
+    })?)
 }
 
 /// Sends large content, from where an earlier try left off. `None`: given up, and nothing came of it.
@@ -199,7 +218,12 @@ async fn resume(
             current.clone()
         } else {
             let begun = writeback.remote.begin(write, Some(total)).await?;
-            begin(writeback, job, content, None, Some(&begun))?;
+            crash::point("session-not-stored");
+            if !begin(writeback, job, write, content, None, Some(&begun))? {
+                return Ok(None);
+            }
+            writeback.remember().await?;
+            crash::point("session-stored");
             (offset, reached, hash) = (Some(0), 0, Arc::default());
             session.insert(begun).clone()
         };
@@ -220,11 +244,12 @@ async fn resume(
             None => writeback.remote.progress(&current, Some(total)).await,
         };
         if let Ok(Progress::Moved(_, to)) = &progress {
-            begin(writeback, job, content, None, Some(to))?;
+            begin(writeback, job, write, content, None, Some(to))?;
             session = Some(to.clone());
         }
         match progress {
             Ok(Progress::Done(item)) => {
+                crash::point("session-answered");
                 let md5 = finish(content, &hash, total).await?;
                 return Ok(Some((*item, md5)));
             }

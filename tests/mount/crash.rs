@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use serde_json::Value;
 
 use crate::cloud::{Cloud, eventually};
-use crate::machine::{Machine, bytes, names, read, write};
+use crate::machine::{Machine, bytes, names, read, sh, wait_for_end, write};
 
 #[test]
 fn a_file_closed_before_a_kill_reaches_the_drive_once() {
@@ -114,6 +114,29 @@ fn what_was_synced_and_never_closed_survives_a_kill() {
 }
 
 #[test]
+fn what_was_cut_and_never_closed_is_as_it_was() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("log"), b"as it was");
+    let log = OpenOptions::new().write(true).open(machine.at("log")).expect("opens");
+    log.set_len(0).expect("cuts");
+    log.write_all_at(b"as", 0).expect("writes");
+    machine.kill();
+    drop(log);
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("log")), b"as it was");
+    // Nobody has it open, so nobody else will say that it is whole.
+    write(machine.at("other"), b"as it was");
+    sh(&format!("truncate --size 2 '{}'", machine.at("other").display()));
+    machine.kill();
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("other")), b"as");
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("log")), b"as it was");
+    assert_eq!(cloud.content(&cloud.id("other")), b"as");
+}
+
+#[test]
 fn what_was_never_closed_is_put_aside_and_not_sent() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
@@ -135,6 +158,34 @@ fn what_was_never_closed_is_put_aside_and_not_sent() {
     assert!(found.contains(&b"half of it".to_vec()), "{:?}", names(&aside));
     assert!(machine.log().contains("half.bin"), "and the log says so");
     assert_eq!(machine.status()["set_aside"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_file_that_is_replaced_just_before_its_upload_begins_is_no_conflict_after_a_kill() {
+    let cloud = Cloud::start();
+    let mut machine = Machine::new();
+    // When the drive has taken content for the second time, and nobody here has heard of it.
+    machine.environment = vec![("DRIVEMOUNT_CRASH_AT".to_owned(), "put-answered:2".to_owned())];
+    machine.mount(&cloud);
+    write(machine.at("file"), b"first");
+    machine.flush();
+    let pid = machine.pid();
+    // The drive is asked what it has before an upload begins: that takes long enough for a save.
+    cloud.make_trouble(&["files.get:latency,ms=3000"]);
+    write(machine.at("file"), b"second");
+    eventually("it is about to be sent", || {
+        (machine.status()["unsent"]["items"][0]["state"] == "uploading").then_some(())
+    });
+    write(machine.at("beside"), b"third");
+    fs::rename(machine.at("beside"), machine.at("file")).expect("renames");
+    wait_for_end(pid);
+    cloud.make_trouble(&[]);
+    machine.environment.clear();
+    machine.mount(&cloud);
+    machine.flush();
+    assert_eq!(machine.status()["conflicts"], serde_json::json!([]), "our own revisions are no conflict");
+    assert_eq!(names(machine.drive()), ["file"]);
+    assert_eq!(cloud.content(&cloud.id("file")), b"third");
 }
 
 #[test]

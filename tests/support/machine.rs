@@ -16,13 +16,20 @@ pub(crate) struct Machine {
     pub(crate) arguments: Vec<String>,
     /// Where it finds the drive, if not at its own address.
     pub(crate) url: Option<String>,
+    /// What the environment of the next daemon tells it beside that.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 impl Machine {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("temporary folder");
         std::fs::create_dir(dir.path().join("drive")).expect("mountpoint");
-        Self { dir, arguments: ["--poll-interval", "100ms"].map(str::to_owned).to_vec(), url: None }
+        Self {
+            dir,
+            arguments: ["--poll-interval", "100ms"].map(str::to_owned).to_vec(),
+            url: None,
+            environment: Vec::new(),
+        }
     }
 
     /// A machine with the drive of `cloud` mounted.
@@ -60,6 +67,7 @@ impl Machine {
         let mut command = Command::new(PROGRAM);
         command.args(["mount", url]).arg(self.drive()).arg("--token-file").arg(token);
         command.arg("--cache-dir").arg(self.cache()).args(&self.arguments);
+        command.envs(self.environment.iter().cloned());
         run(&mut command)
     }
 

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use super::rows;
+use crate::crash;
 use crate::remote::Body;
 use crate::state::State;
 use crate::tree::Ino;
@@ -75,6 +76,7 @@ impl Pieces {
         if until == range.end {
             let noted = self.state.write::<_, rusqlite::Error>(|tx| rows::claim(tx, self.ino, until, md5));
             noted.map_err(io::Error::other)?;
+            crash::point("stream-claimed");
         }
         Ok(bytes.into())
     }

@@ -12,6 +12,7 @@ use super::piece::Pieces;
 use super::rows::{self, Row};
 use super::{Handle, Streamed};
 use crate::clock::{self, Instant};
+use crate::crash;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{NewItem, NewKind, Patch, Posix, Progress, RemoteError, UploadSession, Write};
@@ -112,6 +113,7 @@ impl Stream<'_> {
                 None => self.writeback.remote.progress(&session, None).await,
             };
             drop(turn);
+            crash::point("stream-piece-answered");
             match progress {
                 // Nobody said how long it is: that cannot be.
                 Ok(Progress::Done(_)) => return Err(nonsense().into()),
@@ -197,6 +199,7 @@ impl Stream<'_> {
             session = self.writeback.remote.begin(&write, None) => session?,
             () = self.stop.cancelled() => return Ok(None),
         };
+        crash::point("stream-not-stored");
         let row = Row {
             id: write.id().clone(),
             creates: matches!(write, Write::Create(_)),
@@ -206,6 +209,7 @@ impl Stream<'_> {
             md5: Running::default().so_far().1,
         };
         self.write(|tx| rows::begin(tx, self.pieces.ino, &row))?;
+        crash::point("stream-stored");
         Ok(Some(session))
     }
 
