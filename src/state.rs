@@ -330,8 +330,9 @@ mod tests {
         old.execute_batch(back).expect("makes it one of format 1");
         old.pragma_update(None, "user_version", 1).expect("lowers the version");
         drop(old);
-        let synced =
-            open(&dir).expect("opens").read(|db| db.query_row("SELECT synced FROM staging", [], |row| row.get(0)));
+        let synced = open(&dir)
+            .expect("opens")
+            .read(|db| db.query_row("SELECT synced FROM staging", [], |row| row.get::<_, i64>(0)));
         assert_eq!(synced.expect("reads"), 1, "nobody has reason to doubt it");
         assert!(open(&dir).is_ok(), "and once only");
     }
