@@ -153,5 +153,6 @@ fn look_into(folder: &Path, above: &str, tree: &mut Tree) -> io::Result<()> {
 /// A checksum in short, to tell contents apart.
 pub(crate) fn sum(content: &[u8]) -> String {
     use md5::{Digest, Md5};
-    Md5::digest(content).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let [a, b, c, d, ..] = <[u8; 16]>::from(Md5::digest(content));
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }

@@ -175,10 +175,10 @@ impl<'a> Writer<'a> {
         let half = if sync { content.len() / 2 } else { 0 };
         self.write(&file, &content[..half])?;
         if sync {
-            self.sync(&file, &path, Arc::new(content[..half].to_vec()))?;
+            self.sync(&file, &path, &Arc::new(content[..half].to_vec()))?;
         }
         self.write(&file, &content[half..])?;
-        self.close(file, &path, Arc::new(content))
+        self.close(file, &path, &Arc::new(content))
     }
 
     fn append(&mut self) -> io::Result<()> {
@@ -188,7 +188,7 @@ impl<'a> Writer<'a> {
         let file = OpenOptions::new().append(true).open(self.at(&path))?;
         self.write(&file, &more)?;
         let content = [content.as_slice(), &more].concat();
-        self.close(file, &path, Arc::new(content))
+        self.close(file, &path, &Arc::new(content))
     }
 
     /// Changes a part in place, which may begin behind the end.
@@ -209,10 +209,10 @@ impl<'a> Writer<'a> {
             }
             file.write_all_at(&more, offset as u64)?;
             if time + 1 < times {
-                self.sync(&file, &path, Arc::new(content.clone()))?;
+                self.sync(&file, &path, &Arc::new(content.clone()))?;
             }
         }
-        self.close(file, &path, Arc::new(content))
+        self.close(file, &path, &Arc::new(content))
     }
 
     /// Cuts a file off, or makes it longer.
@@ -224,7 +224,7 @@ impl<'a> Writer<'a> {
         file.set_len(size as u64)?;
         let mut content = content.to_vec();
         content.resize(size, 0);
-        self.close(file, &path, Arc::new(content))
+        self.close(file, &path, &Arc::new(content))
     }
 
     fn rename(&mut self) -> io::Result<()> {
@@ -252,14 +252,14 @@ impl<'a> Writer<'a> {
         let file = File::create(self.at(&beside))?;
         self.write(&file, &content)?;
         if synced {
-            self.sync(&file, &beside, Arc::clone(&content))?;
+            self.sync(&file, &beside, &content)?;
         }
         if closed_first || !synced {
-            self.close(file, &beside, content)?;
+            self.close(file, &beside, &content)?;
             self.rename_file(&beside, &path)?;
         } else {
             self.rename_file(&beside, &path)?;
-            self.close(file, &path, content)?;
+            self.close(file, &path, &content)?;
         }
         if synced {
             // What is promised of power alone.
@@ -336,7 +336,7 @@ impl<'a> Writer<'a> {
         file.write_all(&line)?;
         content.extend_from_slice(&line);
         if sync {
-            self.sync(&file, LOG, Arc::new(content.clone()))?;
+            self.sync(&file, LOG, &Arc::new(content.clone()))?;
         }
         self.log = Some((file, content));
         Ok(())
@@ -357,11 +357,11 @@ impl<'a> Writer<'a> {
             file.write_all(piece)?;
             let end = number * MIB + piece.len();
             if sync && number == length / MIB / 2 {
-                self.sync(&file, &path, Arc::new(content[..end].to_vec()))?;
+                self.sync(&file, &path, &Arc::new(content[..end].to_vec()))?;
             }
             std::thread::sleep(Duration::from_millis(pause));
         }
-        self.close(file, &path, content)
+        self.close(file, &path, &content)
     }
 
     /// What was written is there.
@@ -373,15 +373,15 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn sync(&mut self, file: &File, path: &str, content: Arc<Vec<u8>>) -> io::Result<()> {
-        self.manifest.note(format!("  sync {path}: {} bytes {}", content.len(), crate::manifest::sum(&content)));
-        let next = self.manifest.with(path, &content);
+    fn sync(&mut self, file: &File, path: &str, content: &Arc<Vec<u8>>) -> io::Result<()> {
+        self.manifest.note(format!("  sync {path}: {} bytes {}", content.len(), crate::manifest::sum(content)));
+        let next = self.manifest.with(path, content);
         self.manifest.step(next, || file.sync_all())
     }
 
-    fn close(&mut self, file: File, path: &str, content: Arc<Vec<u8>>) -> io::Result<()> {
-        self.manifest.note(format!("  close {path}: {} bytes {}", content.len(), crate::manifest::sum(&content)));
-        let next = self.manifest.with(path, &content);
+    fn close(&mut self, file: File, path: &str, content: &Arc<Vec<u8>>) -> io::Result<()> {
+        self.manifest.note(format!("  close {path}: {} bytes {}", content.len(), crate::manifest::sum(content)));
+        let next = self.manifest.with(path, content);
         self.manifest.step(next, || close(file))
     }
 }
