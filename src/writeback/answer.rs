@@ -13,7 +13,7 @@ use crate::remote::{Blob, FileId, Item, ItemKind, Md5, RemoteError, Source};
 use crate::tree::{Effects, Ino, Node, nodes};
 
 /// Whether an entry still is what a request was sent for.
-fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
+pub(super) fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
     let node = nodes::by_ino(db, ino)?;
     Ok(node.is_some_and(|node| node.is_linked() && node.id.as_ref() == Some(id)))
 }
@@ -75,7 +75,7 @@ impl Writeback {
         match self.store_content(job, content, item, &source)? {
             Some(true) => Ok(Outcome::Settled),
             Some(false) => Ok(Outcome::Again),
-            None => self.landed(job, item, &source).await,
+            None => self.landed(job, content, item, &source).await,
         }
     }
 
@@ -109,12 +109,13 @@ impl Writeback {
 
     /// An upload of ours arrived after its entry became something else. If another entry took over the identity of the item,
     /// its content is newer, and ours is what it replaces; if nobody did, the item is not wanted.
-    async fn landed(&self, job: &Job, item: &Item, source: &Source) -> Result<Outcome> {
+    async fn landed(&self, job: &Job, content: &Content, item: &Item, source: &Source) -> Result<Outcome> {
         let mut effects = Effects::default();
         let heir = self.state.write::<_, WritebackError>(|tx| {
             let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
-                // The session of the upload is over, whatever the entry is now.
-                journal::end_upload(tx, job.node.ino)?;
+                // The session of the upload is over, whatever the entry is now. What else is known of the entry may be of another
+                // item, whose identity it took over.
+                journal::end_one_upload(tx, job.node.ino, content.seq())?;
                 return Ok(None);
             };
             table::set_origin(tx, heir.ino, Some(source))?;

@@ -26,6 +26,10 @@ use crate::tree::{Effects, Ino, Node, NodeKind, OnDrive, nodes};
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
 
+/// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
+/// by an upload of ours that was under way when it was removed here.
+const FOR_GOOD: u64 = i64::MAX.cast_unsigned();
+
 /// Does one step.
 pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
     match writeback.state.snapshot(|db| plan(db, ino))? {
@@ -117,7 +121,7 @@ impl Writeback {
             return self.restore(&job);
         }
         let version = match job.entry.gone {
-            Gone::Delete if self.delete_for_good(&job, &id).await? => job.node.version,
+            Gone::Delete if self.delete_for_good(&job, &id).await? => FOR_GOOD,
             _ => match self.remote.trash(&id).await {
                 Ok(item) => item.version,
                 Err(error) if error.kind == Kind::NotFound => job.node.version,

@@ -63,7 +63,7 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
         let _turn = turn(writeback, ino, &writeback.uploads).await;
-        put(writeback, &job, &write, &content).await.map(Some)
+        put(writeback, &job, &write, &content).await
     } else {
         let _turn = turn(writeback, ino, &writeback.large).await;
         let _turn = turn(writeback, ino, &writeback.uploads).await;
@@ -142,22 +142,31 @@ fn give_up(
     Ok(Outcome::Again)
 }
 
-async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<(Item, Md5)> {
+/// `None`: the entry is something else by now, and nothing was sent.
+async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<Option<(Item, Md5)>> {
     let bytes = content.read(0..content.size()).await?;
     let md5 = Md5(Hash::digest(&bytes).into());
-    begin(writeback, job, content, Some(md5), None)?;
+    if !begin(writeback, job, write, content, Some(md5), None)? {
+        return Ok(None);
+    }
     let item = writeback.remote.put(write, bytes).await?;
-    Ok((item, md5))
+    Ok(Some((item, md5)))
 }
 
-/// Notes what is about to be sent.
+/// Notes what is about to be sent. Says no if the entry is something else by now: another may have taken over its identity, and
+/// would not know after a crash that what arrived there is ours.
 fn begin(
     writeback: &Writeback,
     job: &Job,
+    write: &Write,
     content: &Content,
     md5: Option<Md5>,
     session: Option<&UploadSession>,
-) -> Result<()> {
+) -> Result<bool> {
+    let id = match write {
+        Write::Create(item) => &item.id,
+        Write::Update { id, .. } => id,
+    };
     let upload = Upload {
         seq: content.seq(),
         size: content.size(),
@@ -166,7 +175,13 @@ fn begin(
         started: clock::now().millis(),
         inherited: false,
     };
-    Ok(writeback.state.write::<_, rusqlite::Error>(|tx| journal::begin_upload(tx, job.node.ino, &upload))?)
+    Ok(writeback.state.write::<_, rusqlite::Error>(|tx| {
+        let is_still = answer::is_still(tx, job.node.ino, id)?;
+        if is_still {
+            journal::begin_upload(tx, job.node.ino, &upload)?;
+        }
+        Ok(is_still)
+    })?)
 }
 
 /// Sends large content, from where an earlier try left off. `None`: given up, and nothing came of it.
@@ -188,7 +203,9 @@ async fn resume(
             current.clone()
         } else {
             let begun = writeback.remote.begin(write, Some(total)).await?;
-            begin(writeback, job, content, None, Some(&begun))?;
+            if !begin(writeback, job, write, content, None, Some(&begun))? {
+                return Ok(None);
+            }
             (offset, reached, hash) = (Some(0), 0, Arc::default());
             session.insert(begun).clone()
         };
@@ -209,7 +226,8 @@ async fn resume(
             None => writeback.remote.progress(&current, Some(total)).await,
         };
         if let Ok(Progress::Moved(_, to)) = &progress {
-            begin(writeback, job, content, None, Some(to))?;
+            // If it is something else by now: what was sent at the old address is known all the same.
+            begin(writeback, job, write, content, None, Some(to))?;
             session = Some(to.clone());
         }
         match progress {

@@ -1,14 +1,18 @@
 //! What somebody else does to the drive: in a part of the tree of its own, and where the processes work.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde_json::json;
 
 use crate::dice::Content;
 use crate::generate::Part;
-use crate::memory::{Kind, Last, Place};
+use crate::memory::{Kind, Last, Modified, Place};
 use crate::operation::{Flags, Operation};
 use crate::run::{ELSEWHERE, HOMES, Run, SHARED, WORKERS};
+
+/// That of a file which the drive has stamped before the model hears of it.
+const SOME_TIME: Modified = Modified::Since(SystemTime::UNIX_EPOCH);
 
 /// The ids of what is on the drive, by path.
 type Ids = BTreeMap<String, String>;
@@ -60,11 +64,14 @@ impl Run {
         let content = self.dice.content_of(length);
         let is_file = place.found.is_some_and(|ino| matches!(self.memory.inode(ino).kind, Kind::File(_)));
         let crowded = self.memory.count(self.memory.find(home, Last::Keep).expect("a home")) > 60;
-        match (self.dice.below(10), place.found) {
+        let what = self.dice.below(10);
+        self.note(&format!("elsewhere {what} {path} {new} {content:?}"));
+        match (what, place.found) {
             (0..=1, Some(ino)) if is_file => {
                 self.cloud.rewrite(&ids[&path], &content.bytes());
                 self.memory.resize(ino, 0);
                 self.memory.write_at(ino, 0, &content.bytes());
+                self.memory.inode_mut(ino).modified = SOME_TIME;
             }
             (2..=4, Some(ino)) => {
                 let to = self.memory.walk(&new, Last::Keep).expect("a folder that is there");
@@ -76,15 +83,21 @@ impl Run {
             (_, Some(_)) if crowded => self.trash(&path, &place, ids),
             (6..=7, _) => {
                 let id = self.cloud.make_folder(last(&new), &ids[&folder]);
-                self.memory.make(&new, Kind::Folder(BTreeMap::new()), 0o755).expect("is free");
+                self.make_elsewhere(&new, Kind::Folder(BTreeMap::new()), 0o755);
                 ids.insert(new, id);
             }
             _ => {
                 let id = self.cloud.upload(last(&new), &ids[&folder], &content.bytes());
-                self.memory.make(&new, Kind::File(content.bytes()), 0o644).expect("is free");
+                self.make_elsewhere(&new, Kind::File(content.bytes()), 0o644);
                 ids.insert(new, id);
             }
         }
+    }
+
+    /// In the model, after it was made on the drive.
+    fn make_elsewhere(&mut self, path: &str, kind: Kind, mode: u32) {
+        let ino = self.memory.make(path, kind, mode).expect("is free");
+        self.memory.inode_mut(ino).modified = SOME_TIME;
     }
 
     /// A name that nobody uses.
@@ -157,6 +170,7 @@ impl Run {
         let theirs = self.dice.content_of(ours + 7);
         let id = ids[path].clone();
         let what = self.dice.below(5);
+        self.note(&format!("on both sides {what} {path} {theirs:?}"));
         match what {
             0..=1 => self.cloud.rewrite(&id, &theirs.bytes()),
             2 => self.cloud.trash(&id),
@@ -206,7 +220,7 @@ impl Run {
         let to = self.memory.walk(&format!("{folder}/{copy}"), Last::Keep).expect("a folder that is there");
         let mode = self.memory.inode(place.found.expect("a file")).mode;
         self.memory.relocate(place, &to);
-        self.memory.make(path, Kind::File(theirs.bytes()), mode).expect("is free");
+        self.make_elsewhere(path, Kind::File(theirs.bytes()), mode);
         self.soon("after a conflict");
     }
 }

@@ -25,6 +25,7 @@ const TROUBLES: [&[&str]; 12] = [
 
 impl Run {
     pub(crate) fn set_trouble(&mut self, rules: &[&'static str]) {
+        self.note(&format!("trouble {rules:?}"));
         self.trouble = rules.to_vec();
         self.cloud.make_trouble(rules);
     }
@@ -42,6 +43,7 @@ impl Run {
     pub(crate) fn meanwhile(&mut self) {
         if self.trouble.is_empty() && self.dice.once_in(8) {
             self.counts.outages += 1;
+            self.note("outage");
             self.cloud.kill();
             std::thread::sleep(Duration::from_millis(self.dice.below(1500)));
             self.cloud.restart();
@@ -78,9 +80,9 @@ impl Run {
     fn kill(&mut self) {
         self.make_safe();
         self.counts.kills += 1;
+        self.note("kill");
         self.machine.kill();
         self.close_all();
-        // The other end of a name may have been lost with the answer that told it.
         self.machine.mount(&self.cloud);
         self.compare("killed and mounted again");
     }

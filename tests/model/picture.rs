@@ -68,7 +68,7 @@ fn differences(
         let (wrong, time) = match memory.inode(ino).modified {
             Modified::At(nanos) => (entry.nanos.div_euclid(grain) != nanos.div_euclid(grain), format!("{nanos}")),
             Modified::Since(time) => {
-                let nanos = (time - COARSE).duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
+                let nanos = time.duration_since(UNIX_EPOCH).expect("after 1970").saturating_sub(COARSE).as_nanos();
                 (i128::from(entry.nanos) < nanos.cast_signed(), format!("at least {nanos}"))
             }
         };

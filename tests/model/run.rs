@@ -40,6 +40,9 @@ pub(crate) struct Counts {
     pub(crate) edits_on_both_sides: u64,
     pub(crate) troubles: u64,
     pub(crate) outages: u64,
+    pub(crate) apart: Duration,
+    pub(crate) in_turn: Duration,
+    pub(crate) between: Duration,
 }
 
 pub(crate) struct Run {
@@ -52,6 +55,8 @@ pub(crate) struct Run {
     pub(crate) counts: Counts,
     /// What goes wrong on the way to the drive.
     pub(crate) trouble: Vec<&'static str>,
+    /// What was done, to be read when it fails.
+    history: Vec<String>,
     _sockets: tempfile::TempDir,
 }
 
@@ -70,6 +75,7 @@ impl Run {
             workers,
             counts: Counts::default(),
             trouble: Vec::new(),
+            history: Vec::new(),
             _sockets: sockets,
         };
         for home in HOMES {
@@ -86,9 +92,15 @@ impl Run {
         while self.counts.operations < operations {
             self.counts.rounds += 1;
             self.choose_trouble();
+            let start = Instant::now();
             self.work_apart();
+            self.counts.apart += start.elapsed();
+            let start = Instant::now();
             self.work_in_turn();
+            self.counts.in_turn += start.elapsed();
+            let start = Instant::now();
             self.something_happens();
+            self.counts.between += start.elapsed();
         }
         self.set_trouble(&[]);
         self.close_all();
@@ -108,7 +120,9 @@ impl Run {
             let mut outcomes = Vec::new();
             for _ in 0..batch {
                 let operation = Part { memory: &self.memory, home: HOMES[number] }.operation(&mut self.dice);
-                outcomes.push(self.memory.apply(number, &operation));
+                let outcome = self.memory.apply(number, &operation);
+                self.history.push(format!("{} w{number} {operation:?} {outcome:?}", self.counts.rounds));
+                outcomes.push(outcome);
                 given.push(operation);
             }
             self.workers[number].send(&given);
@@ -175,12 +189,18 @@ impl Run {
     /// One operation, in the model and on the mount.
     pub(crate) fn perform(&mut self, process: usize, operation: &Operation) {
         let expected = self.memory.apply(process, operation);
+        self.note(&format!("w{process} {operation:?} {expected:?}"));
         let found = self.workers[process].perform(operation);
         assert!(found == expected, "{self}, process {process}: {operation:?}: {found:?}, not {expected:?}");
         self.counts.operations += 1;
     }
 
+    pub(crate) fn note(&mut self, what: &str) {
+        self.history.push(format!("{} {what}", self.counts.rounds));
+    }
+
     pub(crate) fn close_all(&mut self) {
+        self.note("close all");
         self.workers.iter_mut().for_each(Worker::close_all);
         self.memory.close_all();
     }
@@ -197,6 +217,7 @@ impl Run {
     }
 
     pub(crate) fn flush(&mut self) {
+        self.note("flush");
         self.counts.flushed += 1;
         self.machine.flush();
     }
@@ -233,6 +254,16 @@ impl Run {
             if let Modified::At(nanos) = &mut inode.modified {
                 *nanos -= nanos.rem_euclid(1_000_000);
             }
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let history = std::env::temp_dir().join(format!("drivemount-model-{}-{}", self.seed, std::process::id()));
+            std::fs::write(&history, self.history.join("\n")).expect("writes");
+            eprintln!("what was done, round by round, stands in {}", history.display());
         }
     }
 }
