@@ -25,6 +25,8 @@ const FORMAT: i64 = 1;
 const READERS: usize = 4;
 
 const SCHEMA: &str = include_str!("state/schema.sql");
+/// Tables that caches of this format may lack.
+const ADDED: &str = include_str!("state/added.sql");
 
 /// The database of one mount.
 #[derive(Debug)]
@@ -109,6 +111,7 @@ impl State {
         if found == 0 {
             create(&mut writer).map_err(wrap)?;
         }
+        writer.execute_batch(ADDED).map_err(wrap)?;
         let reader = || connect(path).map(Mutex::new).map_err(wrap);
         Ok(Self {
             writer: Mutex::new(writer),

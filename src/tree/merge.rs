@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, params};
 
-use super::{Base, Effects, Ino, Listener, Node, NodeKind, OnDrive, names, nodes};
+use super::{Base, Effects, Ino, Listener, Node, NodeKind, OnDrive, asked, names, nodes};
 use crate::clock;
 use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 
@@ -118,6 +118,7 @@ impl<'a> Merge<'a> {
         if item.version >= node.version {
             self.known(node, item, News::Answer)?;
         }
+        asked::answered(self.db, &item.id)?;
         self.settle(ino)
     }
 
@@ -203,7 +204,10 @@ impl<'a> Merge<'a> {
             Some(base) => base.on_drive.clone().unwrap_or_else(|| there.clone()),
         };
         let rewritten = base.as_ref().is_some_and(|base| base.rewritten);
+        let asked = asked::get(self.db, &item.id)?;
         let ours = base.as_ref().map(|base| base.differs(&node, folder.as_ref())).unwrap_or_default();
+        // What we asked for ourselves is no news, and may have been changed here again since.
+        let ours = asked.as_ref().map_or(ours, |asked| ours.or(asked.echoed(&there)));
         let before = node.clone();
 
         node.version = item.version;
@@ -252,6 +256,15 @@ impl<'a> Merge<'a> {
         }
         if (before.parent, &before.name) != (node.parent, &node.name) {
             names::freed(self.db, before.parent, &before.name, &mut self.effects)?;
+        }
+        if base.is_none() && asked.is_some() {
+            let late = Base { on_drive: Some(there.clone()), rewritten: false, timed: false };
+            let folder = nodes::by_ino(self.db, node.parent)?.and_then(|folder| folder.id);
+            if late.differs(&node, folder.as_ref()).any() {
+                // It arrived when nobody waited for it any more.
+                nodes::set_base(self.db, node.ino, &late)?;
+                self.effects.resend.push(node.ino);
+            }
         }
         if let Some(base) = base {
             let timed = base.timed && !(news == News::Answer && there.mtime.millis() == node.mtime.millis());
@@ -433,6 +446,16 @@ pub struct Differences {
 }
 
 impl Differences {
+    /// Those of either.
+    const fn or(self, other: Self) -> Self {
+        Self {
+            place: self.place || other.place,
+            mtime: self.mtime || other.mtime,
+            mode: self.mode || other.mode,
+            owner: self.owner || other.owner,
+        }
+    }
+
     /// Whether there is any.
     pub const fn any(self) -> bool {
         self.place || self.mtime || self.mode || self.owner

@@ -246,7 +246,9 @@ pub(super) fn inherit_upload(db: &Connection, to: Ino, from: Ino) -> rusqlite::R
 
 /// Notes that this upload of an entry was answered.
 pub(super) fn end_one_upload(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM upload WHERE ino = ?1 AND seq = ?2")?.execute(params![ino, to_sql(seq.0)]).map(|_| ())
+    db.prepare_cached("DELETE FROM upload WHERE ino = ?1 AND seq = ?2")?
+        .execute(params![ino, to_sql(seq.0)])
+        .map(|_| ())
 }
 
 /// Notes that no upload of an entry waits for an answer.

@@ -21,7 +21,7 @@ use super::{Result, Writeback, answer, upload};
 use crate::error::Kind;
 use crate::remote::{FileId, Item, ItemKind, Pages};
 use crate::tree::merge::Differences;
-use crate::tree::{Effects, Ino, Node, NodeKind, OnDrive, nodes};
+use crate::tree::{Effects, Ino, Node, NodeKind, OnDrive, asked, nodes};
 
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
@@ -42,6 +42,7 @@ pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationT
         Plan::CreateFolder(job) => writeback.create_folder(job).await,
         Plan::Upload(job) => upload::run(writeback, job, cancel).await,
         Plan::Update(job, differences) => writeback.update(job, differences).await,
+        Plan::Look(job) => writeback.look_back(&job).await,
         Plan::Remove(job) => writeback.remove_from_drive(job).await,
     }
 }
@@ -67,6 +68,7 @@ impl Writeback {
 
     async fn update(&self, job: Job, differences: Differences) -> Result<Outcome> {
         let id = job.id()?.clone();
+        self.state.write::<_, rusqlite::Error>(|tx| asked::ask(tx, &id, &job.node, job.folder.clone()))?;
         match self.remote.update(&id, &job.patch(differences)?).await {
             Ok(item) => self.store_answer(&job, &item).await,
             // It may be gone, or in another folder than we thought: look.
@@ -79,6 +81,14 @@ impl Writeback {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Looks what became of a request without an answer, since what it asked for is not wanted any more.
+    async fn look_back(&self, job: &Job) -> Result<Outcome> {
+        let id = job.id()?;
+        self.look(job, id).await?;
+        self.state.write::<_, rusqlite::Error>(|tx| asked::looked(tx, id))?;
+        Ok(Outcome::Again)
     }
 
     /// The id for a new item: reserved before the first attempt and kept for all that follow. `None` if the entry is no new one
@@ -231,5 +241,8 @@ fn bury(db: &Connection, ino: Ino, version: u64) -> rusqlite::Result<()> {
     }
     journal::delete(db, ino)?;
     nodes::delete_base(db, ino)?;
+    if let Some(id) = &node.id {
+        asked::answered(db, id)?;
+    }
     nodes::update(db, &Node { version: version.max(node.version), ..node })
 }

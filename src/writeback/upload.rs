@@ -25,7 +25,7 @@ use crate::clock;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{Item, Md5, Progress, UploadSession, Write};
-use crate::tree::{Effects, Ino, NodeKind, nodes};
+use crate::tree::{Effects, Ino, NodeKind, asked, nodes};
 
 /// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
 pub(super) const LARGE_AT_ONCE: usize = 4;
@@ -179,6 +179,9 @@ fn begin(
         let is_still = answer::is_still(tx, job.node.ino, id)?;
         if is_still {
             journal::begin_upload(tx, job.node.ino, &upload)?;
+        }
+        if is_still && let Write::Update { id, .. } = write {
+            asked::ask(tx, id, &job.node, job.folder.clone())?;
         }
         Ok(is_still)
     })?)

@@ -16,7 +16,8 @@ impl Memory {
         let mut seen = String::new();
         match operation {
             Operation::Write { path, content } => {
-                let ino = self.open_at(path, Flags { write: true, create: true, truncate: true, ..Flags::default() })?;
+                let ino =
+                    self.open_at(path, Flags { write: true, create: true, truncate: true, ..Flags::default() })?;
                 self.write_at(ino, 0, &content.bytes());
             }
             Operation::Create { path, content } => {
@@ -123,7 +124,8 @@ impl Memory {
                 let folder = self.find(path, Last::Follow)?;
                 self.entries(folder)?;
                 seen = self.list(folder, |name| name != comes && name != goes)?;
-                let made = self.open_at(&format!("{path}/{comes}"), Flags { write: true, create: true, ..Flags::default() });
+                let made =
+                    self.open_at(&format!("{path}/{comes}"), Flags { write: true, create: true, ..Flags::default() });
                 let gone = self.remove(&format!("{path}/{goes}"));
                 seen = format!("{seen}, {:?}, {gone:?}", made.map(drop));
             }

@@ -22,10 +22,8 @@ impl Run {
         let root = self.cloud.root();
         let files = self.cloud.all();
         let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
-        let known: BTreeMap<String, (String, String)> = files
-            .iter()
-            .map(|file| (text(&file["id"]), (text(&file["name"]), text(&file["parents"][0]))))
-            .collect();
+        let known: BTreeMap<String, (String, String)> =
+            files.iter().map(|file| (text(&file["id"]), (text(&file["name"]), text(&file["parents"][0])))).collect();
         let path = |id: &String| {
             let mut at = id;
             let mut names = Vec::new();

@@ -130,9 +130,7 @@ impl Part<'_> {
         let path = self.existing(dice, true);
         match dice.below(4) {
             0 => Operation::Clear { path },
-            1 if dice.once_in(8) => {
-                Operation::Fill { path, count: 300, content: Content { seed: 1, length: 10 } }
-            }
+            1 if dice.once_in(8) => Operation::Fill { path, count: 300, content: Content { seed: 1, length: 10 } },
             _ => {
                 let (count, length) = (1 + dice.below(20), dice.below(300));
                 Operation::Fill { path, count: u32::try_from(count).expect("small"), content: dice.content_of(length) }

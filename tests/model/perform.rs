@@ -149,9 +149,7 @@ fn open(path: &Path, flags: Flags) -> io::Result<File> {
     options.read(true).write(flags.write || flags.append).append(flags.append);
     // The standard library refuses combinations that Linux takes.
     let mut more = 0;
-    for (is_set, flag) in
-        [(flags.create, libc::O_CREAT), (flags.new, libc::O_EXCL), (flags.truncate, libc::O_TRUNC)]
-    {
+    for (is_set, flag) in [(flags.create, libc::O_CREAT), (flags.new, libc::O_EXCL), (flags.truncate, libc::O_TRUNC)] {
         more |= if is_set { flag } else { 0 };
     }
     options.custom_flags(more).open(path)
@@ -246,14 +244,7 @@ fn copy_range(from: &File, to: &File, from_offset: u64, to_offset: u64, length: 
         let left = usize::try_from(length - copied).expect("small");
         // SAFETY: both offsets live until the call is over.
         let count = unsafe {
-            libc::copy_file_range(
-                from.as_raw_fd(),
-                &raw mut from_offset,
-                to.as_raw_fd(),
-                &raw mut to_offset,
-                left,
-                0,
-            )
+            libc::copy_file_range(from.as_raw_fd(), &raw mut from_offset, to.as_raw_fd(), &raw mut to_offset, left, 0)
         };
         match u64::try_from(count) {
             Ok(0) => break,

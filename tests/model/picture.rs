@@ -77,7 +77,10 @@ fn differences(
         }
     }
     differences.extend(
-        found.iter().filter(|(path, _)| !expected.contains_key(*path)).map(|(path, entry)| format!("{path} is too much ({})", entry.text)),
+        found
+            .iter()
+            .filter(|(path, _)| !expected.contains_key(*path))
+            .map(|(path, entry)| format!("{path} is too much ({})", entry.text)),
     );
     if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
 }

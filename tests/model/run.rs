@@ -180,9 +180,9 @@ impl Run {
             !self.memory.inode(ino).is_linked
                 && handles.iter().all(|(slot, handle)| handle.ino != ino || slot.0 == process)
         };
-        let others = handles.iter().filter(|((process, _), handle)| {
-            !own[*process].contains(&handle.ino) && !alone(*process, handle.ino)
-        });
+        let others = handles
+            .iter()
+            .filter(|((process, _), handle)| !own[*process].contains(&handle.ino) && !alone(*process, handle.ino));
         others.map(|(&slot, _)| slot).collect()
     }
 
@@ -207,7 +207,8 @@ impl Run {
 
     /// Makes what is open safe here: by a sync, or by closing it.
     pub(crate) fn make_safe(&mut self) {
-        let slots: Vec<_> = self.memory.handles.iter().filter(|(_, handle)| handle.write).map(|(&slot, _)| slot).collect();
+        let slots: Vec<_> =
+            self.memory.handles.iter().filter(|(_, handle)| handle.write).map(|(&slot, _)| slot).collect();
         for (process, slot) in slots {
             let is_synced = self.dice.once_in(2);
             let data = self.dice.once_in(2);
