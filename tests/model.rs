@@ -34,6 +34,8 @@ mod perform;
 mod picture;
 #[path = "model/run.rs"]
 mod run;
+#[path = "model/two.rs"]
+mod two;
 #[path = "model/worker.rs"]
 mod worker;
 

@@ -33,8 +33,6 @@ mod life;
 mod limits;
 #[path = "mount/logging.rs"]
 mod logging;
-#[path = "mount/model.rs"]
-mod model;
 #[path = "mount/place.rs"]
 mod place;
 #[path = "mount/python.rs"]

@@ -109,7 +109,8 @@ impl<'a> Merge<'a> {
         let drive_name = (name != there.name).then(|| there.name.clone());
         self.effects.entries.push((folder.ino, name.clone()));
         self.effects.attributes.push(folder.ino);
-        nodes::update(self.db, &Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() })
+        nodes::update(self.db, &Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() })?;
+        names::aged(self.db, folder.ino, &there.name, &mut self.effects)
     }
 
     /// The drive's answer to a request of ours that changed the metadata of `node`. Says whether both sides agree now.
@@ -328,6 +329,7 @@ impl<'a> Merge<'a> {
         self.effects.entries.push((home.ino, name.clone()));
         nodes::update(self.db, &Node { parent: home.ino, name, drive_name, ..node.clone() })?;
         names::freed(self.db, node.parent, &node.name, &mut self.effects)?;
+        names::aged(self.db, home.ino, &there.name, &mut self.effects)?;
         Ok(true)
     }
 
@@ -362,6 +364,7 @@ impl<'a> Merge<'a> {
         }
         let survivors = self.survivors(top)?;
         let mut stack = vec![top.clone()];
+        let mut freed = Vec::new();
         while let Some(node) = stack.pop() {
             let survives = survivors.contains(&node.ino);
             let moved = !survives && node.ino != top.ino && self.take_back_move(&node, Some(top.ino))?;
@@ -378,12 +381,15 @@ impl<'a> Merge<'a> {
                 nodes::delete(self.db, node.ino)?;
                 // Below an entry that the kernel drops there is nothing left to drop.
                 if node.ino == top.ino || survivors.contains(&node.parent) {
+                    freed.push((node.parent, node.name.clone()));
                     self.effects.entries.push((node.parent, node.name));
                 }
             }
         }
+        for (folder, name) in freed {
+            names::freed(self.db, folder, &name, &mut self.effects)?;
+        }
         if !survivors.contains(&top.ino) {
-            names::freed(self.db, top.parent, &top.name, &mut self.effects)?;
             nodes::touch_folder(self.db, top.parent, clock::now())?;
             self.effects.attributes.push(top.parent);
         }
@@ -393,14 +399,16 @@ impl<'a> Merge<'a> {
     /// Makes a node that the drive lost into one that it does not have yet.
     fn recreate(&mut self, node: Node) -> rusqlite::Result<()> {
         let base = nodes::base(self.db, node.ino)?;
+        // A tag in its name came from the id that it loses: from now on it is a part of the name, on every machine.
+        let drive_name = names::on_drive(&node, &node.name);
         if base.as_ref().is_some_and(|base| base.on_drive.is_none()) {
             // If it was made there a moment ago, that went with the rest.
-            return nodes::update(self.db, &Node { id: None, version: 0, ..node });
+            return nodes::update(self.db, &Node { id: None, version: 0, drive_name, ..node });
         }
         let rewritten = base.is_some_and(|base| base.rewritten);
         nodes::set_base(self.db, node.ino, &Base::unsent(rewritten))?;
         self.effects.resend.push(node.ino);
-        nodes::update(self.db, &Node { id: None, version: 0, revision: None, md5: None, ..node })
+        nodes::update(self.db, &Node { id: None, version: 0, drive_name, revision: None, md5: None, ..node })
     }
 
     /// Of a node and all in it, those that hold what the drive does not have, and the folders on the way to them.

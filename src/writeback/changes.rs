@@ -80,8 +80,9 @@ impl Writeback {
         let node = self.state.write(|tx| {
             let node = nodes::by_name(tx, folder, name)?.ok_or(Refused(Kind::NotFound))?;
             allowed(&node).map_err(Refused)?;
-            if self.remove_within(tx, &node)? != Removal::ToTrash {
-                // Only this mount knew it: another of the same name may have it at once.
+            let was_there = is_there(tx, &node)?;
+            if self.remove_within(tx, &node)? != Removal::ToTrash || !was_there {
+                // Only this mount knew it under that name: another of the same name may have it at once.
                 self.tree.freed(tx, folder, name, &mut effects)?;
             }
             Ok::<_, WritebackError>(node)
@@ -140,6 +141,7 @@ impl Writeback {
                 return Err(Refused(Kind::Invalid));
             }
             let was_sent = nodes::base(tx, source.ino)?.is_none_or(|base| base.on_drive.is_some());
+            let was_there = is_there(tx, &source)?;
             match &target {
                 None if from == to => return Ok(Renamed { source, target }),
                 Some(_) if !replace => return Err(Refused(Kind::Exists)),
@@ -162,7 +164,7 @@ impl Writeback {
                     local::relocate(tx, &source, to.0, to.1, now)?;
                 }
             }
-            if !was_sent {
+            if !was_there {
                 // Only this mount knew it under the old name.
                 self.tree.freed(tx, from.0, from.1, &mut effects)?;
             }
@@ -305,6 +307,13 @@ impl Writeback {
 fn folder(tx: &Transaction<'_>, ino: Ino) -> Result<Node> {
     let folder = nodes::by_ino(tx, ino)?.filter(Node::is_linked).ok_or(Refused(Kind::NotFound))?;
     if folder.is_folder() { Ok(folder) } else { Err(Refused(Kind::NotADirectory)) }
+}
+
+/// Whether the drive has an entry where it is here.
+fn is_there(tx: &Transaction<'_>, node: &Node) -> Result<bool> {
+    let Some(base) = nodes::base(tx, node.ino)? else { return Ok(true) };
+    let folder = nodes::by_ino(tx, node.parent)?.and_then(|folder| folder.id);
+    Ok(!base.differs(node, folder.as_ref()).place)
 }
 
 /// Whether a file that replaces another shall become its next revision: if the drive does not have it yet. So the usual way to

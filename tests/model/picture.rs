@@ -95,6 +95,11 @@ pub(crate) fn paths(memory: &Memory, folder: Ino, path: &str, into: &mut BTreeMa
     }
 }
 
+/// What the entries below a folder are, by path. Fails if something goes while it is looked at.
+pub(crate) fn texts(base: &Path) -> io::Result<BTreeMap<String, String>> {
+    Ok(real(base)?.into_iter().map(|(path, entry)| (path, entry.text)).collect())
+}
+
 fn real(base: &Path) -> io::Result<Picture> {
     let mut picture = Picture::new();
     let mut folders = vec![base.to_owned()];

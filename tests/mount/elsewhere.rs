@@ -92,6 +92,8 @@ fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
     let old = bytes(1, 20_000_000);
     let id = cloud.upload("data.bin", &cloud.root(), &old);
     let machine = Machine::with(&cloud);
+    // Else ours is there before theirs.
+    cloud.make_trouble(&["uploads.*:answer,status=503"]);
     let edit = OpenOptions::new().write(true).open(machine.at("data.bin")).expect("opens");
     edit.write_all_at(b"ours", 5_000_000).expect("writes");
     edit.sync_all().expect("syncs");
@@ -101,6 +103,7 @@ fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
     let requests = machine.status()["traffic"]["requests"]["download"]["count"].as_u64().expect("number");
     assert!(requests <= 4, "20 MB came in {requests} requests");
     machine.kill();
+    cloud.make_trouble(&[]);
     cloud.rewrite(&id, b"theirs");
     machine.mount(&cloud);
     machine.flush();
@@ -338,4 +341,22 @@ fn two_machines_work_on_one_drive() {
     for machine in [&one, &two] {
         eventually("all of it is on both", || (names(machine.at("shared")).len() == 31).then_some(()));
     }
+}
+
+#[test]
+fn a_name_that_the_drive_never_knew_goes_to_who_wants_it_when_it_is_given_up() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("first"), "ours");
+    machine.flush();
+    cloud.make_trouble(&["files.update:answer,status=503"]);
+    std::fs::rename(machine.at("first"), machine.at("wanted")).expect("renames");
+    cloud.upload("wanted", &cloud.root(), b"theirs");
+    eventually("theirs, under another name", || (names(machine.drive()).len() == 2).then_some(()));
+    assert_eq!(read(machine.at("wanted")), b"ours", "what is not sent keeps its name");
+    std::fs::rename(machine.at("wanted"), machine.at("last")).expect("renames");
+    assert_eq!(names(machine.drive()), ["last", "wanted"]);
+    assert_eq!(read(machine.at("wanted")), b"theirs");
+    cloud.make_trouble(&[]);
+    machine.flush();
 }

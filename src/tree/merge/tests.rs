@@ -329,3 +329,17 @@ fn what_was_asked_for_and_arrives_after_it_was_given_up_is_set_right() {
     let effects = bench.hear(&Item { name: "y".to_owned(), ..file("x", ROOT, 4) });
     assert_eq!((bench.node("x").name.as_str(), &effects.resend[..]), ("x", &[bench.node("x").ino][..]));
 }
+
+#[test]
+fn a_twin_that_is_made_again_keeps_the_tag_as_a_part_of_its_name() {
+    let bench = Bench::new();
+    let twin = |name: &str| Item { name: "twin".to_owned(), ..file(name, ROOT, 1) };
+    bench.hear(&twin("a"));
+    bench.hear(&twin("b"));
+    let ino = bench.node("b").ino;
+    bench.rewrite_here("b", 10);
+    bench.hear_of_removal("b");
+    let node = bench.state.read(|db| nodes::by_ino(db, ino)).expect("reads").expect("survives");
+    assert!(node.id.is_none() && node.name.starts_with("twin ("), "{node:?}");
+    assert_eq!(node.name_on_drive(), node.name, "else other machines would show it with a tag from its new id");
+}
