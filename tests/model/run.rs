@@ -207,8 +207,8 @@ impl Run {
 
     /// Makes what is open safe here: by a sync, or by closing it.
     pub(crate) fn make_safe(&mut self) {
-        let slots: Vec<_> =
-            self.memory.handles.iter().filter(|(_, handle)| handle.write).map(|(&slot, _)| slot).collect();
+        // Also what is open to read only: it may be new.
+        let slots: Vec<_> = self.memory.handles.keys().copied().collect();
         for (process, slot) in slots {
             let is_synced = self.dice.once_in(2);
             let data = self.dice.once_in(2);
