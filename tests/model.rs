@@ -8,8 +8,10 @@
 //! Needs the rights to mount. A test that cannot run fails.
 
 #[path = "support/cloud.rs"]
+#[allow(dead_code)] // the mount's tests use all of it
 mod cloud;
 #[path = "support/machine.rs"]
+#[allow(dead_code)] // the mount's tests use all of it
 mod machine;
 
 #[path = "model/against_linux.rs"]

@@ -32,7 +32,8 @@ fn run(seed: u64, operations: u32) {
         let found = processes[process].perform(&operation);
         assert!(found == expected, "seed {seed}, step {number}: {operation:?}: {found:?}, not {expected:?}");
         if dice.once_in(100) {
-            picture::compare(&memory, local.path(), "", 1).expect(&format!("seed {seed}, after step {number}"));
+            picture::compare(&memory, local.path(), "", 1)
+                .unwrap_or_else(|difference| panic!("seed {seed}, after step {number}:\n{difference}"));
         }
     }
 }

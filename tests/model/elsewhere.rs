@@ -1,12 +1,15 @@
 //! What somebody else does to the drive: in a part of the tree of its own, and where the processes work.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::SystemTime;
 
 use serde_json::json;
 
+use crate::cloud::PROGRAM;
 use crate::dice::Content;
 use crate::generate::Part;
+use crate::machine::{names, run, said};
 use crate::memory::{Kind, Last, Modified, Place};
 use crate::operation::{Flags, Operation};
 use crate::run::{ELSEWHERE, HOMES, Run, SHARED, WORKERS};
@@ -181,7 +184,8 @@ impl Run {
         }
         if self.dice.once_in(2) {
             // Until it was heard of; else it may come later than our edit.
-            self.machine.refresh();
+            let refreshed = run(Command::new(PROGRAM).arg("refresh").arg(self.machine.drive()));
+            assert!(refreshed.status.success(), "{self}: {}", said(&refreshed));
         }
         self.perform(process, &Operation::Close { slot: 0 });
         self.flush();
@@ -212,7 +216,7 @@ impl Run {
     fn find_conflict_copy(&mut self, path: &str, place: &Place, theirs: Content) {
         let folder = folder_of(path);
         let known = copies(self.memory.entries(place.folder).expect("a folder").keys());
-        let shown = crate::machine::names(self.machine.at(folder));
+        let shown = names(self.machine.at(folder));
         let new: Vec<String> = copies(shown.iter()).into_iter().filter(|name| !known.contains(name)).collect();
         let [copy] = &new[..] else { panic!("{self}: {path}: conflict copies {new:?}, beside {known:?}") };
         let to = self.memory.walk(&format!("{folder}/{copy}"), Last::Keep).expect("a folder that is there");

@@ -112,7 +112,7 @@ impl Part<'_> {
                 let goes = goes.rsplit('/').next().unwrap_or_default().to_owned();
                 Operation::ListWhile { path, comes, goes }
             }
-            _ => self.on_open(dice, path),
+            _ => Self::on_open(dice, path),
         }
     }
 
@@ -138,7 +138,7 @@ impl Part<'_> {
         }
     }
 
-    fn on_open(&self, dice: &mut Dice, path: String) -> Operation {
+    fn on_open(dice: &mut Dice, path: String) -> Operation {
         let slot = dice.index(SLOTS);
         match dice.below(21) {
             0..=5 => {

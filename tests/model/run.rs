@@ -115,11 +115,11 @@ impl Run {
     fn work_apart(&mut self) {
         let batch = 50 + self.dice.below(350);
         let mut expected = Vec::new();
-        for number in 0..WORKERS {
+        for (number, home) in HOMES[..WORKERS].iter().enumerate() {
             let mut given = Vec::new();
             let mut outcomes = Vec::new();
             for _ in 0..batch {
-                let operation = Part { memory: &self.memory, home: HOMES[number] }.operation(&mut self.dice);
+                let operation = Part { memory: &self.memory, home }.operation(&mut self.dice);
                 let outcome = self.memory.apply(number, &operation);
                 self.history.push(format!("{} w{number} {operation:?} {outcome:?}", self.counts.rounds));
                 outcomes.push(outcome);

@@ -68,12 +68,6 @@ impl Machine {
         assert!(output.status.success(), "{}", said(&output));
     }
 
-    /// Asks for what is new on the drive.
-    pub(crate) fn refresh(&self) {
-        let output = run(Command::new(PROGRAM).arg("refresh").arg(self.drive()));
-        assert!(output.status.success(), "{}", said(&output));
-    }
-
     pub(crate) fn unmount(&self) {
         let output = run(Command::new(PROGRAM).arg("unmount").arg(self.drive()));
         assert!(output.status.success(), "{}", said(&output));
