@@ -63,7 +63,10 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn begin(seed: u64) -> Self {
         let cloud = Cloud::start();
-        let machine = Machine::with(&cloud);
+        let mut machine = Machine::new();
+        // Much trouble on a busy machine takes long, and must not become an error.
+        machine.arguments.extend(["--network-timeout", "5m"].map(str::to_owned));
+        machine.mount(&cloud);
         let sockets = tempfile::tempdir().expect("temporary folder");
         let workers = (0..WORKERS).map(|_| Worker::start(&machine.drive(), sockets.path())).collect();
         let mut run = Self {
