@@ -13,6 +13,7 @@
 //!
 //! There is no table of inodes in memory: the rows are looked up in microseconds, so what the kernel forgets costs nothing.
 
+pub mod asked;
 pub mod follow;
 pub mod listing;
 pub mod local;

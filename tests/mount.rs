@@ -39,8 +39,6 @@ mod limits;
 mod logging;
 #[path = "mount/looked_at.rs"]
 mod looked_at;
-#[path = "mount/model.rs"]
-mod model;
 #[path = "mount/outage.rs"]
 mod outage;
 #[path = "mount/place.rs"]

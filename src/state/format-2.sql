@@ -38,3 +38,15 @@ CREATE TABLE aside (
 -- 0: a loss of power may have damaged it; 1: not; 2: nor may it, by fsync. What format 1 left is taken as it is.
 ALTER TABLE staging ADD COLUMN synced INTEGER NOT NULL DEFAULT 0;
 UPDATE staging SET synced = 1;
+
+-- The metadata that a request of ours without an answer asked for, by the id of the item: if the drive tells it, it is no news.
+CREATE TABLE asked (
+    id     TEXT PRIMARY KEY,
+    parent TEXT,                           -- as in base, to gid
+    name   TEXT    NOT NULL,
+    mtime  INTEGER NOT NULL,
+    mode   INTEGER,
+    uid    INTEGER,
+    gid    INTEGER,
+    looked INTEGER NOT NULL                -- what became of it was looked at
+) WITHOUT ROWID;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, params};
 
-use super::{Base, Effects, Ino, Listener, Node, NodeKind, OnDrive, names, nodes};
+use super::{Base, Effects, Ino, Listener, Node, NodeKind, OnDrive, asked, names, nodes};
 use crate::clock;
 use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 
@@ -109,7 +109,8 @@ impl<'a> Merge<'a> {
         let drive_name = (name != there.name).then(|| there.name.clone());
         self.effects.entries.push((folder.ino, name.clone()));
         self.effects.attributes.push(folder.ino);
-        nodes::update(self.db, &Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() })
+        nodes::update(self.db, &Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() })?;
+        names::aged(self.db, folder.ino, &there.name, &mut self.effects)
     }
 
     /// The drive's answer to a request of ours that changed the metadata of `node`. Says whether both sides agree now.
@@ -118,6 +119,7 @@ impl<'a> Merge<'a> {
         if item.version >= node.version {
             self.known(node, item, News::Answer)?;
         }
+        asked::answered(self.db, &item.id)?;
         self.settle(ino)
     }
 
@@ -206,7 +208,10 @@ impl<'a> Merge<'a> {
             Some(base) => base.on_drive.clone().unwrap_or_else(|| there.clone()),
         };
         let rewritten = base.as_ref().is_some_and(|base| base.rewritten);
+        let asked = asked::get(self.db, &item.id)?;
         let ours = base.as_ref().map(|base| base.differs(&node, folder.as_ref())).unwrap_or_default();
+        // What we asked for ourselves is no news, and may have been changed here again since.
+        let ours = asked.as_ref().map_or(ours, |asked| ours.or(asked.echoed(&there)));
         let before = node.clone();
 
         if item.shared {
@@ -258,6 +263,15 @@ impl<'a> Merge<'a> {
         }
         if (before.parent, &before.name) != (node.parent, &node.name) {
             names::freed(self.db, before.parent, &before.name, &mut self.effects)?;
+        }
+        if base.is_none() && asked.is_some() {
+            let late = Base { on_drive: Some(there.clone()), rewritten: false, timed: false };
+            let folder = nodes::by_ino(self.db, node.parent)?.and_then(|folder| folder.id);
+            if late.differs(&node, folder.as_ref()).any() {
+                // It arrived when nobody waited for it any more.
+                nodes::set_base(self.db, node.ino, &late)?;
+                self.effects.resend.push(node.ino);
+            }
         }
         if let Some(base) = base {
             let timed = base.timed && !(news == News::Answer && there.mtime.millis() == node.mtime.millis());
@@ -321,6 +335,7 @@ impl<'a> Merge<'a> {
         self.effects.entries.push((home.ino, name.clone()));
         nodes::update(self.db, &Node { parent: home.ino, name, drive_name, ..node.clone() })?;
         names::freed(self.db, node.parent, &node.name, &mut self.effects)?;
+        names::aged(self.db, home.ino, &there.name, &mut self.effects)?;
         Ok(true)
     }
 
@@ -355,6 +370,7 @@ impl<'a> Merge<'a> {
         }
         let survivors = self.survivors(top)?;
         let mut stack = vec![top.clone()];
+        let mut freed = Vec::new();
         while let Some(node) = stack.pop() {
             let survives = survivors.contains(&node.ino);
             let moved = !survives && node.ino != top.ino && self.take_back_move(&node, Some(top.ino))?;
@@ -371,12 +387,15 @@ impl<'a> Merge<'a> {
                 nodes::delete(self.db, node.ino)?;
                 // Below an entry that the kernel drops there is nothing left to drop.
                 if node.ino == top.ino || survivors.contains(&node.parent) {
+                    freed.push((node.parent, node.name.clone()));
                     self.effects.entries.push((node.parent, node.name));
                 }
             }
         }
+        for (folder, name) in freed {
+            names::freed(self.db, folder, &name, &mut self.effects)?;
+        }
         if !survivors.contains(&top.ino) {
-            names::freed(self.db, top.parent, &top.name, &mut self.effects)?;
             nodes::touch_folder(self.db, top.parent, clock::now())?;
             self.effects.attributes.push(top.parent);
         }
@@ -386,14 +405,16 @@ impl<'a> Merge<'a> {
     /// Makes a node that the drive lost into one that it does not have yet.
     fn recreate(&mut self, node: Node) -> rusqlite::Result<()> {
         let base = nodes::base(self.db, node.ino)?;
+        // A tag in its name came from the id that it loses: from now on it is a part of the name, on every machine.
+        let drive_name = names::on_drive(&node, &node.name);
         if base.as_ref().is_some_and(|base| base.on_drive.is_none()) {
             // If it was made there a moment ago, that went with the rest.
-            return nodes::update(self.db, &Node { id: None, version: 0, ..node });
+            return nodes::update(self.db, &Node { id: None, version: 0, drive_name, ..node });
         }
         let rewritten = base.is_some_and(|base| base.rewritten);
         nodes::set_base(self.db, node.ino, &Base::unsent(rewritten))?;
         self.effects.resend.push(node.ino);
-        nodes::update(self.db, &Node { id: None, version: 0, revision: None, md5: None, ..node })
+        nodes::update(self.db, &Node { id: None, version: 0, drive_name, revision: None, md5: None, ..node })
     }
 
     /// Of a node and all in it, those that hold what the drive does not have, and the folders on the way to them.
@@ -439,6 +460,16 @@ pub struct Differences {
 }
 
 impl Differences {
+    /// Those of either.
+    const fn or(self, other: Self) -> Self {
+        Self {
+            place: self.place || other.place,
+            mtime: self.mtime || other.mtime,
+            mode: self.mode || other.mode,
+            owner: self.owner || other.owner,
+        }
+    }
+
     /// Whether there is any.
     pub const fn any(self) -> bool {
         self.place || self.mtime || self.mode || self.owner

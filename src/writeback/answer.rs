@@ -77,7 +77,7 @@ impl Writeback {
         match self.store_content(job, content, item, &source)? {
             Some(true) => Ok(Outcome::Settled),
             Some(false) => Ok(Outcome::Again),
-            None => self.landed(job, item, &source).await,
+            None => self.landed(job, content, item, &source).await,
         }
     }
 
@@ -113,12 +113,13 @@ impl Writeback {
 
     /// An upload of ours arrived after its entry became something else. If another entry took over the identity of the item,
     /// its content is newer, and ours is what it replaces; if nobody did, the item is not wanted.
-    async fn landed(&self, job: &Job, item: &Item, source: &Source) -> Result<Outcome> {
+    async fn landed(&self, job: &Job, content: &Content, item: &Item, source: &Source) -> Result<Outcome> {
         let mut effects = Effects::default();
         let heir = self.state.write::<_, WritebackError>(|tx| {
             let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
-                // The session of the upload is over, whatever the entry is now.
-                journal::end_upload(tx, job.node.ino)?;
+                // The session of the upload is over, whatever the entry is now. What else is known of the entry may be of another
+                // item, whose identity it took over.
+                journal::end_one_upload(tx, job.node.ino, content.seq())?;
                 if let Some(gone) = nodes::by_id(tx, &item.id)? {
                     // What its removal finds there is ours.
                     let revision = Some(source.blob.revision.clone());

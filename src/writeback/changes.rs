@@ -81,8 +81,9 @@ impl Writeback {
         let node = self.state.write(|tx| {
             let node = nodes::by_name(tx, folder, name)?.ok_or(Refused(Kind::NotFound))?;
             allowed(&node).map_err(Refused)?;
-            if self.remove_within(tx, &node)? != Removal::ToTrash {
-                // Only this mount knew it: another of the same name may have it at once.
+            let was_there = is_there(tx, &node)?;
+            if self.remove_within(tx, &node)? != Removal::ToTrash || !was_there {
+                // Only this mount knew it under that name: another of the same name may have it at once.
                 self.tree.freed(tx, folder, name, &mut effects)?;
             }
             crash::point("remove-not-committed");
@@ -266,6 +267,13 @@ impl Writeback {
 pub(super) fn folder(tx: &Transaction<'_>, ino: Ino) -> Result<Node> {
     let folder = nodes::by_ino(tx, ino)?.filter(Node::is_linked).ok_or(Refused(Kind::NotFound))?;
     if folder.is_folder() { Ok(folder) } else { Err(Refused(Kind::NotADirectory)) }
+}
+
+/// Whether the drive has an entry where it is here.
+pub(super) fn is_there(tx: &Transaction<'_>, node: &Node) -> Result<bool> {
+    let Some(base) = nodes::base(tx, node.ino)? else { return Ok(true) };
+    let folder = nodes::by_ino(tx, node.parent)?.and_then(|folder| folder.id);
+    Ok(!base.differs(node, folder.as_ref()).place)
 }
 
 fn new_node(ino: Ino, new: NewEntry) -> Node {

@@ -45,7 +45,10 @@ pub(super) async fn check(
     }
     // Ours, but its answer was lost?
     if theirs.size == snapshot.size() {
-        let md5 = outgoing::checksum(snapshot).await?;
+        let md5 = match sent_before(writeback, job, snapshot)? {
+            Some(md5) => md5,
+            None => outgoing::checksum(snapshot).await?,
+        };
         let theirs = Source { id: id.clone(), blob: theirs.clone() };
         let there = match outgoing::checksum_there(&*writeback.remote, &theirs).await {
             // It changed again meanwhile.
@@ -70,6 +73,14 @@ pub(super) async fn check(
     }
     keep_both(writeback, job, &item)?;
     Ok(Some(Outcome::Again))
+}
+
+/// The checksum of this very content, if it was sent before. What arrived without an answer has replaced what the content builds on:
+/// then the drive has it whole, and nobody else has every byte of it.
+fn sent_before(writeback: &Writeback, job: &Job, snapshot: &Snapshot) -> Result<Option<Md5>> {
+    let sent = writeback.state.read(|db| journal::uploads(db, job.node.ino))?;
+    let same = sent.into_iter().find(|sent| sent.seq == snapshot.seq() && sent.size == snapshot.size());
+    Ok(same.and_then(|sent| sent.md5))
 }
 
 /// Whether the drive has another content by now than the edit began from, or none.

@@ -263,6 +263,13 @@ pub(super) fn inherit_upload(db: &Connection, to: Ino, from: Ino) -> rusqlite::R
     db.prepare_cached("UPDATE upload SET ino = ?1, inherited = 1 WHERE ino = ?2")?.execute([to, from]).map(|_| ())
 }
 
+/// Notes that this upload of an entry was answered.
+pub(super) fn end_one_upload(db: &Connection, ino: Ino, seq: Seq) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM upload WHERE ino = ?1 AND seq = ?2")?
+        .execute(params![ino, to_sql(seq.0)])
+        .map(|_| ())
+}
+
 /// Notes that no upload of an entry waits for an answer.
 pub(super) fn end_upload(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM upload WHERE ino = ?1")?.execute([ino]).map(|_| ())

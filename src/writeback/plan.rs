@@ -8,7 +8,7 @@ use super::{Result, WritebackError};
 use crate::error::Kind;
 use crate::remote::{FileId, Item, Move, NewItem, NewKind, Patch, Posix, RemoteError};
 use crate::tree::merge::Differences;
-use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, nodes};
+use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, asked, nodes};
 
 /// What came of one step for an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) enum Plan {
     Upload(Job),
     /// The drive gets new metadata.
     Update(Job, Differences),
+    /// What became of an earlier request must be known first.
+    Look(Job),
     /// The drive loses an item.
     Remove(Job),
 }
@@ -70,6 +72,10 @@ pub(super) fn plan(db: &Connection, ino: Ino) -> rusqlite::Result<Plan> {
     let job = Job { entry, node, base, folder: folder.id };
     if job.base.on_drive.is_none() {
         return Ok(if job.node.is_folder() { Plan::CreateFolder(job) } else { Plan::Upload(job) });
+    }
+    let asked = job.node.id.as_ref().map_or(Ok(None), |id| asked::get(db, id))?;
+    if asked.is_some_and(|asked| asked.is_taken_back(&job.node, &job.base, job.folder.as_ref())) {
+        return Ok(Plan::Look(job));
     }
     if differences.place && job.node.is_folder() {
         let mut above = folder.ino;

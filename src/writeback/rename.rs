@@ -20,7 +20,7 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 
 use super::WritebackError::Refused;
-use super::changes::folder;
+use super::changes::{folder, is_there};
 use super::journal::{self, Gone};
 use super::queue::Change;
 use super::staging::Staging;
@@ -94,6 +94,7 @@ impl Writeback {
                 return Err(Refused(Kind::Invalid));
             }
             let was_sent = is_on_drive(tx, source.ino)?;
+            let was_there = is_there(tx, &source)?;
             match &target {
                 None if from == to => return Ok(Renamed { source, target }),
                 Some(_) if !replace => return Err(Refused(Kind::Exists)),
@@ -114,7 +115,7 @@ impl Writeback {
                 }
             }
             is_new = !was_sent && source.kind == NodeKind::File;
-            if !was_sent {
+            if !was_there {
                 // Only this mount knew it under the old name.
                 self.tree.freed(tx, from.0, from.1, &mut effects)?;
             }

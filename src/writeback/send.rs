@@ -25,10 +25,14 @@ use crate::crash;
 use crate::error::Kind;
 use crate::remote::{FileId, Pages};
 use crate::tree::merge::Differences;
-use crate::tree::{Effects, Ino, Node, OnDrive, nodes};
+use crate::tree::{Effects, Ino, Node, OnDrive, asked, nodes};
 
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
+
+/// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
+/// by an upload of ours that was under way when it was removed here.
+const FOR_GOOD: u64 = i64::MAX.cast_unsigned();
 
 /// Does one step.
 pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
@@ -42,6 +46,7 @@ pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationT
         Plan::CreateFolder(job) => writeback.create_folder(job).await,
         Plan::Upload(job) => upload::run(writeback, job, cancel).await,
         Plan::Update(job, differences) => writeback.update(job, differences).await,
+        Plan::Look(job) => writeback.look_back(&job).await,
         Plan::Remove(job) => writeback.remove_from_drive(job).await,
     }
 }
@@ -69,6 +74,7 @@ impl Writeback {
 
     async fn update(&self, job: Job, differences: Differences) -> Result<Outcome> {
         let id = job.id()?.clone();
+        self.state.write::<_, rusqlite::Error>(|tx| asked::ask(tx, &id, &job.node, job.folder.clone()))?;
         match self.remote.update(&id, &job.patch(differences)?).await {
             Ok(item) => {
                 crash::point("update-answered");
@@ -92,6 +98,14 @@ impl Writeback {
         let state = std::sync::Arc::clone(&self.state);
         let synced = tokio::task::spawn_blocking(move || state.sync_log()).await;
         Ok(synced.map_err(std::io::Error::other)??)
+    }
+
+    /// Looks what became of a request without an answer, since what it asked for is not wanted any more.
+    async fn look_back(&self, job: &Job) -> Result<Outcome> {
+        let id = job.id()?;
+        self.look(job, id).await?;
+        self.state.write::<_, rusqlite::Error>(|tx| asked::looked(tx, id))?;
+        Ok(Outcome::Again)
     }
 
     /// The id for a new item: reserved before the first attempt and kept for all that follow. `None` if the entry is no new one
@@ -135,7 +149,7 @@ impl Writeback {
             return self.restore(&job);
         }
         let version = match job.entry.gone {
-            Gone::Delete | Gone::Temporary if self.delete_for_good(&job, &id).await? => job.node.version,
+            Gone::Delete | Gone::Temporary if self.delete_for_good(&job, &id).await? => FOR_GOOD,
             _ => match self.remote.trash(&id).await {
                 Ok(item) => item.version,
                 Err(error) if error.kind == Kind::NotFound => job.node.version,
@@ -247,5 +261,8 @@ fn bury(db: &Connection, ino: Ino, version: u64) -> rusqlite::Result<()> {
     }
     journal::delete(db, ino)?;
     nodes::delete_base(db, ino)?;
+    if let Some(id) = &node.id {
+        asked::answered(db, id)?;
+    }
     nodes::update(db, &Node { version: version.max(node.version), ..node })
 }

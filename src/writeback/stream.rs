@@ -34,10 +34,11 @@ pub(super) use self::rows::forget;
 pub(super) use self::task::run;
 use super::journal::{self, Upload};
 use super::outgoing::{Content, Running};
+use super::plan::Job;
 use super::{Result, Writeback, answer};
 use crate::crash;
 use crate::remote::{UploadSession, Write};
-use crate::tree::Ino;
+use crate::tree::{Ino, asked};
 
 /// The streams of a mount, by the entry that is written.
 pub(super) type Streams = Mutex<HashMap<Ino, Handle>>;
@@ -90,7 +91,8 @@ pub(super) struct Begun {
 
 /// Takes over what was sent of a file before it was sealed, if `content` begins with it and `write` is what it was sent for. Else
 /// it is forgotten.
-pub(super) async fn take(writeback: &Writeback, ino: Ino, write: &Write, content: &Content) -> Result<Option<Begun>> {
+pub(super) async fn take(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<Option<Begun>> {
+    let ino = job.node.ino;
     if !content.is_followed() {
         return Ok(None);
     }
@@ -125,6 +127,9 @@ pub(super) async fn take(writeback: &Writeback, ino: Ino, write: &Write, content
         let session = Some(session.clone());
         let upload = Upload { seq, size, md5: None, session, started: row.started, inherited: false };
         journal::begin_upload(tx, ino, &upload)?;
+        if let Write::Update { id, .. } = write {
+            asked::ask(tx, id, &job.node, job.folder.clone())?;
+        }
         Ok(true)
     })?;
     crash::point("stream-taken");

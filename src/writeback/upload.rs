@@ -25,7 +25,7 @@ use crate::crash;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{Item, Md5, Progress, UploadSession, Write};
-use crate::tree::{Effects, Ino, NodeKind, nodes};
+use crate::tree::{Effects, Ino, NodeKind, asked, nodes};
 
 /// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
 pub(super) const LARGE_AT_ONCE: usize = 4;
@@ -70,7 +70,7 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         let _turn = turn(writeback, ino, &writeback.uploads, content.size()).await;
         put(writeback, &job, &write, &content).await
     } else {
-        let begun = stream::take(writeback, ino, &write, &content).await?;
+        let begun = stream::take(writeback, &job, &write, &content).await?;
         let left = content.size().saturating_sub(writeback.queue.inner.lock().reached(ino));
         let _turn = turn(writeback, ino, &writeback.large, left).await;
         let _turn = turn(writeback, ino, &writeback.uploads, left).await;
@@ -184,14 +184,14 @@ fn begin(
         started: clock::now().millis(),
         inherited: false,
     };
-    let id = match write {
-        Write::Create(new) => &new.id,
-        Write::Update { id, .. } => id,
-    };
+    let id = write.id();
     Ok(writeback.state.write::<_, rusqlite::Error>(|tx| {
         let is_still = answer::is_still(tx, job.node.ino, id)?;
         if is_still {
             journal::begin_upload(tx, job.node.ino, &upload)?;
+        }
+        if is_still && let Write::Update { id, .. } = write {
+            asked::ask(tx, id, &job.node, job.folder.clone())?;
         }
         Ok(is_still)
     })?)
@@ -244,6 +244,7 @@ async fn resume(
             None => writeback.remote.progress(&current, Some(total)).await,
         };
         if let Ok(Progress::Moved(_, to)) = &progress {
+            // If it is something else by now: what was sent at the old address is known all the same.
             begin(writeback, job, write, content, None, Some(to))?;
             session = Some(to.clone());
         }
@@ -290,7 +291,11 @@ async fn resume(
 /// concluded from the item.
 async fn say_the_rest(writeback: &Writeback, job: &Job, item: Item) -> Result<Item> {
     match job.rest(&item)? {
-        Some(patch) if !item.trashed => Ok(writeback.remote.update(&item.id, &patch).await?),
+        Some(patch) if !item.trashed => {
+            let folder = job.folder.clone();
+            writeback.state.write::<_, rusqlite::Error>(|tx| asked::ask(tx, &item.id, &job.node, folder))?;
+            Ok(writeback.remote.update(&item.id, &patch).await?)
+        }
         _ => Ok(item),
     }
 }

@@ -342,3 +342,21 @@ fn two_machines_work_on_one_drive() {
         eventually("all of it is on both", || (names(machine.at("shared")).len() == 31).then_some(()));
     }
 }
+
+#[test]
+fn a_name_that_the_drive_never_knew_goes_to_who_wants_it_when_it_is_given_up() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("first"), "ours");
+    machine.flush();
+    cloud.make_trouble(&["files.update:answer,status=503"]);
+    std::fs::rename(machine.at("first"), machine.at("wanted")).expect("renames");
+    cloud.upload("wanted", &cloud.root(), b"theirs");
+    eventually("theirs, under another name", || (names(machine.drive()).len() == 2).then_some(()));
+    assert_eq!(read(machine.at("wanted")), b"ours", "what is not sent keeps its name");
+    std::fs::rename(machine.at("wanted"), machine.at("last")).expect("renames");
+    assert_eq!(names(machine.drive()), ["last", "wanted"]);
+    assert_eq!(read(machine.at("wanted")), b"theirs");
+    cloud.make_trouble(&[]);
+    machine.flush();
+}

@@ -441,3 +441,25 @@ fn a_folder_is_listed_whole_over_short_empty_and_refused_pages() {
     cloud.make_trouble(&[]);
     assert_eq!(names(machine.at("endless")), ["inside"]);
 }
+
+#[test]
+fn what_was_removed_before_its_create_was_answered_is_not_brought_back_by_older_news() {
+    let cloud = Cloud::start();
+    let proxy = Proxy::start(&cloud);
+    let machine = behind(&proxy);
+    machine.mount(&cloud);
+    let late = |path: &str| path.starts_with("/upload").then_some(Fate::AnsweredAfter(SOON));
+    proxy.rule(move |_, path| late(path).unwrap_or(Fate::Pass));
+    write(machine.at("short-lived"), b"content");
+    eventually("the drive has it", || (cloud.all().len() == 1).then_some(()));
+    // The news of it is under way from now on until after it is gone.
+    let news = |path: &str| path.starts_with("/drive/v3/changes").then_some(Fate::AnsweredAfter(2 * SOON));
+    proxy.rule(move |_, path| late(path).or_else(|| news(path)).unwrap_or(Fate::Pass));
+    fs::remove_file(machine.at("short-lived")).expect("removes");
+    eventually("it is gone from the drive", || cloud.all().is_empty().then_some(()));
+    let until = Instant::now() + 3 * SOON;
+    while Instant::now() < until {
+        assert_eq!(names(machine.drive()), [""; 0]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -34,7 +34,7 @@ impl Cloud {
         let dir = tempfile::tempdir().expect("temporary folder");
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let (process, url) = serve(dir.path(), "127.0.0.1:0", &arguments);
-        let http = drivemount::net::client(&url.parse().expect("url"), |builder| builder).expect("client");
+        let http = client(&url);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
         Self { url, dir, arguments, process, http, runtime }
     }
@@ -55,6 +55,8 @@ impl Cloud {
         let (process, url) = serve(self.dir.path(), &address, &self.arguments);
         assert_eq!(url, self.url);
         self.process = process;
+        // The connections of the old one are dead, which nobody has noticed.
+        self.http = client(&url);
     }
 
     /// Makes trouble by these rules, and no other.
@@ -203,6 +205,10 @@ impl Drop for Cloud {
         let _gone = self.process.kill();
         let _gone = self.process.wait();
     }
+}
+
+fn client(url: &str) -> reqwest::Client {
+    drivemount::net::client(&url.parse().expect("url"), |builder| builder).expect("client")
 }
 
 fn serve(dir: &Path, listen: &str, arguments: &[String]) -> (Child, String) {

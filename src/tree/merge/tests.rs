@@ -286,3 +286,61 @@ fn an_answer_settles_what_it_answers_and_nothing_newer() {
     assert!(agreed);
     assert_eq!(bench.base(node.ino), None);
 }
+
+#[test]
+fn what_was_asked_for_and_taken_back_here_since_is_no_news() {
+    let bench = Bench::new();
+    bench.hear(&file("x", ROOT, 1));
+    let ino = bench.node("x").ino;
+    let set_mode = |mode| {
+        let attributes = Attributes { mode: Some(mode), ..Attributes::default() };
+        bench.write(|db| local::set_attributes(db, &bench.node("x"), attributes, clock::now()));
+    };
+    let posix = |mode| Posix { mode: Some(mode), ..Posix::default() };
+    bench.hear(&Item { posix: posix(0o644), ..file("x", ROOT, 2) });
+    // A request is under way, and both that it asks for are taken back.
+    set_mode(0o600);
+    bench.move_here("x", Ino::ROOT, "y");
+    bench.write(|db| asked::ask(db, &id("x"), &bench.node("x"), Some(id(ROOT))));
+    set_mode(0o644);
+    bench.move_here("x", Ino::ROOT, "x");
+    let asked = bench.state.read(|db| asked::get(db, &id("x"))).expect("reads").expect("asked");
+    let base = bench.base(ino).expect("a base");
+    assert!(asked.is_taken_back(&bench.node("x"), &base, Some(&id(ROOT))));
+
+    // The drive tells of it, and what somebody else did besides.
+    let modified = Timestamp::from_millis(9_000);
+    bench.hear(&Item { name: "y".to_owned(), posix: posix(0o600), modified, ..file("x", ROOT, 3) });
+    let node = bench.node("x");
+    assert_eq!((node.name.as_str(), node.mode, node.mtime), ("x", Some(0o644), modified));
+    let differences = bench.base(ino).expect("a base").differs(&node, Some(&id(ROOT)));
+    assert_eq!((differences.place, differences.mode, differences.mtime), (true, true, false));
+}
+
+#[test]
+fn what_was_asked_for_and_arrives_after_it_was_given_up_is_set_right() {
+    let bench = Bench::new();
+    bench.hear(&file("x", ROOT, 1));
+    let wanted = Node { name: "y".to_owned(), ..bench.node("x") };
+    bench.write(|db| asked::ask(db, &id("x"), &wanted, Some(id(ROOT))));
+    // What somebody else calls it is news.
+    bench.hear(&Item { name: "z".to_owned(), ..file("x", ROOT, 2) });
+    assert_eq!(bench.node("x").name, "z");
+    bench.hear(&Item { name: "x".to_owned(), ..file("x", ROOT, 3) });
+    let effects = bench.hear(&Item { name: "y".to_owned(), ..file("x", ROOT, 4) });
+    assert_eq!((bench.node("x").name.as_str(), &effects.resend[..]), ("x", &[bench.node("x").ino][..]));
+}
+
+#[test]
+fn a_twin_that_is_made_again_keeps_the_tag_as_a_part_of_its_name() {
+    let bench = Bench::new();
+    let twin = |name: &str| Item { name: "twin".to_owned(), ..file(name, ROOT, 1) };
+    bench.hear(&twin("a"));
+    bench.hear(&twin("b"));
+    let ino = bench.node("b").ino;
+    bench.rewrite_here("b", 10);
+    bench.hear_of_removal("b");
+    let node = bench.state.read(|db| nodes::by_ino(db, ino)).expect("reads").expect("survives");
+    assert!(node.id.is_none() && node.name.starts_with("twin ("), "{node:?}");
+    assert_eq!(node.name_on_drive(), node.name, "else other machines would show it with a tag from its new id");
+}
