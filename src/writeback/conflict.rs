@@ -45,9 +45,14 @@ pub(super) async fn check(
     }
     // Ours, but its answer was lost?
     if theirs.size == snapshot.size() {
-        let md5 = match sent_before(writeback, job, snapshot)? {
-            Some(md5) => md5,
-            None => outgoing::checksum(snapshot).await?,
+        let md5 = match (sent_before(writeback, job, snapshot)?, outgoing::checksum(snapshot)) {
+            (Some(md5), _) => Some(md5),
+            (None, read) => match read.await {
+                Ok(md5) => Some(md5),
+                // What it builds on is gone from the drive, perhaps for a content of ours, which has the same bytes there.
+                Err(error) if error.is_of_base() => None,
+                Err(error) => return Err(error),
+            },
         };
         let theirs = Source { id: id.clone(), blob: theirs.clone() };
         let there = match outgoing::checksum_there(&*writeback.remote, &theirs).await {
@@ -57,7 +62,7 @@ pub(super) async fn check(
             }
             there => there?,
         };
-        if there == md5 {
+        if let Some(md5) = md5.filter(|&md5| md5 == there) {
             let content = Content::Staged(Arc::clone(staging), snapshot.clone());
             return writeback.commit(job, &content, &item, md5).await.map(Some);
         }

@@ -489,6 +489,8 @@ impl Stagings {
             tracing::error!(%ino, "a staging file that is still to be sent was about to be put away");
             return Ok(());
         }
+        // That the drive has it must be known after a loss of power, too, before what is here goes.
+        self.state.sync_log()?;
         crash::point("put-away-begun");
         let held = inner.pile.held();
         if let Some(source) = inner.on_drive.take().filter(|_| !inner.discarded)

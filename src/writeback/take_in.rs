@@ -34,7 +34,7 @@ impl Stagings {
     }
 
     /// Makes what was taken in since the last seal known to the tables, so that it is still there after a crash.
-    fn store_taken_in(&self, staging: &Staging) -> Result<()> {
+    pub(super) fn store_taken_in(&self, staging: &Staging) -> Result<()> {
         let Some(mut lowest) = staging.lowest_sealed() else { return Ok(()) };
         // Before the tables say that it is there: what they say must hold after a loss of power.
         lowest.sync()?;

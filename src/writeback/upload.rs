@@ -156,6 +156,15 @@ fn give_up(
 async fn put(writeback: &Writeback, job: &Job, write: &Write, content: &Content) -> Result<Option<(Item, Md5)>> {
     let bytes = content.read(0..content.size()).await?;
     let md5 = Md5(Hash::digest(&bytes).into());
+    if let Content::Staged(staging, _) = content
+        && staging.wanted_base().is_some()
+    {
+        // All of the base is here now. Once the drive has the new content it may not have the old one any more, and what is not
+        // known to be here after a crash would be gone.
+        let staging = Arc::clone(staging);
+        let stored = tokio::task::spawn_blocking(move || staging.owner().store_taken_in(&staging)).await;
+        stored.map_err(std::io::Error::other)??;
+    }
     if !begin(writeback, job, write, content, Some(md5), None)? {
         return Ok(None);
     }
