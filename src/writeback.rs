@@ -37,7 +37,9 @@ mod pile;
 mod plan;
 mod queue;
 mod recover;
+mod refusals;
 mod send;
+mod space;
 mod staging;
 mod stagings;
 mod table;
@@ -59,7 +61,8 @@ use tokio_util::sync::CancellationToken;
 pub use self::aside::Aside;
 pub use self::flush::Pending;
 pub use self::journal::Seq;
-pub use self::staging::{Durability, Staging};
+pub use self::space::{HeldBack, PATIENCE, Room};
+pub use self::staging::{Durability, Opened, Staging};
 pub use self::waiting::{Waiting, waiting};
 use crate::cache::CacheError;
 use crate::config::UseTrash;
@@ -101,6 +104,20 @@ pub enum WritebackError {
     /// The change is not possible as things are.
     #[error("{0}")]
     Refused(Kind),
+    /// There is no room for more bytes that the drive does not have, and none will come.
+    #[error("no room for more that is not on the drive: {why}")]
+    NoRoom {
+        /// Why none will come.
+        why: String,
+    },
+    /// The drive does not take what was written.
+    #[error("{why}")]
+    NotTaken {
+        /// In which way.
+        kind: Kind,
+        /// What it said.
+        why: String,
+    },
     /// What the drive stored has another checksum than what was sent.
     #[error("the drive stored other bytes than were sent (MD5 {theirs} for {ours}); sending again")]
     Mismatch {
@@ -122,7 +139,8 @@ impl WritebackError {
             Self::Cache(error) => error.kind(),
             Self::Io(error) => Kind::of_io(error),
             Self::Damaged { .. } => Kind::Corrupt,
-            Self::Refused(kind) => *kind,
+            Self::Refused(kind) | Self::NotTaken { kind, .. } => *kind,
+            Self::NoRoom { .. } => Kind::DiskFull,
             Self::Mismatch { .. } => Kind::Server,
         }
     }
@@ -183,8 +201,11 @@ pub struct Writeback {
     large: Semaphore,
     conflicts: Mutex<Vec<Conflict>>,
     aside: aside::AsideFolder,
+    refusals: refusals::Refusals,
     /// The drive refused something because it is full.
     full: Notify,
+    /// The drive took something away, which may have made room there.
+    gave: Notify,
 }
 
 /// A collision of an edit here with one made elsewhere; neither was lost.
@@ -222,7 +243,9 @@ impl Writeback {
             large: Semaphore::new(options.transfers.unwrap_or(upload::LARGE_AT_ONCE)),
             conflicts: Mutex::default(),
             aside: aside::AsideFolder::new(dir.with_file_name("unfinished")),
+            refusals: refusals::Refusals::default(),
             full: Notify::new(),
+            gave: Notify::new(),
         };
         writeback.recover()?;
         Ok(Arc::new(writeback))
@@ -236,6 +259,16 @@ impl Writeback {
     /// Completes when the drive has refused something because it is full, since this was asked last.
     pub async fn heard_full(&self) {
         self.full.notified().await;
+    }
+
+    /// Completes when the drive has deleted something at our request, since this was asked last.
+    pub async fn heard_gone(&self) {
+        self.gave.notified().await;
+    }
+
+    /// Something was deleted from the drive.
+    pub fn deleted(&self) {
+        self.gave.notify_one();
     }
 
     /// The staging of an entry that has content which the drive has not; readers must use it.
@@ -255,7 +288,7 @@ impl Writeback {
 
     /// Bytes that unsent content takes on the local disk.
     pub fn staged_bytes(&self) -> u64 {
-        self.stagings.held()
+        self.stagings.space.held()
     }
 
     /// Collisions since the start.

@@ -100,6 +100,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         dir_mode: config.shown.dir_mode,
         read_only: config.read_only,
         patience: config.network_timeout + GRACE + slowness(&config),
+        fsync: config.fsync,
         control_socket: config.control_socket(),
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());

@@ -11,6 +11,7 @@
 //! - What failed is tried again, less and less often, for ever.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,6 +33,9 @@ const SETTLE_AT_MOST: Duration = Duration::from_secs(3);
 /// Entries that are sent at one time. Large uploads are bounded further, see [`super::upload`].
 pub(super) const AT_ONCE: usize = 24;
 
+/// How often in a row an upload is refused for the cap of a day before that is believed.
+const PASSING: u32 = 4;
+
 /// Entries that may wait for others to be uploaded, beside those.
 const PARKED: usize = 200;
 
@@ -52,6 +56,8 @@ pub(super) struct Queue {
     pub(super) wake: Notify,
     /// Moves with every entry that was sent or failed.
     pub(super) ended: watch::Sender<u64>,
+    /// Moves with everything that gets to the drive for the first time.
+    progress: AtomicU64,
 }
 
 /// Invariants: `due` and `at` say the same; so do `waits_for` and `waiters`. An entry is in at most one of `at`, `running` and
@@ -71,6 +77,8 @@ pub(super) struct Inner {
     /// Who is due, and follows one that runs.
     held: HashMap<Ino, HashSet<Ino>>,
     failures: HashMap<Ino, Failure>,
+    /// How much of an entry's content was ever on its way, over all tries.
+    furthest: HashMap<Ino, u64>,
     /// How many wait for the drive: nothing is held back then.
     hurry: usize,
 }
@@ -170,7 +178,7 @@ impl Inner {
     }
 
     /// The last of those that an entry waits for, one behind the other: itself, if for none.
-    fn root(&self, mut ino: Ino) -> Ino {
+    pub(super) fn root(&self, mut ino: Ino) -> Ino {
         // Folders are not that deep; the bound is for a mistake.
         for _ in 0..4096 {
             match self.waits_for.get(&ino) {
@@ -203,7 +211,11 @@ impl Inner {
 
     /// Whether sending an entry, or what it waits for, failed for a reason that will not pass by itself.
     pub(super) fn is_hopeless(&self, ino: Ino) -> bool {
-        self.failures.get(&self.root(ino)).is_some_and(|failure| failure.kind.retry() != Retry::Soon)
+        self.failures.get(&self.root(ino)).is_some_and(|failure| match failure.kind {
+            // The drive refuses in the same words what comes too fast, which passes.
+            Kind::UploadLimit => failure.attempts >= PASSING,
+            kind => kind.retry() != Retry::Soon,
+        })
     }
 
     /// Why an entry, or what it waits for, was not sent, if it failed.
@@ -291,9 +303,21 @@ impl Queue {
 
     /// Notes how much of an entry's content the drive has taken.
     pub(super) fn sent(&self, ino: Ino, bytes: u64) {
-        if let Some(running) = self.inner.lock().running.get_mut(&ino) {
+        let mut inner = self.inner.lock();
+        if let Some(running) = inner.running.get_mut(&ino) {
             running.sent = bytes;
+            let furthest = inner.furthest.entry(ino).or_default();
+            // What is sent again because it got lost is no progress.
+            if bytes > *furthest {
+                *furthest = bytes;
+                self.progress.fetch_add(1, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// A number that grows as long as anything gets to the drive.
+    pub(super) fn progress_so_far(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
     /// How often in a row sending an entry failed.
@@ -317,6 +341,10 @@ impl Queue {
             }
             Ok(outcome) => {
                 inner.failures.remove(&ino);
+                if outcome == Outcome::Settled {
+                    inner.furthest.remove(&ino);
+                    self.progress.fetch_add(1, Ordering::Relaxed);
+                }
                 if matches!(outcome, Outcome::Settled | Outcome::Again) {
                     for waiter in inner.waiters.get(&ino).cloned().unwrap_or_default() {
                         inner.schedule(waiter, Instant::now());
@@ -339,6 +367,7 @@ impl Queue {
 /// How long to wait before trying again.
 fn backoff(kind: Kind, attempts: u32) -> Duration {
     let (first, most) = match kind.retry() {
+        _ if kind == Kind::UploadLimit && attempts < PASSING => (Duration::from_secs(1), Duration::from_mins(1)),
         Retry::Soon => (Duration::from_secs(1), Duration::from_mins(1)),
         Retry::Seldom | Retry::Never => (Duration::from_secs(15), Duration::from_mins(10)),
     };

@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -35,6 +35,18 @@ pub struct Staging {
     pub(super) basing: Mutex<()>,
     /// Its base is being taken in.
     pub(super) securing: AtomicBool,
+    /// How many have it open.
+    users: AtomicUsize,
+}
+
+/// Somebody has a staging open: its bytes stay here for as long.
+#[derive(Debug)]
+pub struct Opened(Arc<Staging>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +112,18 @@ impl Staging {
             sealing: Mutex::default(),
             basing: Mutex::default(),
             securing: AtomicBool::default(),
+            users: AtomicUsize::default(),
         })
+    }
+
+    /// Notes that somebody has it open, until what this gives is dropped.
+    pub fn opened(self: &Arc<Self>) -> Opened {
+        self.users.fetch_add(1, Ordering::Relaxed);
+        Opened(Arc::clone(self))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.users.load(Ordering::Relaxed) > 0
     }
 
     /// The content as it was last sealed, to be sent.
@@ -218,9 +241,13 @@ impl Staging {
     }
 
     pub(super) fn fill(&self, offset: u64, bytes: &[u8]) {
+        // What can be fetched again takes no room that is needed for what cannot.
+        if !self.owner.space.fits(bytes.len() as u64) {
+            return;
+        }
         let filled = self.inner.lock().pile.fill(offset, bytes);
         match filled {
-            Ok(new) => self.owner.account(new),
+            Ok(new) => self.owner.account(self.ino, new),
             // Only saves fetching these bytes again: without it everything is still right.
             Err(error) => tracing::debug!(%error, "base bytes not kept"),
         }
