@@ -23,6 +23,8 @@ mod copy;
 mod crash;
 #[path = "mount/elsewhere.rs"]
 mod elsewhere;
+#[path = "mount/errors.rs"]
+mod errors;
 #[path = "mount/files.rs"]
 mod files;
 #[path = "mount/kernel.rs"]
@@ -43,6 +45,8 @@ mod python;
 mod root;
 #[path = "mount/service.rs"]
 mod service;
+#[path = "mount/space.rs"]
+mod space;
 #[path = "mount/transfers.rs"]
 mod transfers;
 #[path = "mount/trash.rs"]

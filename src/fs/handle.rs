@@ -164,6 +164,11 @@ impl OpenFile {
         is_sent && state.writers <= but
     }
 
+    /// What it was when it lost its last name, if it did.
+    pub(super) fn unlinked(&self) -> Option<Node> {
+        self.state.lock().unlinked.clone()
+    }
+
     /// Whether it lost its last name.
     pub(super) fn is_unlinked(&self) -> bool {
         self.state.lock().unlinked.is_some()
@@ -252,7 +257,7 @@ impl Files {
 
     /// What an open file was when it lost its name.
     pub(super) fn unlinked(&self, ino: Ino) -> Option<Node> {
-        self.get(ino)?.state.lock().unlinked.clone()
+        self.get(ino)?.unlinked()
     }
 
     /// Notes that the kernel has pages of an older content of a file.

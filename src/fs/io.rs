@@ -115,8 +115,13 @@ impl Fs {
     }
 
     pub(super) fn reader(&self, node: &Node) -> Option<Arc<Reader>> {
+        Some(self.content.open(&Self::source(node)?))
+    }
+
+    /// The content that the drive has of a file.
+    pub(super) fn source(node: &Node) -> Option<Source> {
         let (id, revision) = (node.id.clone()?, node.revision.clone()?);
-        Some(self.content.open(&Source { id, blob: Blob { size: node.size, md5: node.md5, revision } }))
+        Some(Source { id, blob: Blob { size: node.size, md5: node.md5, revision } })
     }
 
     /// Remembers for a moment what is about to be renamed over: somebody may have found it by its name just now, and opens it
@@ -131,11 +136,12 @@ impl Fs {
             None => self.bytes(target)?,
         };
         self.files.remember_replaced(target, bytes);
-        let fs = Arc::downgrade(self);
+        let (fs, target) = (Arc::downgrade(self), target.clone());
         self.runtime.spawn(async move {
             tokio::time::sleep(REMEMBERED).await;
             if let Some(fs) = fs.upgrade() {
                 fs.files.forget_replaced(ino);
+                fs.give_back(&target);
             }
         });
         Ok(Some(ino))
@@ -212,9 +218,12 @@ impl Fs {
     fn begin_write(&self, handle: u64, bytes: &[u8], by: Writer) -> Result<(Arc<Handle>, Room)> {
         self.writable()?;
         let handle = self.files.handle(handle).filter(|handle| handle.write).ok_or(Kind::BadHandle)?;
-        self.refusal(&handle)?;
-        if let Some(error) = self.writeback.full(bytes.len() as u64).filter(|_| !handle.file.is_unlinked()) {
-            return Err(error.into());
+        if by == Writer::Program {
+            // What was mapped is written already, as its program sees it, and is kept.
+            self.refusal(&handle)?;
+            if let Some(error) = self.writeback.full(bytes.len() as u64).filter(|_| !handle.file.is_unlinked()) {
+                return Err(error.into());
+            }
         }
         let room = self.writeback.room(bytes.len(), by == Writer::Program)?;
         Ok((handle, room))
@@ -296,9 +305,12 @@ impl Fs {
                 staging.discard();
             }
             self.files.forget(handle.file.ino);
-            let ino = handle.file.ino;
+            let (ino, removed) = (handle.file.ino, handle.file.unlinked());
             // With the last user of its content.
             drop(handle);
+            if let Some(node) = removed {
+                self.give_back(&node);
+            }
             self.writeback.closed(ino);
             if self.files.get(ino).is_none() && self.files.is_stale(ino) {
                 // Whoever opens it next reads what the drive has now.

@@ -124,6 +124,7 @@ impl Writeback {
                 Err(error) => return Err(error.into()),
             },
         };
+        self.deleted();
         self.tree.took_away(&id);
         let mut effects = Effects::default();
         self.state.write::<_, rusqlite::Error>(|tx| {

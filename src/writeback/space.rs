@@ -79,8 +79,6 @@ struct Short {
 #[derive(Debug)]
 struct Waiting {
     writers: usize,
-    /// Since when somebody waits.
-    since: Instant,
     /// For what.
     lack: Lack,
     /// What came of the last look.
@@ -126,8 +124,6 @@ pub enum Room {
 pub struct HeldBack {
     /// How many wait now; 0 if writes are refused.
     pub writers: usize,
-    /// For how long some of them have.
-    pub waited: Duration,
     /// Why, as a sentence without its end.
     pub reason: String,
 }
@@ -143,7 +139,6 @@ impl Space {
             freed: Notify::new(),
             waiting: Mutex::new(Waiting {
                 writers: 0,
-                since: now,
                 lack: Lack::Cap,
                 outlook: Outlook::GoOn,
                 looked: None,
@@ -201,7 +196,6 @@ impl<'a> Waiter<'a> {
         let mut waiting = space.waiting.lock();
         let now = Instant::now();
         if waiting.writers == 0 {
-            waiting.since = now;
             // That nothing was sent while nobody waited means nothing. But who found once that nothing gets through need not
             // find it again.
             if waiting.progress.0 != progress || waiting.progress.1.elapsed() < PATIENCE {
@@ -393,15 +387,15 @@ impl Writeback {
         if let Some(WritebackError::NotTaken { why, .. }) = self.full(0) {
             let held = Bytes(space.held());
             let reason = format!("{why}; {held} are kept here, and sent when the drive has room");
-            return Some(HeldBack { writers: 0, waited: Duration::ZERO, reason });
+            return Some(HeldBack { writers: 0, reason });
         }
-        let (writers, waited, lack, outlook) = {
+        let (writers, lack, outlook) = {
             let waiting = space.waiting.lock();
-            (waiting.writers, waiting.since.elapsed(), waiting.lack, waiting.outlook.clone())
+            (waiting.writers, waiting.lack, waiting.outlook.clone())
         };
         let lacks = !space.fits(0) || lack == Lack::Disk && self.stagings.claim(0).is_err();
         match outlook {
-            Outlook::Refuse(why) if lacks => Some(HeldBack { writers: 0, waited: Duration::ZERO, reason: why }),
+            Outlook::Refuse(why) if lacks => Some(HeldBack { writers: 0, reason: why }),
             _ if writers == 0 => None,
             _ => {
                 let what = match lack {
@@ -414,7 +408,7 @@ impl Writeback {
                 let trouble = self.takers().trouble;
                 let but = trouble.map_or_else(String::new, |why| format!(", and now they do not get there: {why}"));
                 let reason = format!("{what}; writes go on as fast as these get to the drive{but}");
-                Some(HeldBack { writers, waited, reason })
+                Some(HeldBack { writers, reason })
             }
         }
     }
@@ -461,9 +455,13 @@ impl Writeback {
         })
     }
 
-    /// Takes in what the drive has free now (`None`: it has no limit), and tries again what that is enough for. Says whether
-    /// something is still without room.
-    pub fn heard_free(&self, free: Option<u64>) -> bool {
+    /// Whether the drive had no room for something that it still does not have.
+    pub fn is_short(&self) -> bool {
+        self.stagings.space.shorts.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes in what the drive has free now (`None`: it has no limit), and tries again what that is enough for if that is wanted.
+    pub fn heard_free(&self, free: Option<u64>, again: bool) {
         let space = &self.stagings.space;
         let sizes = {
             let mut short = space.short.lock();
@@ -472,6 +470,9 @@ impl Writeback {
             sizes.sort_unstable();
             sizes
         };
+        if !again {
+            return;
+        }
         let mut left = free.unwrap_or(u64::MAX);
         let mut queue = self.queue.inner.lock();
         for &(size, ino) in &sizes {
@@ -481,6 +482,5 @@ impl Writeback {
         }
         drop(queue);
         self.queue.wake.notify_one();
-        !sizes.is_empty()
     }
 }
