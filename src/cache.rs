@@ -367,6 +367,16 @@ impl Cache {
         self.make_room(0, 0).map(drop)
     }
 
+    /// Gives up blocks until so much of the disk is free, or none are left.
+    pub fn free_disk(&self, wanted: u64) -> Result<()> {
+        self.disk.look_again();
+        while self.disk.free() < wanted {
+            let Some(victim) = self.lru.lock().pop() else { break };
+            self.evict(victim)?;
+        }
+        Ok(())
+    }
+
     /// Writes the maps of all entries that changed, and forgets those that have nothing any more. Blocks on the disk.
     pub fn persist(&self) -> Result<()> {
         let (dirty, keys): (Vec<_>, Vec<_>) = {

@@ -9,12 +9,15 @@
 //!   survives the loss of power too (about 150 µs and what the disk takes).
 //! - A database of a newer format, or of another account, is refused and left alone.
 
+mod reserve;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
+use self::reserve::Reserve;
 use crate::clock;
 use crate::error::Kind;
 
@@ -32,6 +35,7 @@ pub struct State {
     writer: Mutex<Connection>,
     readers: [Mutex<Connection>; READERS],
     turn: AtomicUsize,
+    reserve: Reserve,
 }
 
 /// Why the database could not be used.
@@ -114,6 +118,7 @@ impl State {
             writer: Mutex::new(writer),
             readers: [reader()?, reader()?, reader()?, reader()?],
             turn: AtomicUsize::new(0),
+            reserve: Reserve::beside(path),
         })
     }
 
@@ -134,7 +139,37 @@ impl State {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        transact(&mut self.writer.lock(), work)
+        let mut writer = self.writer.lock();
+        let result = transact(&mut writer, work);
+        if result.is_err() {
+            self.relieve(&writer);
+        }
+        result
+    }
+
+    /// Sets disk space aside that is given up when the disk is full, for whoever keeps the database open for long.
+    pub fn keep_reserve(&self) {
+        self.reserve.fill();
+    }
+
+    /// Whether the disk has room for what is new, beyond that which ends what was begun.
+    pub fn has_room(&self) -> bool {
+        if !self.reserve.is_held() {
+            self.reserve.fill();
+        }
+        self.reserve.is_held()
+    }
+
+    /// After a transaction that failed: if it did so for want of disk space, the next one finds some.
+    fn relieve(&self, writer: &Connection) {
+        if self.reserve.is_needed() {
+            self.reserve.give();
+            // The log is used again from its beginning, if all of it could be moved.
+            let moved = writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if let Err(error) = moved {
+                tracing::debug!(%error, "the log of the database could not be shortened on a full disk");
+            }
+        }
     }
 
     /// As [`State::write`], and survives the loss of power, as do all writes before it.
@@ -152,6 +187,9 @@ impl State {
             Ok(value)
         });
         writer.pragma_update(None, "synchronous", "NORMAL")?;
+        if result.is_err() {
+            self.relieve(&writer);
+        }
         result
     }
 

@@ -28,7 +28,8 @@ use crate::tree::Ino;
 /// How long writers wait while nothing at all gets to the drive.
 pub const PATIENCE: Duration = Duration::from_mins(10);
 
-/// What is left of the cap for writes that are done and not answered yet: so many writers of the largest write.
+/// What is left of the cap for writes that are done and not answered yet, one of 1 MiB at most for each writer that waits, and for
+/// the databases beside the contents.
 const SLACK: u64 = 16 << 20;
 
 /// Of a small cap, one part in so many.
@@ -48,6 +49,8 @@ const ROOMY: u64 = 256 << 20;
 pub(super) struct Space {
     /// Bytes that all staging files hold may become so many.
     limit: u64,
+    /// What of the cap is left to writes that are done and not answered, and to databases.
+    slack: u64,
     /// What the cache and unsent bytes may take together, for people.
     cap: u64,
     held: Mutex<Held>,
@@ -132,8 +135,10 @@ impl Space {
     /// With so many bytes held already, out of a cap of which unsent bytes may take `most`.
     pub(super) fn new(by_entry: HashMap<Ino, u64>, most: u64, cap: u64) -> Self {
         let now = Instant::now();
+        let slack = SLACK.min(most / SLACK_PART);
         Self {
-            limit: most - SLACK.min(most / SLACK_PART),
+            limit: most - slack,
+            slack,
             cap,
             held: Mutex::new(Held { total: by_entry.values().sum(), by_entry }),
             freed: Notify::new(),
@@ -150,18 +155,15 @@ impl Space {
         }
     }
 
-    /// An entry holds more. Says how much all hold.
-    pub(super) fn add(&self, ino: Ino, bytes: u64) -> u64 {
+    /// An entry holds more: not nothing.
+    pub(super) fn add(&self, ino: Ino, bytes: u64) {
         let mut held = self.held.lock();
-        if bytes > 0 {
-            held.total += bytes;
-            *held.by_entry.entry(ino).or_default() += bytes;
-        }
-        held.total
+        held.total += bytes;
+        *held.by_entry.entry(ino).or_default() += bytes;
     }
 
-    /// An entry holds less. Says how much all hold.
-    pub(super) fn take(&self, ino: Ino, bytes: u64) -> u64 {
+    /// An entry holds less.
+    pub(super) fn take(&self, ino: Ino, bytes: u64) {
         let mut held = self.held.lock();
         if let Some(its) = held.by_entry.get_mut(&ino) {
             let gone = bytes.min(*its);
@@ -171,10 +173,13 @@ impl Space {
             }
             held.total -= gone;
         }
-        let total = held.total;
         drop(held);
         self.freed.notify_waiters();
-        total
+    }
+
+    /// What the cache is to leave to all this, with so many bytes more.
+    pub(super) fn room(&self, more: u64) -> u64 {
+        self.held() + more + self.slack
     }
 
     /// Bytes that all hold.

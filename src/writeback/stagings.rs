@@ -87,7 +87,7 @@ impl Stagings {
         }
         let cache = content.cache();
         let space = Space::new(held, cache.most_room(), cache.cap());
-        cache.leave_room(space.held());
+        cache.leave_room(space.room(0));
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             state,
@@ -214,6 +214,7 @@ impl Stagings {
     /// Writes. Blocks on the local disk only. Fails before the disk is full: what was written before must still be sent.
     pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
         self.claim(bytes.len() as u64)?;
+        self.make_way(bytes.len() as u64);
         let mut inner = staging.inner.lock();
         self.layer_for(staging.ino(), &mut inner.pile, offset)?;
         let new = inner.pile.write(offset, bytes)?;
@@ -250,17 +251,17 @@ impl Stagings {
         if claimed.is_ok() {
             return Ok(());
         }
-        let spare = || -> io::Result<u64> {
+        let look = || -> io::Result<(u64, u64)> {
             let (free, total) = sys::disk_space(&self.dir)?;
-            Ok(free.saturating_sub(RESERVE.min(total / RESERVE_PART)))
+            Ok((free, RESERVE.min(total / RESERVE_PART)))
         };
-        let mut now = spare()?;
-        if now < bytes {
+        let (mut free, reserve) = look()?;
+        if free < reserve + bytes {
             // What can be fetched again goes first.
-            self.content.cache().give_way()?;
-            now = spare()?;
+            self.content.cache().free_disk(reserve + bytes)?;
+            free = look()?.0;
         }
-        let spare = now;
+        let spare = free.saturating_sub(reserve);
         if spare < bytes {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
         }
@@ -273,13 +274,18 @@ impl Stagings {
         self.dir.join(format!("{:x}-{number:x}", ino.0))
     }
 
-    /// Notes that a staging file holds more, and has the cache give way for it.
+    /// Notes that a staging file holds more.
     pub(super) fn account(&self, ino: Ino, more: u64) {
-        if more == 0 {
-            return;
+        if more > 0 {
+            self.space.add(ino, more);
+            self.content.cache().leave_room(self.space.room(0));
         }
+    }
+
+    /// Has the cache give way for so many bytes that are about to be written.
+    fn make_way(&self, bytes: u64) {
         let cache = self.content.cache();
-        cache.leave_room(self.space.add(ino, more));
+        cache.leave_room(self.space.room(bytes));
         if cache.is_crowded()
             && let Err(error) = cache.give_way()
         {
@@ -289,7 +295,8 @@ impl Stagings {
 
     fn account_gone(&self, ino: Ino, less: u64) {
         if less > 0 {
-            self.content.cache().leave_room(self.space.take(ino, less));
+            self.space.take(ino, less);
+            self.content.cache().leave_room(self.space.room(0));
         }
     }
 

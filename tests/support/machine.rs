@@ -226,10 +226,10 @@ impl Drop for Disk {
     }
 }
 
-/// What the files below a folder take on the disk.
+/// What a file takes on the disk, or what those below a folder do.
 pub(crate) fn disk_use(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    let mut bytes = 0;
+    let mut bytes = std::fs::metadata(dir).ok().filter(|found| !found.is_dir()).map_or(0, |file| file.blocks() * 512);
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => bytes += disk_use(&entry.path()),
