@@ -13,6 +13,7 @@ mod reserve;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
@@ -26,6 +27,12 @@ const FORMAT: i64 = 1;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;
+
+/// How long a connection waits for another one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the log waits for readers before it is cut on a full disk: that is tried again.
+const BRIEFLY: Duration = Duration::from_millis(100);
 
 const SCHEMA: &str = include_str!("state/schema.sql");
 
@@ -196,7 +203,16 @@ impl State {
     /// Moves what the log holds into the database file, so that the log stays short. Blocks on the disk: not for a thread that
     /// serves requests. Does not hold up writers.
     pub fn checkpoint(&self) -> Result<()> {
-        self.read(|reader| reader.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
+        self.read(|reader| reader.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))?;
+        if self.reserve.was_given() && !self.has_room() {
+            // What the log takes of the disk is wanted now, even if writers are held up for it.
+            let writer = self.writer.lock();
+            writer.busy_timeout(BRIEFLY)?;
+            let cut = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            writer.busy_timeout(PATIENCE)?;
+            cut?;
+        }
+        Ok(())
     }
 
     /// A fact by its name.
@@ -246,7 +262,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(128);
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;

@@ -91,7 +91,15 @@ impl OpenFile {
         Self {
             ino,
             name,
-            state: Mutex::new(State { bytes, opened, mtime: None, unlinked: None, superseded: false, handles: 0, writers: 0 }),
+            state: Mutex::new(State {
+                bytes,
+                opened,
+                mtime: None,
+                unlinked: None,
+                superseded: false,
+                handles: 0,
+                writers: 0,
+            }),
         }
     }
 

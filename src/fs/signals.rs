@@ -34,7 +34,9 @@ mod tests {
     use super::*;
 
     fn status(pending: u64, blocked: u64, ignored: u64, caught: u64) -> String {
-        format!("Name:\tx\nSigPnd:\t{pending:016x}\nShdPnd:\t0000000000000000\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n")
+        format!(
+            "Name:\tx\nSigPnd:\t{pending:016x}\nShdPnd:\t0000000000000000\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
+        )
     }
 
     fn bit(signal: i32) -> u64 {

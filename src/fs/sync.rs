@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::handle::Handle;
 use super::{Answer, Fs, NodeId, Result};
 use crate::config::Fsync;
 use crate::error::Kind;
@@ -14,7 +15,7 @@ impl Fs {
     /// with what keeps it from the drive, if the program has not heard of that.
     pub fn fsync(self: &Arc<Self>, handle: u64, thread: u32) -> Answer<()> {
         let Some(handle) = self.files.handle(handle) else { return Answer::err(Kind::BadHandle) };
-        self.synced(thread, move |fs| {
+        self.synced(thread, Some(Arc::clone(&handle)), move |fs| {
             fs.seal(&handle.file, Durability::PowerLoss)?;
             fs.refusal(&handle)?;
             fs.drive_has_room(&handle)?;
@@ -24,7 +25,7 @@ impl Fs {
 
     /// `fsync` of a folder by a thread: its entries survive the loss of power, or that of this machine.
     pub fn fsyncdir(self: &Arc<Self>, id: NodeId, thread: u32) -> Answer<()> {
-        self.synced(thread, move |fs| {
+        self.synced(thread, None, move |fs| {
             fs.writeback.sync()?;
             if fs.options.fsync == Fsync::Local {
                 return Ok(Vec::new());
@@ -42,6 +43,7 @@ impl Fs {
     fn synced(
         self: &Arc<Self>,
         thread: u32,
+        handle: Option<Arc<Handle>>,
         here: impl FnOnce(&Arc<Self>) -> Result<Vec<Ino>> + Send + 'static,
     ) -> Answer<()> {
         let fs = Arc::clone(self);
@@ -52,7 +54,12 @@ impl Fs {
         let answer = async move {
             let entries = task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
             if fs.options.fsync == Fsync::Drive {
-                fs.writeback.wait_for_drive(&entries, || fs.has_enough(thread)).await?;
+                let sent = fs.writeback.wait_for_drive(&entries, || fs.has_enough(thread)).await;
+                if let (Err(_), Some(handle)) = (&sent, &handle) {
+                    // It hears of it now.
+                    let _told = fs.refusal(handle);
+                }
+                sent?;
             }
             Ok(())
         };

@@ -26,17 +26,23 @@ const NOTHING: u64 = 256 << 10;
 pub(super) struct Reserve {
     path: PathBuf,
     held: AtomicBool,
+    given: AtomicBool,
 }
 
 impl Reserve {
     /// Beside a database. Holds nothing yet.
     pub(super) fn beside(database: &Path) -> Self {
-        Self { path: database.with_file_name("reserve"), held: AtomicBool::new(false) }
+        Self { path: database.with_file_name("reserve"), held: AtomicBool::new(false), given: AtomicBool::new(false) }
     }
 
     /// Whether the disk had room for it when that was last tried.
     pub(super) fn is_held(&self) -> bool {
         self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether it was given up, and is not back.
+    pub(super) fn was_given(&self) -> bool {
+        self.given.load(Ordering::Relaxed) && !self.is_held()
     }
 
     /// Sets the space aside, if it is not and the disk has it.
@@ -74,6 +80,7 @@ impl Reserve {
         if self.held.swap(false, Ordering::Relaxed) {
             tracing::warn!("the disk of the cache folder is full; nothing new is taken until there is room");
         }
+        self.given.store(true, Ordering::Relaxed);
         let _absent = std::fs::remove_file(&self.path);
     }
 }

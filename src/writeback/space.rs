@@ -272,7 +272,9 @@ impl Writeback {
             (Err(error), _) if error.kind() != Kind::DiskFull || !late => claimed.map(|()| Room::Free),
             // It may be refused, so it must not be done.
             (Err(_), _) | (Ok(()), Outlook::Refuse(_)) => {
-                let kept = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(&space.kept).try_acquire_many_owned(bytes).ok());
+                let kept = u32::try_from(bytes)
+                    .ok()
+                    .and_then(|bytes| Arc::clone(&space.kept).try_acquire_many_owned(bytes).ok());
                 match (kept, claimed) {
                     (Some(kept), _) => Ok(Room::None(kept)),
                     (None, Ok(())) => Ok(Room::Late),
@@ -307,12 +309,7 @@ impl Writeback {
     }
 
     /// Waits for `has_room`, or for as long as waiting helps; says what the last look said.
-    async fn wait(
-        &self,
-        lack: Lack,
-        has_room: impl Fn() -> bool,
-        enough: impl Fn() -> bool,
-    ) -> Result<Outlook> {
+    async fn wait(&self, lack: Lack, has_room: impl Fn() -> bool, enough: impl Fn() -> bool) -> Result<Outlook> {
         let space = &self.stagings.space;
         if has_room() {
             return Ok(Outlook::Wait);

@@ -50,7 +50,7 @@ fn a_refusal_is_told_once_to_each_handle_and_to_the_first_of_those_that_come_lat
     let late = File::options().append(true).open(machine.at("file")).expect("opens");
     late.sync_all().expect("somebody heard it");
     drop(late);
-    assert!(attribute(&machine, "file", "state").starts_with("retrying: "));
+    eventually("it is refused again", || attribute(&machine, "file", "state").starts_with("retrying: ").then_some(()));
     assert!(attribute(&machine, "file", "error").contains("no permission"));
 
     // Nobody has it open when it is refused.
@@ -125,6 +125,7 @@ fn a_full_drive_is_said_to_every_writer_and_what_waits_goes_on_when_there_is_roo
 
     assert_eq!(code(open.write_all(b"more")), Some(libc::EDQUOT), "writes of any file");
     assert_eq!(code(open.sync_all()), Some(libc::EDQUOT));
+    assert_eq!(code(open.sync_all()), Some(libc::EDQUOT), "for as long as it lasts");
     assert_eq!(code(fs::write(machine.at("another"), b"content")), Some(libc::EDQUOT));
     let status = machine.status();
     assert_eq!(status["writes"]["state"], "refused", "{status}");
