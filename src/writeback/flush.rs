@@ -154,7 +154,9 @@ impl Writeback {
         })?;
         {
             let mut inner = self.queue.inner.lock();
-            left.iter().for_each(|(ino, _)| inner.hasten(*ino));
+            for &(ino, _) in &left {
+                inner.hasten(ino);
+            }
         }
         self.queue.wake.notify_one();
         let mut progress = (self.queue.progress_so_far(), Instant::now());

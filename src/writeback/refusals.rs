@@ -93,7 +93,9 @@ impl Writeback {
         }
         let changed: Vec<Ino> = refused.into_iter().filter(|&ino| has_changed(ino)).collect();
         let mut queue = self.queue.inner.lock();
-        changed.iter().for_each(|&ino| queue.hasten(ino));
+        for ino in changed {
+            queue.hasten(ino);
+        }
         drop(queue);
         self.queue.wake.notify_one();
     }

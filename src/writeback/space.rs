@@ -89,6 +89,8 @@ struct Waiting {
     looked: Option<Instant>,
     /// How far sending was, and since when it is no further while somebody waits.
     progress: (u64, Instant),
+    /// How far sending was when somebody waited in vain.
+    gave_up: Option<u64>,
 }
 
 /// What there is too little of.
@@ -148,6 +150,7 @@ impl Space {
                 outlook: Outlook::GoOn,
                 looked: None,
                 progress: (0, now),
+                gave_up: None,
             }),
             kept: Arc::new(Semaphore::new(KEPT)),
             short: Mutex::default(),
@@ -203,7 +206,7 @@ impl<'a> Waiter<'a> {
         if waiting.writers == 0 {
             // That nothing was sent while nobody waited means nothing. But who found once that nothing gets through need not
             // find it again.
-            if waiting.progress.0 != progress || waiting.progress.1.elapsed() < PATIENCE {
+            if waiting.gave_up != Some(progress) {
                 waiting.progress = (progress, now);
             }
         }
@@ -294,17 +297,13 @@ impl Writeback {
     /// Waits until so many bytes can be written. [`WritebackError::NoRoom`] if waiting does not help.
     pub async fn wait_to_write(&self, bytes: usize, enough: impl Fn() -> bool) -> Result<()> {
         let bytes = bytes as u64;
-        loop {
-            let has_disk = || self.stagings.claim(bytes).is_ok();
-            match self.wait(Lack::Disk, has_disk, &enough).await? {
-                Outlook::GoOn | Outlook::Wait => {}
-                Outlook::Refuse(why) => return Err(WritebackError::NoRoom { why }),
-            }
-            let space = &self.stagings.space;
-            match self.wait(Lack::Cap, || space.fits(bytes), &enough).await? {
-                Outlook::GoOn | Outlook::Wait => return Ok(()),
-                Outlook::Refuse(why) => return Err(WritebackError::NoRoom { why }),
-            }
+        let space = &self.stagings.space;
+        if let Outlook::Refuse(why) = self.wait(Lack::Disk, || self.stagings.claim(bytes).is_ok(), &enough).await? {
+            return Err(WritebackError::NoRoom { why });
+        }
+        match self.wait(Lack::Cap, || space.fits(bytes), &enough).await? {
+            Outlook::Refuse(why) => Err(WritebackError::NoRoom { why }),
+            Outlook::GoOn | Outlook::Wait => Ok(()),
         }
     }
 
@@ -352,6 +351,7 @@ impl Writeback {
         let mut waiting = space.waiting.lock();
         if outlook == Outlook::Wait && waiting.progress.1.elapsed() >= PATIENCE {
             let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
+            waiting.gave_up = Some(waiting.progress.0);
             outlook = Outlook::Refuse(format!("nothing got to the drive for {} minutes{why}", PATIENCE.as_secs() / 60));
         }
         (waiting.outlook, waiting.looked, waiting.lack) = (outlook.clone(), Some(Instant::now()), lack);
@@ -484,5 +484,68 @@ impl Writeback {
         }
         drop(queue);
         self.queue.wake.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 100;
+
+    fn takers(open: u64, sendable: u64, stuck: u64) -> Takers {
+        let reason = (stuck > 0).then(|| (stuck, "no permission".to_owned()));
+        Takers { open, sendable, stuck, reason, trouble: None }
+    }
+
+    #[test]
+    fn waiting_is_for_what_will_make_room() {
+        for (takers, expected) in [
+            (takers(50, 51, 0), Outlook::Wait),
+            (takers(0, 101, 0), Outlook::Wait),
+            // What is sent would not be enough, and what is open has no other place.
+            (takers(101, 5, 0), Outlook::GoOn),
+            (takers(100, 0, 1), Outlook::GoOn),
+        ] {
+            assert_eq!(takers.outlook(Lack::Cap, LIMIT), expected);
+        }
+        for (takers, reason) in [(takers(1, 0, 100), "no permission"), (takers(40, 10, 61), "no permission")] {
+            assert!(matches!(takers.outlook(Lack::Cap, LIMIT), Outlook::Refuse(why) if why.contains(reason)));
+        }
+        assert_eq!(takers(1000, 1, 1000).outlook(Lack::Disk, LIMIT), Outlook::Wait, "it is a place on the disk");
+        assert!(matches!(takers(1000, 0, 0).outlook(Lack::Disk, LIMIT), Outlook::Refuse(why) if why.contains("disk")));
+    }
+
+    #[test]
+    fn all_bytes_are_counted_once_and_given_back() {
+        let space = Space::new(HashMap::from([(Ino(1), 10)]), 8 * 100, 1000);
+        assert_eq!((space.held(), space.limit), (10, 700));
+        space.add(Ino(1), 5);
+        space.add(Ino(2), 685);
+        assert!(space.fits(0) && !space.fits(1));
+        space.take(Ino(2), 1000);
+        assert_eq!((space.held(), space.room(0)), (15, 115), "no more than there were, and the slack");
+        space.take(Ino(1), 15);
+        assert!(space.held.lock().by_entry.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_is_only_used_up_while_somebody_waits_and_nothing_gets_through() {
+        let space = Space::new(HashMap::new(), 800, 1000);
+        let stalled = |space: &Space| space.waiting.lock().progress.1.elapsed() >= PATIENCE;
+        tokio::time::advance(2 * PATIENCE).await;
+        let waiter = Waiter::new(&space, Lack::Cap, 0);
+        assert!(!stalled(&space), "nobody waited");
+        tokio::time::advance(PATIENCE / 2).await;
+        let other = Waiter::new(&space, Lack::Cap, 0);
+        tokio::time::advance(PATIENCE / 2).await;
+        assert!(stalled(&space), "who comes later waits no longer");
+        space.waiting.lock().gave_up = Some(0);
+        drop((waiter, other));
+        let waiter = Waiter::new(&space, Lack::Cap, 0);
+        assert!(stalled(&space), "it is known by now");
+        drop(waiter);
+        let _waiter = Waiter::new(&space, Lack::Cap, 1);
+        assert!(!stalled(&space), "something got through since");
     }
 }
