@@ -418,10 +418,11 @@ impl Writeback {
     /// Notes how a step for an entry ended, as far as the drive's storage goes.
     pub(super) fn note_storage(&self, ino: Ino, result: std::result::Result<bool, &WritebackError>) {
         let space = &self.stagings.space;
+        let is_full = matches!(result, Err(error) if error.kind() == Kind::StorageFull);
+        let size = if is_full { self.tree.node(ino).ok().flatten().map_or(0, |node| node.size) } else { 0 };
         let mut short = space.short.lock();
         match result {
-            Err(error) if error.kind() == Kind::StorageFull => {
-                let size = self.tree.node(ino).ok().flatten().map_or(0, |node| node.size);
+            Err(_) if is_full => {
                 short.sizes.insert(ino, size);
                 short.free = None;
             }

@@ -93,6 +93,8 @@ fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
     let id = cloud.upload("data.bin", &cloud.root(), &old);
     let machine = Machine::with(&cloud);
     let edit = OpenOptions::new().write(true).open(machine.at("data.bin")).expect("opens");
+    // It must not be sent before the daemon is killed.
+    cloud.make_trouble(&["uploads.start:answer,status=503"]);
     edit.write_all_at(b"ours", 5_000_000).expect("writes");
     edit.sync_all().expect("syncs");
     eventually("all of the base is here", || {
@@ -101,6 +103,7 @@ fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
     let requests = machine.status()["traffic"]["requests"]["download"]["count"].as_u64().expect("number");
     assert!(requests <= 4, "20 MB came in {requests} requests");
     machine.kill();
+    cloud.make_trouble(&[]);
     cloud.rewrite(&id, b"theirs");
     machine.mount(&cloud);
     machine.flush();
