@@ -40,8 +40,11 @@ use crate::remote::Source;
 /// can punch.
 pub const BLOCK: u64 = 256 * 1024;
 
-/// What the cache never goes below, however much room is to be left to others: one window of a sequential reader.
+/// The least cap that is of use: one window of a sequential reader.
 pub const LEAST: u64 = 64 * 1024 * 1024;
+
+/// Of a small cap blocks keep one part in so many, however much unsent data there is; of a large one [`LEAST`].
+const LEAST_PART: u64 = 4;
 
 /// What it keeps of a disk that others have filled, if it gets that.
 const SCRAPS: u64 = 16 * BLOCK;
@@ -329,6 +332,20 @@ impl Cache {
         self.room.store(bytes, Ordering::Relaxed);
     }
 
+    /// The most that unsent data may take of the cap. The rest is kept for blocks, so that reading goes on.
+    pub fn most_room(&self) -> u64 {
+        self.cap - self.least()
+    }
+
+    /// Whether blocks take more than is left to them.
+    pub fn is_crowded(&self) -> bool {
+        self.used() > self.limit()
+    }
+
+    fn least(&self) -> u64 {
+        LEAST.min(self.cap / LEAST_PART)
+    }
+
     /// Bytes that blocks take now.
     pub fn used(&self) -> u64 {
         self.lru.lock().bytes()
@@ -348,6 +365,16 @@ impl Cache {
     /// Evicts what is more than the cache may take, or than the disk has room for now.
     pub fn give_way(&self) -> Result<()> {
         self.make_room(0, 0).map(drop)
+    }
+
+    /// Gives up blocks until so much of the disk is free, or none are left.
+    pub fn free_disk(&self, wanted: u64) -> Result<()> {
+        self.disk.look_again();
+        while self.disk.free() < wanted {
+            let Some(victim) = self.lru.lock().pop() else { break };
+            self.evict(victim)?;
+        }
+        Ok(())
     }
 
     /// Writes the maps of all entries that changed, and forgets those that have nothing any more. Blocks on the disk.
@@ -394,7 +421,7 @@ impl Cache {
     }
 
     fn limit(&self) -> u64 {
-        self.cap.saturating_sub(self.room.load(Ordering::Relaxed)).max(LEAST)
+        self.cap.saturating_sub(self.room.load(Ordering::Relaxed)).max(self.least())
     }
 
     /// Sets `bytes` aside within the cap, and `new` of them on the disk, by evicting what is least useful. More is only set aside

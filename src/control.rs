@@ -77,6 +77,9 @@ pub struct Status {
     /// Where a mount in the background writes what it has to say.
     #[serde(default)]
     pub log_file: PathBuf,
+    /// Why writes wait or are refused; absent while they are neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<WritesStatus>,
     /// The drive's storage; without a limit `total` is absent.
     pub drive: DriveStatus,
     /// What went over the network since it was mounted.
@@ -101,6 +104,17 @@ pub struct ImportStatus {
     /// Why the first of those that cannot be moved cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Why writes wait or are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WritesStatus {
+    /// `waiting` or `refused`.
+    pub state: String,
+    /// How many writers wait now.
+    pub writers: usize,
+    /// Why, as a sentence without its end.
+    pub reason: String,
 }
 
 /// What is wrong with a sign-in.

@@ -42,6 +42,8 @@ pub enum Kind {
     TooManyEntries,
     /// The drive's daily download allowance is used up.
     DownloadLimit,
+    /// The drive's daily upload allowance is used up.
+    UploadLimit,
     /// Nobody is signed in, or the sign-in was revoked.
     SignIn,
     /// The server cannot be reached.
@@ -92,7 +94,7 @@ impl Kind {
             Self::TooLarge => libc::EFBIG,
             Self::DiskFull => libc::ENOSPC,
             // "Disk quota exceeded" tells a person that it is the drive which is full and not this machine.
-            Self::StorageFull => libc::EDQUOT,
+            Self::StorageFull | Self::UploadLimit => libc::EDQUOT,
             Self::TooManyEntries => libc::EMLINK,
             // A missing sign-in is a matter of permission to programs; `status` tells the person what to do.
             Self::Denied | Self::SignIn => libc::EACCES,
@@ -123,6 +125,7 @@ impl Kind {
             | Self::DiskFull
             | Self::SignIn
             | Self::DownloadLimit
+            | Self::UploadLimit
             | Self::Denied
             | Self::TooManyEntries
             | Self::Protocol
@@ -177,6 +180,7 @@ impl fmt::Display for Kind {
             Self::StorageFull => "drive full",
             Self::TooManyEntries => "too many entries for the drive",
             Self::DownloadLimit => "download limit of the drive reached",
+            Self::UploadLimit => "upload limit of the drive reached",
             Self::SignIn => "sign-in required",
             Self::Unreachable => "drive not reachable",
             Self::TimedOut => "drive did not answer in time",
@@ -231,6 +235,7 @@ mod tests {
             (Kind::StorageFull, libc::EDQUOT),
             (Kind::TooManyEntries, libc::EMLINK),
             (Kind::DownloadLimit, libc::EIO),
+            (Kind::UploadLimit, libc::EDQUOT),
             (Kind::SignIn, libc::EACCES),
             (Kind::Unreachable, libc::EIO),
             (Kind::TimedOut, libc::EIO),

@@ -14,12 +14,14 @@
 mod attr;
 mod change;
 mod dir;
+mod errors;
 mod handle;
 mod io;
 mod owner;
 mod place;
 mod remote;
 mod revoke;
+mod signals;
 mod sync;
 mod xattr;
 
@@ -38,10 +40,12 @@ use tokio::runtime::Handle as Runtime;
 pub use self::attr::{Attr, QUOTA_AGE, SetAttr, Space};
 pub use self::dir::{DirEntry, Listing};
 pub use self::handle::{Caching, OpenFlags};
+pub use self::io::Writer;
 pub use self::place::NodeId;
 pub use self::revoke::{Hold, Locks, Outdated, Revoke};
 pub use self::xattr::CONTROL as CONTROL_XATTR;
 use crate::clock::Instant;
+use crate::config::Fsync;
 use crate::content::{Content, ContentError};
 use crate::error::Kind;
 use crate::remote::{Quota, Remote};
@@ -94,11 +98,17 @@ pub enum Answer<T> {
     /// It takes the network, or the disk, or the kernel; somebody has to wait for it, and to drop the hold, if any, when it was
     /// given.
     Later(BoxFuture<'static, Result<T>>, Option<Hold>),
+    /// As `Later`, for what has a bound of its own and may take longer than [`Fs::patience`].
+    InItsTime(BoxFuture<'static, Result<T>>, Option<Hold>),
 }
 
 impl<T: Send + 'static> Answer<T> {
     fn later(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
         Self::Later(future.boxed(), None)
+    }
+
+    fn in_its_time(future: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self::InItsTime(future.boxed(), None)
     }
 
     /// If it has to be waited for, with a hold meanwhile.
@@ -107,6 +117,7 @@ impl<T: Send + 'static> Answer<T> {
         match self {
             Self::Now(result) => Self::Now(result),
             Self::Later(future, _) => Self::Later(future, Some(hold())),
+            Self::InItsTime(future, _) => Self::InItsTime(future, Some(hold())),
         }
     }
 
@@ -145,6 +156,8 @@ pub struct Options {
     pub read_only: bool,
     /// How long an answer that is waited for may take.
     pub patience: Duration,
+    /// `fsync` waits for the drive.
+    pub fsync: Fsync,
     /// Where commands reach the mount.
     pub control_socket: PathBuf,
 }

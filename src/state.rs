@@ -9,14 +9,18 @@
 //!   survives the loss of power too (about 150 µs and what the disk takes).
 //! - A database of a newer format, or of another account, is refused and left alone.
 
+mod reserve;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
+use self::reserve::Reserve;
 use crate::clock;
 use crate::error::Kind;
 
@@ -25,6 +29,12 @@ const FORMAT: i64 = 2;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;
+
+/// How long a connection waits for another one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the log waits for readers before it is cut on a full disk: that is tried again.
+const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// What leads from each version to the next: the first from nothing to version 1. A change of the tables is one more.
 const STEPS: [&str; FORMAT as usize] = [include_str!("state/schema.sql"), include_str!("state/format-2.sql")];
@@ -40,6 +50,7 @@ pub struct State {
     /// How often its sync was asked for, and up to which of these it was done.
     asked: AtomicU64,
     synced: Mutex<u64>,
+    reserve: Reserve,
 }
 
 /// Why the database could not be used.
@@ -132,6 +143,7 @@ impl State {
             log: path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy())),
             asked: AtomicU64::new(0),
             synced: Mutex::new(0),
+            reserve: Reserve::beside(path),
         })
     }
 
@@ -161,7 +173,37 @@ impl State {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        transact(&mut self.writer.lock(), work)
+        let mut writer = self.writer.lock();
+        let result = transact(&mut writer, work);
+        if result.is_err() {
+            self.relieve(&writer);
+        }
+        result
+    }
+
+    /// Sets disk space aside that is given up when the disk is full, for whoever keeps the database open for long.
+    pub fn keep_reserve(&self) {
+        self.reserve.fill();
+    }
+
+    /// Whether the disk has room for what is new, beyond that which ends what was begun.
+    pub fn has_room(&self) -> bool {
+        if !self.reserve.is_held() {
+            self.reserve.fill();
+        }
+        self.reserve.is_held()
+    }
+
+    /// After a transaction that failed: if it did so for want of disk space, the next one finds some.
+    fn relieve(&self, writer: &Connection) {
+        if self.reserve.is_needed() {
+            self.reserve.give();
+            // The log is used again from its beginning, if all of it could be moved.
+            let moved = writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+            if let Err(error) = moved {
+                tracing::debug!(%error, "the log of the database could not be shortened on a full disk");
+            }
+        }
     }
 
     /// As [`State::write`], and survives the loss of power, as do all writes before it.
@@ -179,6 +221,9 @@ impl State {
             Ok(value)
         });
         writer.pragma_update(None, "synchronous", "NORMAL")?;
+        if result.is_err() {
+            self.relieve(&writer);
+        }
         result
     }
 
@@ -204,7 +249,16 @@ impl State {
     /// Moves what the log holds into the database file, so that the log stays short. Blocks on the disk: not for a thread that
     /// serves requests. Does not hold up writers.
     pub fn checkpoint(&self) -> Result<()> {
-        self.read(|reader| reader.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))
+        self.read(|reader| reader.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))?;
+        if self.reserve.was_given() && !self.has_room() {
+            // What the log takes of the disk is wanted now, even if writers are held up for it.
+            let writer = self.writer.lock();
+            writer.busy_timeout(BRIEFLY)?;
+            let cut = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            writer.busy_timeout(PATIENCE)?;
+            cut?;
+        }
+        Ok(())
     }
 
     /// A fact by its name.
@@ -254,7 +308,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.set_prepared_statement_cache_capacity(128);
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", "OFF")?;

@@ -33,6 +33,13 @@ pub fn punch_hole(file: &File, range: Range<u64>) -> io::Result<()> {
     })
 }
 
+/// Gives a file so many bytes of the disk, from its beginning; its length becomes no less.
+pub fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    let bytes = off(bytes)?;
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) })
+}
+
 /// Mounts a FUSE file system whose requests come out of `device` (an open `/dev/fuse`). For the superuser only.
 pub fn mount_fuse(device: &File, mountpoint: &Path, request: &FuseMount<'_>) -> io::Result<()> {
     let (user, group) = user_and_group();

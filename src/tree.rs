@@ -23,6 +23,7 @@ pub mod nodes;
 mod root;
 mod trash;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -203,6 +204,8 @@ pub trait Listener: Send + Sync + fmt::Debug {
     fn merged(&self, effects: Effects);
     /// Whether an entry has content that was written here and that the tables do not know of yet. Asked within transactions.
     fn is_edited(&self, ino: Ino) -> bool;
+    /// The feed of changes told something of these items, even if it is nothing that shows. After the commit.
+    fn heard(&self, items: &HashSet<FileId>);
 }
 
 /// Why the tree could not answer.

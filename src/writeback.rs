@@ -43,8 +43,10 @@ mod plan;
 mod queue;
 mod recall;
 mod recover;
+mod refusals;
 mod rename;
 mod send;
+mod space;
 mod staging;
 mod stagings;
 mod stream;
@@ -70,7 +72,8 @@ pub use self::aside::Aside;
 pub use self::flush::{Pending, Pressed};
 pub use self::journal::Seq;
 pub use self::rename::Renamed;
-pub use self::staging::{Durability, Staging};
+pub use self::space::{HeldBack, PATIENCE, Room};
+pub use self::staging::{Durability, Opened, Staging};
 pub use self::waiting::{Waiting, waiting};
 use crate::cache::CacheError;
 use crate::config::UseTrash;
@@ -112,6 +115,20 @@ pub enum WritebackError {
     /// The change is not possible as things are.
     #[error("{0}")]
     Refused(Kind),
+    /// There is no room for more bytes that the drive does not have, and none will come.
+    #[error("no room for more that is not on the drive: {why}")]
+    NoRoom {
+        /// Why none will come.
+        why: String,
+    },
+    /// The drive does not take what was written.
+    #[error("{why}")]
+    NotTaken {
+        /// In which way.
+        kind: Kind,
+        /// What it said.
+        why: String,
+    },
     /// What the drive stored has another checksum than what was sent.
     #[error("the drive stored other bytes than were sent (MD5 {theirs} for {ours}); sending again")]
     Mismatch {
@@ -133,7 +150,8 @@ impl WritebackError {
             Self::Cache(error) => error.kind(),
             Self::Io(error) => Kind::of_io(error),
             Self::Damaged { .. } => Kind::Corrupt,
-            Self::Refused(kind) => *kind,
+            Self::Refused(kind) | Self::NotTaken { kind, .. } => *kind,
+            Self::NoRoom { .. } => Kind::DiskFull,
             Self::Mismatch { .. } => Kind::Server,
         }
     }
@@ -202,8 +220,11 @@ pub struct Writeback {
     habits: guess::Habits,
     aside: aside::AsideFolder,
     beside: beside::Beside,
+    refusals: refusals::Refusals,
     /// The drive refused something because it is full.
     full: Notify,
+    /// The drive took something away, which may have made room there.
+    gave: Notify,
 }
 
 /// A collision of an edit here with one made elsewhere; neither was lost.
@@ -249,7 +270,9 @@ impl Writeback {
             habits: guess::Habits::default(),
             aside,
             beside: beside::Beside::default(),
+            refusals: refusals::Refusals::default(),
             full: Notify::new(),
+            gave: Notify::new(),
         };
         writeback.recover()?;
         Ok(Arc::new(writeback))
@@ -263,6 +286,16 @@ impl Writeback {
     /// Completes when the drive has refused something because it is full, since this was asked last.
     pub async fn heard_full(&self) {
         self.full.notified().await;
+    }
+
+    /// Completes when the drive has deleted something at our request, since this was asked last.
+    pub async fn heard_gone(&self) {
+        self.gave.notified().await;
+    }
+
+    /// Something was deleted from the drive.
+    pub fn deleted(&self) {
+        self.gave.notify_one();
     }
 
     /// The staging of an entry that has content which the drive has not; readers must use it.
@@ -282,7 +315,7 @@ impl Writeback {
 
     /// Bytes that unsent content takes on the local disk.
     pub fn staged_bytes(&self) -> u64 {
-        self.stagings.held()
+        self.stagings.space.held()
     }
 
     /// Collisions whose copies still have the names that they were given.

@@ -25,6 +25,8 @@ mod crash;
 mod deadline;
 #[path = "mount/elsewhere.rs"]
 mod elsewhere;
+#[path = "mount/errors.rs"]
+mod errors;
 #[path = "mount/files.rs"]
 mod files;
 #[path = "mount/growing.rs"]
@@ -51,6 +53,8 @@ mod root;
 mod saves;
 #[path = "mount/service.rs"]
 mod service;
+#[path = "mount/space.rs"]
+mod space;
 #[path = "mount/stream.rs"]
 mod stream;
 #[path = "mount/transfers.rs"]

@@ -47,6 +47,21 @@ impl Disk {
 
     /// How many bytes are free beyond those that are left to others; `None` if too few are.
     pub(super) fn spare(&self) -> Option<u64> {
+        let now = self.look();
+        now.free.checked_sub(now.reserve)
+    }
+
+    /// How many bytes are free.
+    pub(super) fn free(&self) -> u64 {
+        self.look().free
+    }
+
+    /// Others changed it just now.
+    pub(super) fn look_again(&self) {
+        *self.seen.lock() = None;
+    }
+
+    fn look(&self) -> Seen {
         let mut seen = self.seen.lock();
         let fresh = seen.filter(|seen| seen.at.elapsed() < FRESH);
         let now = fresh.unwrap_or_else(|| {
@@ -55,7 +70,7 @@ impl Disk {
             Seen { at: Instant::now(), free, reserve: self.reserve.unwrap_or(RESERVE.min(total / RESERVE_PART)) }
         });
         *seen = Some(now);
-        now.free.checked_sub(now.reserve)
+        now
     }
 
     /// Bytes are about to be written.

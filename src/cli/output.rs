@@ -250,6 +250,16 @@ fn item_line(item: &UnsentItem) -> String {
     plain(&format!("{:<10} {}{size}{}", item.state, item.path, said(item)))
 }
 
+/// Why writes wait or are refused, in a line, if they are.
+pub(super) fn held_back(status: &Status) -> Option<String> {
+    let writes = status.writes.as_ref()?;
+    Some(match writes.writers {
+        0 => format!("writes    {}: {}", writes.state, writes.reason),
+        1 => format!("writes    1 writer waits: {}", writes.reason),
+        writers => format!("writes    {writers} writers wait: {}", writes.reason),
+    })
+}
+
 /// Lines about what somebody should look at.
 pub(super) fn trouble(status: &Status) -> Vec<String> {
     let conflicts = status.conflicts.iter().map(|conflict| {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::output::{at_risk, cache_use, count, item_lines, plain, print, print_json, trouble};
+use super::output::{at_risk, cache_use, count, held_back, item_lines, plain, print, print_json, trouble};
 use super::{Exit, Failure, small_runtime, target, watch};
 use crate::config::Bytes;
 use crate::control::{EntryStatus, Scope, Status};
@@ -50,6 +50,7 @@ fn text(status: &Status) -> String {
         format!("at risk   {}", at_risk(&status.unsent)),
     ];
     lines.extend(item_lines(&status.unsent.items, status.unsent.entries));
+    lines.extend(held_back(status));
     if let Some(sign_in) = &status.sign_in {
         lines.push(format!("sign-in   required: {}", sign_in.remedy));
         lines.push(format!("          {}", sign_in.reason));

@@ -131,6 +131,8 @@ impl View {
                 if status.state != "mounted" {
                     parts.push(status.state.clone());
                 }
+                parts
+                    .extend(status.writes.as_ref().map(|writes| format!("writes {}: {}", writes.state, writes.reason)));
                 if silent.is_some() {
                     parts.push("the daemon does not answer".to_owned());
                 }

@@ -32,6 +32,17 @@ pub enum UseTrash {
     Never,
 }
 
+/// What `fsync` waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// The disk of this machine: what was written survives the loss of power
+    #[default]
+    Local,
+    /// The drive: what was written survives the loss of this machine
+    Drive,
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Credentials, MountConfig, UseTrash};
+use super::{Credentials, Fsync, MountConfig, UseTrash};
 
 /// Values of flags, by their names.
 pub type Settings = BTreeMap<String, String>;
@@ -20,6 +20,10 @@ impl MountConfig {
             UseTrash::Auto => "auto",
             UseTrash::Always => "always",
             UseTrash::Never => "never",
+        };
+        let fsync = match self.fsync {
+            Fsync::Local => "local",
+            Fsync::Drive => "drive",
         };
         let all = [
             ("source", Some(self.source.to_string())),
@@ -42,6 +46,7 @@ impl MountConfig {
             ("file-mode", Some(mode(shown.file_mode))),
             ("dir-mode", Some(mode(shown.dir_mode))),
             ("use-trash", Some(trash.to_owned())),
+            ("fsync", Some(fsync.to_owned())),
             ("log-level", Some(self.log_level.clone())),
             ("log-file", log.file.as_ref().map(|file| file.display().to_string())),
             ("log-format", Some(format!("{:?}", log.format).to_lowercase())),

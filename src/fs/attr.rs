@@ -173,6 +173,11 @@ impl Fs {
         self.quota.lock().0
     }
 
+    /// The drive said what its storage is now.
+    pub fn heard_quota(&self, quota: Quota) {
+        *self.quota.lock() = (quota, Instant::now());
+    }
+
     /// `statfs`: the storage of the drive, as of a minute ago at most, but never waiting for it.
     pub fn space(self: &Arc<Self>) -> Space {
         self.refresh_quota(QUOTA_AGE);

@@ -61,7 +61,7 @@ impl Fs {
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
             let flags = OpenFlags { write: true, truncate: false, thread: caller.thread };
-            let (handle, open) = fs.files.open(&node, flags, Bytes::Staged(staging));
+            let (handle, open) = fs.files.open(&node, flags, Bytes::Staged(staging), 0);
             open.file.written();
             Ok((fs.entry(folder, &node), handle))
         })
@@ -198,8 +198,25 @@ impl Fs {
             };
             let node = fs.writeback.remove(folder.ino(), &old_name, allowed)?;
             fs.files.unlink(&node);
+            fs.give_back(&node);
             Ok(((), vec![(folder, old_name)]))
         })
+    }
+
+    /// Drops what is cached of a file that was removed, if nobody has it open: who removes something wants its room.
+    pub(super) fn give_back(&self, node: &Node) {
+        let is_there = || self.tree.node(node.ino).ok().flatten().is_some_and(|node| node.is_linked());
+        if node.kind != NodeKind::File || self.files.get(node.ino).is_some() || is_there() {
+            return;
+        }
+        if let Some(source) = Self::source(node) {
+            let content = Arc::clone(&self.content);
+            self.runtime.spawn_blocking(move || {
+                if let Err(error) = content.cache().forget(&source) {
+                    tracing::debug!(%error, "a removed file stays in the cache until its turn to go");
+                }
+            });
+        }
     }
 
     /// `rename`; with `replace` false, as `RENAME_NOREPLACE`.

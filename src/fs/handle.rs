@@ -16,7 +16,7 @@ use crate::clock::{self, Instant, Timestamp};
 use crate::content::{Reader, Session};
 use crate::tree::local::Attributes;
 use crate::tree::{Ino, Node};
-use crate::writeback::Staging;
+use crate::writeback::{Opened, Staging};
 
 /// What a handle was opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,15 @@ pub(super) enum Bytes {
     Text(Arc<str>),
 }
 
+impl Bytes {
+    fn opened(&self) -> Option<Opened> {
+        match self {
+            Self::Staged(staging) => Some(staging.opened()),
+            Self::Revision(_) | Self::Text(_) => None,
+        }
+    }
+}
+
 /// A file that somebody has open.
 #[derive(Debug)]
 pub(super) struct OpenFile {
@@ -63,6 +72,8 @@ pub(super) struct OpenFile {
 #[derive(Debug)]
 struct State {
     bytes: Bytes,
+    /// Says that the staging, if it is one, is open.
+    opened: Option<Opened>,
     /// Of writes that are not sealed yet.
     mtime: Option<Timestamp>,
     /// Since when there are any.
@@ -79,11 +90,13 @@ struct State {
 impl OpenFile {
     fn new(node: &Node, bytes: Bytes) -> Self {
         let (ino, name) = (node.ino, node.name.clone());
+        let opened = bytes.opened();
         Self {
             ino,
             name,
             state: Mutex::new(State {
                 bytes,
+                opened,
                 mtime: None,
                 unsealed_since: None,
                 unlinked: None,
@@ -109,7 +122,10 @@ impl OpenFile {
 
     /// Makes it one that is written.
     pub(super) fn stage(&self, staging: Arc<Staging>) {
-        self.state.lock().bytes = Bytes::Staged(staging);
+        let bytes = Bytes::Staged(staging);
+        let mut state = self.state.lock();
+        state.opened = bytes.opened();
+        state.bytes = bytes;
     }
 
     /// Notes a write.
@@ -186,6 +202,11 @@ impl OpenFile {
         self.state.lock().writers > 1
     }
 
+    /// What it was when it lost its last name, if it did.
+    pub(super) fn unlinked(&self) -> Option<Node> {
+        self.state.lock().unlinked.clone()
+    }
+
     /// Whether it lost its last name.
     pub(super) fn is_unlinked(&self) -> bool {
         self.state.lock().unlinked.is_some()
@@ -199,6 +220,8 @@ pub(super) struct Handle {
     pub(super) write: bool,
     /// Who opened it, or wrote through it.
     pub(super) owners: Owners,
+    /// The number of the last refusal of the drive that it was told of.
+    pub(super) heard: AtomicU64,
     /// How this handle reads.
     pub(super) session: Mutex<Session>,
 }
@@ -228,8 +251,8 @@ impl Files {
         self.by_ino.read().values().cloned().collect()
     }
 
-    /// Opens a file that may be open already; `bytes` if it is not.
-    pub(super) fn open(&self, node: &Node, flags: OpenFlags, bytes: Bytes) -> (u64, Arc<Handle>) {
+    /// Opens a file that may be open already; `bytes` if it is not. `heard`: the last refusal that its programs were told of.
+    pub(super) fn open(&self, node: &Node, flags: OpenFlags, bytes: Bytes, heard: u64) -> (u64, Arc<Handle>) {
         let mut files = self.by_ino.write();
         let file = Arc::clone(files.entry(node.ino).or_insert_with(|| Arc::new(OpenFile::new(node, bytes))));
         {
@@ -240,7 +263,8 @@ impl Files {
         drop(files);
         let owners = Owners::default();
         owners.add(flags.thread);
-        let handle = Arc::new(Handle { file, write: flags.write, owners, session: Mutex::default() });
+        let heard = AtomicU64::new(heard);
+        let handle = Arc::new(Handle { file, write: flags.write, owners, heard, session: Mutex::default() });
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         self.handles.write().insert(number, Arc::clone(&handle));
         (number, handle)
@@ -271,7 +295,7 @@ impl Files {
 
     /// What an open file was when it lost its name.
     pub(super) fn unlinked(&self, ino: Ino) -> Option<Node> {
-        self.get(ino)?.state.lock().unlinked.clone()
+        self.get(ino)?.unlinked()
     }
 
     /// Notes that the kernel has pages of an older content of a file.

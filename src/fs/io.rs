@@ -1,21 +1,31 @@
 //! Reading and writing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::handle::{Bytes, Caching, Handle, OpenFile, OpenFlags};
-use super::{Answer, Fs, NodeId, Result};
+use super::{Answer, Fs, FsError, NodeId, Result, signals};
 use crate::content::Reader;
 use crate::error::Kind;
 use crate::remote::{Blob, Source};
 use crate::tree::{Ino, Node, NodeKind};
-use crate::writeback::{Durability, Staging};
+use crate::writeback::{Durability, Room, Staging};
 
 /// How often an opening is tried again because the file was replaced elsewhere at the same moment.
 const TRIES: usize = 10;
 
 /// How long what was renamed over is still found by its number: much longer than from a lookup to the open that follows it.
 const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer {
+    /// A program, which waits for the answer.
+    Program,
+    /// The kernel, from pages that programs mapped.
+    Kernel,
+}
 
 impl Fs {
     /// `open`.
@@ -54,11 +64,11 @@ impl Fs {
         let mut caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
         for _ in 0..TRIES {
             if let Some((old, bytes)) = self.files.replaced(node.ino).filter(|_| !node.is_linked()) {
-                let (number, handle) = self.files.open(&old, flags, bytes);
+                let (number, handle) = self.files.open(&old, flags, bytes, self.heard_so_far(old.ino));
                 self.files.unlink(&old);
                 return Ok((number, handle, caching));
             }
-            let (number, handle) = self.files.open(&node, flags, self.bytes(&node)?);
+            let (number, handle) = self.files.open(&node, flags, self.bytes(&node)?, self.heard_so_far(node.ino));
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
             let now = self.node(node.ino)?;
@@ -105,8 +115,13 @@ impl Fs {
     }
 
     pub(super) fn reader(&self, node: &Node) -> Option<Arc<Reader>> {
+        Some(self.content.open(&Self::source(node)?))
+    }
+
+    /// The content that the drive has of a file.
+    pub(super) fn source(node: &Node) -> Option<Source> {
         let (id, revision) = (node.id.clone()?, node.revision.clone()?);
-        Some(self.content.open(&Source { id, blob: Blob { size: node.size, md5: node.md5, revision } }))
+        Some(Source { id, blob: Blob { size: node.size, md5: node.md5, revision } })
     }
 
     /// Remembers for a moment what is about to be renamed over: somebody may have found it by its name just now, and opens it
@@ -121,11 +136,12 @@ impl Fs {
             None => self.bytes(target)?,
         };
         self.files.remember_replaced(target, bytes);
-        let fs = Arc::downgrade(self);
+        let (fs, target) = (Arc::downgrade(self), target.clone());
         self.runtime.spawn(async move {
             tokio::time::sleep(REMEMBERED).await;
             if let Some(fs) = fs.upgrade() {
                 fs.files.forget_replaced(ino);
+                fs.give_back(&target);
             }
         });
         Ok(Some(ino))
@@ -169,15 +185,61 @@ impl Fs {
         }
     }
 
-    /// `write`, by a thread.
-    pub fn write(&self, handle: u64, thread: u32, offset: u64, bytes: &[u8]) -> Result<()> {
+    /// `write`, by a thread, or by the kernel itself from pages that were mapped. If there is no room for more that is not on the
+    /// drive, the answer waits until there is. (The kernel itself is not made to wait: it sends so many requests at one time and no
+    /// more, those of readers among them.)
+    pub fn write(self: &Arc<Self>, handle: u64, thread: u32, offset: u64, bytes: &[u8], by: Writer) -> Answer<()> {
+        match self.begin_write(handle, bytes, by) {
+            Ok((handle, Room::Free)) => self.put(&handle, thread, offset, bytes).into(),
+            Ok((handle, Room::Late)) => match self.put(&handle, thread, offset, bytes) {
+                Ok(()) => {
+                    let fs = Arc::clone(self);
+                    Answer::in_its_time(async move {
+                        fs.writeback.wait_for_room(|| fs.has_enough(thread)).await;
+                        Ok(())
+                    })
+                }
+                Err(error) => self.failed(handle.file.ino, error),
+            },
+            Ok((handle, Room::None(kept))) => {
+                let (fs, bytes) = (Arc::clone(self), bytes.to_vec());
+                Answer::in_its_time(async move {
+                    let _kept = kept;
+                    let room = fs.writeback.wait_to_write(bytes.len(), || fs.has_enough(thread)).await;
+                    let written = room.map_err(FsError::from).and_then(|()| fs.put(&handle, thread, offset, &bytes));
+                    written.inspect_err(|error| fs.failures.note(handle.file.ino, &error.to_string()))
+                })
+            }
+            Err(error) => Answer::Now(Err(error)),
+        }
+    }
+
+    /// The handle of a write, and what it finds.
+    fn begin_write(&self, handle: u64, bytes: &[u8], by: Writer) -> Result<(Arc<Handle>, Room)> {
         self.writable()?;
         let handle = self.files.handle(handle).filter(|handle| handle.write).ok_or(Kind::BadHandle)?;
+        if by == Writer::Program {
+            // What was mapped is written already, as its program sees it, and is kept.
+            self.refusal(&handle)?;
+            if let Some(error) = self.writeback.full(bytes.len() as u64).filter(|_| !handle.file.is_unlinked()) {
+                return Err(error.into());
+            }
+        }
+        let room = self.writeback.room(bytes.len(), by == Writer::Program)?;
+        Ok((handle, room))
+    }
+
+    fn put(&self, handle: &Handle, thread: u32, offset: u64, bytes: &[u8]) -> Result<()> {
         let staging = self.stage(&handle.file)?;
         self.writeback.write(&staging, offset, bytes)?;
         handle.file.written();
         handle.owners.add(thread);
         Ok(())
+    }
+
+    /// Whether who waits is not to wait any longer: they are told to end, or the mount ends.
+    pub(super) fn has_enough(&self, thread: u32) -> bool {
+        self.closing.load(Ordering::Relaxed) || signals::is_to_end(thread)
     }
 
     /// The staging of an open file; from now on it is one that is written.
@@ -223,19 +285,13 @@ impl Fs {
     /// thread of somebody who has to do with it.
     pub fn flush(&self, handle: u64, thread: u32) -> Result<()> {
         let handle = self.files.handle(handle).ok_or(Kind::BadHandle)?;
-        let declares = handle.write && handle.owners.include(thread);
-        if declares { self.seal(&handle.file, Durability::Process) } else { Ok(()) }
-    }
-
-    /// `fsync`: what was written so far survives the loss of power.
-    pub fn fsync(&self, handle: u64) -> Result<()> {
-        let handle = self.files.handle(handle).ok_or(Kind::BadHandle)?;
-        self.seal(&handle.file, Durability::PowerLoss)
-    }
-
-    /// `fsync` of a folder: its entries survive the loss of power.
-    pub fn fsyncdir(&self) -> Result<()> {
-        Ok(self.writeback.sync()?)
+        if !(handle.write && handle.owners.include(thread)) {
+            return Ok(());
+        }
+        // What was written is safe here in any case; then what the drive says of it.
+        self.seal(&handle.file, Durability::Process)?;
+        self.refusal(&handle)?;
+        self.drive_has_room(&handle)
     }
 
     /// The last use of a handle ended.
@@ -255,9 +311,12 @@ impl Fs {
                 staging.discard();
             }
             self.files.forget(handle.file.ino);
-            let ino = handle.file.ino;
+            let (ino, removed) = (handle.file.ino, handle.file.unlinked());
             // With the last user of its content.
             drop(handle);
+            if let Some(node) = removed {
+                self.give_back(&node);
+            }
             self.writeback.closed(ino, self.files.get(ino).is_some_and(|file| file.is_written()));
             if self.files.get(ino).is_none() && self.files.is_stale(ino) {
                 // Whoever opens it next reads what the drive has now.
@@ -269,9 +328,9 @@ impl Fs {
     }
 
     /// Seals what was written to an open file.
-    fn seal(&self, file: &Arc<OpenFile>, durability: Durability) -> Result<()> {
+    pub(super) fn seal(&self, file: &Arc<OpenFile>, durability: Durability) -> Result<()> {
         let Some(staging) = file.staging() else {
-            return if durability == Durability::PowerLoss { self.fsyncdir() } else { Ok(()) };
+            return if durability == Durability::PowerLoss { Ok(self.writeback.sync()?) } else { Ok(()) };
         };
         if file.is_unlinked() {
             // It ends with its last handle.

@@ -1,5 +1,6 @@
 //! What merges of the drive's news mean for handles and for the kernel.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Weak;
 
@@ -7,6 +8,7 @@ use rusqlite::Transaction;
 
 use super::handle::{Bytes, OpenFile};
 use super::{Fs, NodeId};
+use crate::remote::FileId;
 use crate::tree::{Effects, Ino, Listener};
 
 /// The file system's ear.
@@ -27,6 +29,13 @@ impl Listener for FromDrive {
         self.0.upgrade().is_some_and(|fs| fs.writeback.is_edited(ino))
     }
 
+    fn heard(&self, items: &HashSet<FileId>) {
+        if let Some(fs) = self.0.upgrade() {
+            // Its permissions may be others now, which shows nowhere else.
+            fs.writeback.reconsider(|ino| fs.is_within_any(ino, items));
+        }
+    }
+
     fn merged(&self, effects: Effects) {
         if let Some(fs) = self.0.upgrade() {
             fs.merged(effects);
@@ -35,6 +44,18 @@ impl Listener for FromDrive {
 }
 
 impl Fs {
+    /// Whether an entry is one of some items or lies in one.
+    fn is_within_any(&self, ino: Ino, items: &HashSet<FileId>) -> bool {
+        let mut at = Some(ino);
+        while let Some(node) = at.and_then(|ino| self.tree.node(ino).ok().flatten()) {
+            if node.id.as_ref().is_some_and(|id| items.contains(id)) {
+                return true;
+            }
+            at = Some(node.parent).filter(|&parent| parent != node.ino && node.is_linked());
+        }
+        false
+    }
+
     fn merged(&self, mut effects: Effects) {
         let mut replaced = Vec::new();
         for &ino in &effects.contents {

@@ -3,11 +3,72 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Fs, NodeId, Result};
+use super::handle::Handle;
+use super::{Answer, Fs, NodeId, Result};
+use crate::config::Fsync;
 use crate::error::Kind;
 use crate::tree::{Ino, Node};
+use crate::writeback::Durability;
 
 impl Fs {
+    /// `fsync` by a thread: what was written so far survives the loss of power; with [`Fsync::Drive`] that of this machine. Fails
+    /// with what keeps it from the drive, if the program has not heard of that.
+    pub fn fsync(self: &Arc<Self>, handle: u64, thread: u32) -> Answer<()> {
+        let Some(handle) = self.files.handle(handle) else { return Answer::err(Kind::BadHandle) };
+        self.synced(thread, Some(Arc::clone(&handle)), move |fs| {
+            fs.seal(&handle.file, Durability::PowerLoss)?;
+            fs.refusal(&handle)?;
+            fs.drive_has_room(&handle)?;
+            Ok(if handle.file.is_unlinked() { Vec::new() } else { vec![handle.file.ino] })
+        })
+    }
+
+    /// `fsync` of a folder by a thread: its entries survive the loss of power, or that of this machine.
+    pub fn fsyncdir(self: &Arc<Self>, id: NodeId, thread: u32) -> Answer<()> {
+        self.synced(thread, None, move |fs| {
+            fs.writeback.sync()?;
+            if fs.options.fsync == Fsync::Local {
+                return Ok(Vec::new());
+            }
+            let pending = fs.writeback.pending()?.into_iter().map(|pending| pending.ino);
+            let within = |ino: &Ino| {
+                let node = fs.tree.node(*ino).ok().flatten();
+                *ino == id.ino() || node.is_some_and(|node| node.parent == id.ino())
+            };
+            Ok(pending.filter(within).collect())
+        })
+    }
+
+    /// Does what waits for the local disk where nobody else waits for it, then waits for the drive if that is wanted.
+    fn synced(
+        self: &Arc<Self>,
+        thread: u32,
+        handle: Option<Arc<Handle>>,
+        here: impl FnOnce(&Arc<Self>) -> Result<Vec<Ino>> + Send + 'static,
+    ) -> Answer<()> {
+        let fs = Arc::clone(self);
+        let task = self.runtime.spawn_blocking({
+            let fs = Arc::clone(self);
+            move || here(&fs)
+        });
+        let answer = async move {
+            let entries = task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+            if fs.options.fsync == Fsync::Drive {
+                let sent = fs.writeback.wait_for_drive(&entries, || fs.has_enough(thread)).await;
+                if let (Err(_), Some(handle)) = (&sent, &handle) {
+                    // It hears of it now.
+                    let _told = fs.refusal(handle);
+                }
+                sent?;
+            }
+            Ok(())
+        };
+        match self.options.fsync {
+            Fsync::Local => Answer::later(answer),
+            Fsync::Drive => Answer::in_its_time(answer),
+        }
+    }
+
     /// Waits until the drive has everything that was changed so far in `scope` and below it, open files included, or until
     /// what is left cannot be sent for a reason that will not pass by itself. Says what is left. To bound the wait, drop the
     /// future.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::convert;
 use crate::error::Kind;
-use crate::fs::{Answer, Caching, Caller, Fs, Locks, OpenFlags, Result, SetAttr};
+use crate::fs::{Answer, Caching, Caller, Fs, Hold, Locks, OpenFlags, Result, SetAttr, Writer};
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -67,19 +67,38 @@ impl Adapter {
             Ok(Answer::Now(Err(error))) => reply.refuse(operation, &error),
             Ok(Answer::Later(future, hold)) => {
                 let patience = self.fs.patience();
-                self.runtime.spawn(async move {
-                    // Until after the reply.
-                    let _hold = hold;
-                    match tokio::time::timeout(patience, AssertUnwindSafe(future).catch_unwind()).await {
-                        Ok(Ok(Ok(value))) => give(reply, value),
-                        Ok(Ok(Err(error))) => reply.refuse(operation, &error),
-                        Ok(Err(_panic)) => reply.panicked(operation),
-                        Err(_) => reply.refuse(operation, &Kind::TimedOut.into()),
-                    }
-                });
+                let future = async move {
+                    let in_time = tokio::time::timeout(patience, future).await;
+                    in_time.unwrap_or_else(|_| Err(Kind::TimedOut.into()))
+                };
+                self.answer_later(operation, reply, future, hold, give);
             }
+            Ok(Answer::InItsTime(future, hold)) => self.answer_later(operation, reply, future, hold, give),
             Err(_panic) => reply.panicked(operation),
         }
+    }
+
+    /// Gives an answer when it is there.
+    fn answer_later<T, R>(
+        &self,
+        operation: &'static str,
+        reply: R,
+        future: impl Future<Output = Result<T>> + Send + 'static,
+        hold: Option<Hold>,
+        give: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        T: Send + 'static,
+        R: Refuse + Send + 'static,
+    {
+        self.runtime.spawn(async move {
+            // Until after the reply.
+            let _hold = hold;
+            match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(Ok(value)) => give(reply, value),
+                Ok(Err(error)) => reply.refuse(operation, &error),
+                Err(_panic) => reply.panicked(operation),
+            }
+        });
     }
 
     /// As [`Self::respond`], for what fills its reply at once and piece by piece.
@@ -362,17 +381,23 @@ impl Filesystem for Adapter {
     fn write(
         &self,
         request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
+        write_flags: WriteFlags,
         _flags: KernelOpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         let (length, thread) = (u32::try_from(data.len()).unwrap_or(u32::MAX), request.pid());
-        self.respond_now("write", reply, |fs| fs.write(fh.0, thread, offset, data), |reply, ()| reply.written(length));
+        let by = if write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) { Writer::Kernel } else { Writer::Program };
+        // The kernel has the pages locked that are written.
+        let write = |fs: &Arc<Fs>| {
+            let answer = fs.write(fh.0, thread, offset, data, by);
+            answer.holding(|| fs.hold(Locks::These(vec![convert::id(ino)])))
+        };
+        self.respond("write", reply, write, move |reply, ()| reply.written(length));
     }
 
     fn flush(&self, request: &Request, _ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
@@ -392,10 +417,8 @@ impl Filesystem for Adapter {
         self.respond_now("release", reply, |fs| fs.release(fh.0), |reply, ()| reply.ok());
     }
 
-    fn fsync(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        // Waits for the local disk, which may take long: not on a thread that takes requests.
-        let runtime = self.runtime.clone();
-        self.respond("fsync", reply, |fs| off_thread(&runtime, fs, move |fs| fs.fsync(fh.0)), |reply, ()| reply.ok());
+    fn fsync(&self, request: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        self.respond("fsync", reply, |fs| fs.fsync(fh.0, request.pid()), |reply, ()| reply.ok());
     }
 
     fn opendir(&self, _request: &Request, ino: INodeNo, _flags: KernelOpenFlags, reply: ReplyOpen) {
@@ -455,11 +478,9 @@ impl Filesystem for Adapter {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        let runtime = self.runtime.clone();
-        let sync = |fs: &Arc<Fs>| {
-            off_thread(&runtime, fs, |fs| fs.fsyncdir()).holding(|| fs.hold(Locks::These(vec![convert::id(ino)])))
-        };
+    fn fsyncdir(&self, request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        let id = convert::id(ino);
+        let sync = |fs: &Arc<Fs>| fs.fsyncdir(id, request.pid()).holding(|| fs.hold(Locks::These(vec![id])));
         self.respond("fsyncdir", reply, sync, |reply, ()| reply.ok());
     }
 
@@ -599,18 +620,4 @@ impl Filesystem for Adapter {
     ) {
         reply.error(Errno::ENOSYS);
     }
-}
-
-/// Does something that waits for the local disk where nobody else waits for it.
-fn off_thread<T: Send + 'static>(
-    runtime: &Runtime,
-    fs: &Arc<Fs>,
-    work: impl FnOnce(&Arc<Fs>) -> Result<T> + Send + 'static,
-) -> Answer<T> {
-    let fs = Arc::clone(fs);
-    let task = runtime.spawn_blocking(move || work(&fs));
-    Answer::Later(
-        async move { task.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())) }.boxed(),
-        None,
-    )
 }

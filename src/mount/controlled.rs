@@ -10,7 +10,7 @@ use super::running::Running;
 use crate::config::Credentials;
 use crate::control::{
     AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
-    Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Wanted, Which,
+    Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Wanted, Which, WritesStatus,
 };
 use crate::metrics;
 use crate::writeback::WritebackError;
@@ -62,6 +62,11 @@ impl Controlled for Running {
             set_aside: aside.map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why }).collect(),
             conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
             log_file: self.config.log_file(),
+            writes: self.parts.writeback.held_back().map(|held| WritesStatus {
+                state: if held.writers > 0 { "waiting" } else { "refused" }.to_owned(),
+                writers: held.writers,
+                reason: held.reason,
+            }),
             drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
             traffic: Traffic {
                 downloaded_bytes: metrics::DOWNLOADED.get(),

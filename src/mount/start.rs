@@ -74,6 +74,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
     let state = Arc::new(State::open(&config.cache_dir.join("state.db"))?);
+    state.keep_reserve();
     let drive = connect(&config).await?;
     let about = sign_in(&config, &drive, &state, &mut notes).await?;
     let is_reached = about.is_some();
@@ -100,6 +101,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         dir_mode: config.shown.dir_mode,
         read_only: config.read_only,
         patience: config.network_timeout + GRACE + slowness(&config),
+        fsync: config.fsync,
         control_socket: config.control_socket(),
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());

@@ -16,8 +16,12 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How long the last refusals of a sign-in that is good again may be on their way.
 const STRAGGLERS: Duration = Duration::from_secs(2);
 
-/// How long a refusal of a full drive covers those that follow.
-const FULL_PAUSE: Duration = Duration::from_secs(5);
+/// How long a full drive is left alone first, before it is asked again whether it has room, and at most.
+const FULL_PAUSE: Duration = Duration::from_secs(15);
+const FULL_PAUSE_MOST: Duration = Duration::from_mins(1);
+
+/// How long deletions are gathered before the drive is asked what room they made.
+const DELETING: Duration = Duration::from_secs(1);
 
 /// What the kernel reads ahead, in KiB. Its default, 128, is a fifth as fast from our cache.
 const READAHEAD_KIB: u32 = 1024;
@@ -60,20 +64,41 @@ pub(super) async fn heed_sign_in(running: Arc<Running>, end: CancellationToken) 
     }
 }
 
-/// Keeps the drive's word on its storage fresh, until `end`: `status` shows it, and asks nobody.
+/// Keeps the drive's word on its storage fresh, until `end`: `status` shows it, and asks nobody. While the drive is full it is asked
+/// more often, and at once when something was deleted here, so that what waits for room goes on by itself.
 pub(super) async fn heed_storage(running: Arc<Running>, end: CancellationToken) {
+    let writeback = &running.parts.writeback;
     loop {
         tokio::select! {
             () = tokio::time::sleep(QUOTA_AGE) => running.fs.refresh_quota(QUOTA_AGE),
             // What is said of a full drive beside the refusal is to agree with it.
-            () = running.parts.writeback.heard_full() => running.fs.refresh_quota(Duration::ZERO),
+            () = writeback.heard_full() => ask_for_room(&running, false).await,
             () = end.cancelled() => return,
         }
-        // Many files may be refused at one time.
-        tokio::select! {
-            () = tokio::time::sleep(FULL_PAUSE) => {}
-            () = end.cancelled() => return,
+        let mut pause = FULL_PAUSE;
+        while writeback.is_short() {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(FULL_PAUSE_MOST),
+                () = writeback.heard_gone() => {
+                    // Much may be deleted at one time.
+                    tokio::time::sleep(DELETING).await;
+                }
+                () = end.cancelled() => return,
+            }
+            ask_for_room(&running, true).await;
         }
+    }
+}
+
+/// Asks the drive what it has free; `again`: and tries again to send what had no room.
+async fn ask_for_room(running: &Running, again: bool) {
+    match running.parts.remote.about().await {
+        Ok(about) => {
+            let quota = about.quota;
+            running.fs.heard_quota(quota);
+            running.parts.writeback.heard_free(quota.limit.map(|limit| limit.saturating_sub(quota.used)), again);
+        }
+        Err(error) => tracing::debug!(%error, "storage of the full drive not known"),
     }
 }
 

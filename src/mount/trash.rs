@@ -105,6 +105,9 @@ impl Running {
                 Err(why) => emptied.failed.push((id, why)),
             }
         }
+        if emptied.deleted > 0 {
+            self.parts.writeback.deleted();
+        }
         Ok(emptied)
     }
 

@@ -90,6 +90,13 @@ impl Tree {
             if !changes.changes.is_empty() || changes.next != cursor {
                 let effects = self.merge_changes(&changes)?;
                 self.tell(effects);
+                if let Some(listener) = self.listener() {
+                    let items = changes.changes.iter().map(|change| match change {
+                        Change::Present(item) => item.id.clone(),
+                        Change::Removed(id) => id.clone(),
+                    });
+                    listener.heard(&items.collect());
+                }
             }
             if !more {
                 return Ok(());

@@ -18,6 +18,9 @@ use crate::error::Kind;
 use crate::tree::local::{self, Attributes, Removal};
 use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
 
+/// How often a removal is tried again on a full disk.
+const REMOVALS: usize = 2;
+
 /// What a new entry shall be.
 #[derive(Debug)]
 pub struct NewEntry {
@@ -39,6 +42,9 @@ impl Writeback {
     /// Makes an entry. A file comes with its staging, open for writing, and is not sent before it is closed.
     /// [`Kind::Exists`] if the name is taken.
     pub fn create(&self, new: NewEntry) -> Result<(Node, Option<Arc<Staging>>)> {
+        if !self.state.has_room() {
+            return Err(Refused(Kind::DiskFull));
+        }
         self.beside.changed();
         let ino = self.tree.new_ino()?;
         let node = new_node(ino, new);
@@ -71,6 +77,22 @@ impl Writeback {
     /// Removes the entry of a name, if it is of a sort that `allowed` lets pass; a folder only if it is empty. Says what was
     /// removed.
     pub fn remove(
+        &self,
+        folder: Ino,
+        name: &str,
+        allowed: impl Fn(&Node) -> std::result::Result<(), Kind>,
+    ) -> Result<Node> {
+        for _ in 0..REMOVALS {
+            match self.try_to_remove(folder, name, &allowed) {
+                // That it failed has made some room: this is what the last of the disk is kept for.
+                Err(error) if error.kind() == Kind::DiskFull => {}
+                result => return result,
+            }
+        }
+        self.try_to_remove(folder, name, &allowed)
+    }
+
+    fn try_to_remove(
         &self,
         folder: Ino,
         name: &str,

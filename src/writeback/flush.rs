@@ -7,10 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::queue::Queue;
-use super::{Writeback, journal, upload};
+use super::space::PATIENCE;
+use super::{Writeback, WritebackError, journal, upload};
 use crate::error::Kind;
 use crate::tree::Ino;
 use crate::tree::nodes::from_sql;
+
+/// How often it is looked whether somebody still wants to wait.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// An entry that is not on the drive as it is here.
 #[derive(Debug, Clone)]
@@ -199,6 +203,62 @@ impl Writeback {
             if ended.changed().await.is_err() {
                 return Ok(left.into_keys().collect());
             }
+        }
+    }
+}
+
+impl Writeback {
+    /// Waits until the drive has these entries as they are now, as far as they are sealed. Fails with what keeps one of them from it:
+    /// at once if that does not pass by itself, and when nothing got to the drive for [`PATIENCE`]. `enough`: whoever waits is not
+    /// to wait any longer.
+    pub async fn wait_for_drive(&self, entries: &[Ino], enough: impl Fn() -> bool) -> super::Result<()> {
+        let mut ended = self.queue.ended.subscribe();
+        let _hurry = Hurry::new(&self.queue);
+        let mut left: Vec<(Ino, journal::Seq)> = self.state.read(|db| {
+            let entries = entries.iter().filter_map(|&ino| journal::get(db, ino).transpose());
+            entries.map(|entry| entry.map(|entry| (entry.ino, entry.seq))).collect()
+        })?;
+        {
+            let mut inner = self.queue.inner.lock();
+            for &(ino, _) in &left {
+                inner.hasten(ino);
+            }
+        }
+        self.queue.wake.notify_one();
+        let mut progress = (self.queue.progress_so_far(), Instant::now());
+        loop {
+            left = self.state.read(|db| {
+                let mut open = Vec::new();
+                for &(ino, seq) in &left {
+                    if journal::get(db, ino)?.is_some_and(|entry| entry.acked < seq) {
+                        open.push((ino, seq));
+                    }
+                }
+                Ok(open)
+            })?;
+            let Some(&(first, _)) = left.first() else { return Ok(()) };
+            let refused = {
+                let inner = self.queue.inner.lock();
+                let hopeless = left.iter().find(|(ino, _)| inner.is_hopeless(*ino));
+                hopeless.and_then(|(ino, _)| inner.failure(*ino).cloned())
+            };
+            if let Some(failure) = refused {
+                return Err(WritebackError::NotTaken { kind: failure.kind, why: failure.message });
+            }
+            let now = self.queue.progress_so_far();
+            if now != progress.0 {
+                progress = (now, Instant::now());
+            }
+            if progress.1.elapsed() >= PATIENCE {
+                let why = self.failure(first).map_or_else(String::new, |why| format!(": {why}"));
+                let why = format!("nothing got to the drive for {} minutes{why}", PATIENCE.as_secs() / 60);
+                return Err(WritebackError::NotTaken { kind: Kind::TimedOut, why });
+            }
+            if enough() {
+                return Err(WritebackError::Refused(Kind::Local(libc::EINTR)));
+            }
+            // That somebody gives up waiting does not say itself.
+            let _what = tokio::time::timeout(LOOK, ended.changed()).await;
         }
     }
 }

@@ -203,12 +203,16 @@ impl Pile {
         Ok(new)
     }
 
-    /// Sets the size. [`Self::needs_layer`] of the new size must be false if it is smaller than the old one.
-    pub(super) fn resize(&mut self, size: u64) -> io::Result<()> {
+    /// Sets the size. [`Self::needs_layer`] of the new size must be false if it is smaller than the old one. Says how many bytes
+    /// fewer are held than before.
+    pub(super) fn resize(&mut self, size: u64) -> io::Result<u64> {
+        let mut gone = 0;
         if size < self.now.size {
             debug_assert!(!self.needs_layer(size));
             if let Some(top) = self.now.stack.last_mut() {
+                let before = top.written.total();
                 top.written.truncate(size);
+                gone = before - top.written.total();
                 top.below = top.below.min(size);
                 if top.file.metadata()?.len() > size {
                     top.file.set_len(size)?;
@@ -217,7 +221,7 @@ impl Pile {
         }
         self.now.size = size;
         self.dirty = true;
-        Ok(())
+        Ok(gone)
     }
 
     /// What the top layer holds from the start on, if nothing shines through it.

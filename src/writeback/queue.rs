@@ -18,6 +18,7 @@ mod turns;
 mod waits;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -32,7 +33,6 @@ pub(super) use self::turns::{Turn, Turns};
 use self::waits::Waits;
 use super::WritebackError;
 use super::plan::Outcome;
-use crate::error::Retry;
 use crate::tree::Ino;
 
 /// Entries that are sent at one time. Large uploads are bounded further, see [`super::upload`].
@@ -54,6 +54,8 @@ pub(super) struct Queue {
     pub(super) wake: Notify,
     /// Moves with every entry that was sent or failed.
     pub(super) ended: watch::Sender<u64>,
+    /// Moves with everything that gets to the drive for the first time.
+    progress: AtomicU64,
 }
 
 /// Invariants: `due` and `at` say the same. An entry is in at most one of `at`, `running` and `waits`.
@@ -69,6 +71,8 @@ pub(super) struct Inner {
     pace: Pace,
     /// How much the drive has of content whose upload was broken off.
     reached: HashMap<Ino, u64>,
+    /// How much of an entry's content was ever on its way, over all tries.
+    furthest: HashMap<Ino, u64>,
     /// How many wait for the drive: nothing is held back then.
     hurry: usize,
     /// How many of them have a deadline.
@@ -211,9 +215,14 @@ impl Inner {
         failed.len()
     }
 
+    /// The last of those that an entry waits for: itself, if for none.
+    pub(super) fn root(&self, ino: Ino) -> Ino {
+        self.waits.root(ino)
+    }
+
     /// Whether sending an entry, or what it waits for, failed for a reason that will not pass by itself.
     pub(super) fn is_hopeless(&self, ino: Ino) -> bool {
-        self.failures.get(&self.waits.root(ino)).is_some_and(|failure| failure.kind.retry() != Retry::Soon)
+        self.failures.get(&self.waits.root(ino)).is_some_and(Failure::is_hopeless)
     }
 
     /// Why an entry, or what it waits for, was not sent, if it failed.
@@ -392,11 +401,18 @@ impl Queue {
 
     /// Notes how much of an entry's content the drive has taken.
     pub(super) fn sent(&self, ino: Ino, bytes: u64) {
-        if let Some(running) = self.inner.lock().running.get_mut(&ino) {
+        let mut inner = self.inner.lock();
+        if let Some(running) = inner.running.get_mut(&ino) {
             if bytes > running.sent {
                 running.moved = Instant::now();
             }
             running.sent = bytes;
+            let furthest = inner.furthest.entry(ino).or_default();
+            // What is sent again because it got lost is no progress.
+            if bytes > *furthest {
+                *furthest = bytes;
+                self.progress.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -410,6 +426,16 @@ impl Queue {
         if let Some(running) = self.inner.lock().running.get_mut(&ino) {
             running.uploaded = Some(size);
         }
+    }
+
+    /// Notes that something got to the drive for the first time.
+    pub(super) fn moved_on(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A number that grows as long as anything gets to the drive.
+    pub(super) fn progress_so_far(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
     /// How often in a row sending an entry failed.
@@ -444,6 +470,10 @@ impl Queue {
             }
             Ok(outcome) => {
                 inner.failures.remove(&ino);
+                if outcome == Outcome::Settled {
+                    inner.furthest.remove(&ino);
+                    self.progress.fetch_add(1, Ordering::Relaxed);
+                }
                 if matches!(outcome, Outcome::Settled | Outcome::Again) {
                     for waiter in inner.waits.for_it(ino) {
                         inner.schedule(waiter, Instant::now());

@@ -157,6 +157,7 @@ impl Writeback {
             },
         };
         crash::point("removal-answered");
+        self.deleted();
         self.tree.took_away(&id);
         let mut effects = Effects::default();
         self.state.write::<_, rusqlite::Error>(|tx| {

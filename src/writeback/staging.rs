@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -38,6 +38,18 @@ pub struct Staging {
     pub(super) basing: Mutex<()>,
     /// Its base is being taken in.
     pub(super) securing: AtomicBool,
+    /// How many have it open.
+    users: AtomicUsize,
+}
+
+/// Somebody has a staging open: its bytes stay here for as long.
+#[derive(Debug)]
+pub struct Opened(Arc<Staging>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.users.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -117,7 +129,18 @@ impl Staging {
             sealing: Mutex::default(),
             basing: Mutex::default(),
             securing: AtomicBool::default(),
+            users: AtomicUsize::default(),
         })
+    }
+
+    /// Notes that somebody has it open, until what this gives is dropped.
+    pub fn opened(self: &Arc<Self>) -> Opened {
+        self.users.fetch_add(1, Ordering::Relaxed);
+        Opened(Arc::clone(self))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.users.load(Ordering::Relaxed) > 0
     }
 
     /// The content as it was last sealed, to be sent.
@@ -271,6 +294,10 @@ impl Staging {
     }
 
     pub(super) fn fill(&self, offset: u64, bytes: &[u8]) {
+        // What can be fetched again takes no room that is needed for what cannot.
+        if !self.owner.space.fits(bytes.len() as u64) {
+            return;
+        }
         let filled = {
             let mut inner = self.inner.lock();
             let filled = inner.pile.fill(offset, bytes);
@@ -278,7 +305,7 @@ impl Staging {
             filled
         };
         match filled {
-            Ok(new) => self.owner.account(new),
+            Ok(new) => self.owner.account(self.ino, new),
             // Only saves fetching these bytes again: without it everything is still right.
             Err(error) => tracing::debug!(%error, "base bytes not kept"),
         }

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use super::journal::Seq;
 use super::pile::{Layer, Layers, Pile};
 pub(super) use super::recall::Recalled;
+use super::space::Space;
 use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
 use super::table::Safety;
 use super::{Result, WritebackError, table};
@@ -53,8 +54,8 @@ pub(super) struct Stagings {
     pub(super) content: Arc<Content>,
     pub(super) runtime: Handle,
     next_number: AtomicU64,
-    /// Bytes that all staging files hold.
-    bytes: AtomicU64,
+    /// Bytes that the staging files hold.
+    pub(super) space: Space,
     /// Bytes that may be written before the disk is looked at again.
     claimable: AtomicU64,
     in_use: Mutex<InUse>,
@@ -99,19 +100,26 @@ impl Stagings {
         for file in std::fs::read_dir(dir)? {
             last = last.max(parse_name(&file?.file_name().to_string_lossy()).map_or(0, |(_, number)| number));
         }
-        let held = state.read(|db| {
-            db.prepare("SELECT written FROM layer")?
-                .query_map([], |row| Ok(RangeSet::decode(&row.get::<_, Vec<u8>>(0)?).unwrap_or_default().total()))?
-                .sum::<rusqlite::Result<u64>>()
+        let mut held: HashMap<Ino, u64> = HashMap::new();
+        let layers = state.read(|db| {
+            let bytes = |written: Vec<u8>| RangeSet::decode(&written).unwrap_or_default().total();
+            db.prepare("SELECT ino, written FROM layer")?
+                .query_map([], |row| Ok((row.get(0)?, bytes(row.get(1)?))))?
+                .collect::<rusqlite::Result<Vec<(Ino, u64)>>>()
         })?;
-        content.cache().leave_room(held);
+        for (ino, bytes) in layers.into_iter().filter(|(_, bytes)| *bytes > 0) {
+            *held.entry(ino).or_default() += bytes;
+        }
+        let cache = content.cache();
+        let space = Space::new(held, cache.most_room(), cache.cap());
+        cache.leave_room(space.room(0));
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             state,
             content,
             runtime,
             next_number: AtomicU64::new(last + 1),
-            bytes: AtomicU64::new(held),
+            space,
             claimable: AtomicU64::new(0),
             in_use: Mutex::default(),
             growing,
@@ -230,7 +238,7 @@ impl Stagings {
         if !leaves {
             self.left.notify_all();
             // Who uses it next takes them in again.
-            self.account_gone(inner.taken_in);
+            self.account_gone(ino, inner.taken_in);
             return;
         }
         let owner = Arc::clone(self);
@@ -259,6 +267,7 @@ impl Stagings {
     /// Writes. Blocks on the local disk only. Fails before the disk is full: what was written before must still be sent.
     pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
         self.claim(bytes.len() as u64)?;
+        self.make_way(bytes.len() as u64);
         let mut inner = staging.inner.lock();
         inner.growth.changing(offset);
         self.layer_for(staging.ino(), &mut inner.pile, offset)?;
@@ -268,7 +277,7 @@ impl Stagings {
         let Inner { growth, pile, .. } = &mut *inner;
         let worth_an_upload = growth.written(pile);
         drop(inner);
-        self.account(new);
+        self.account(staging.ino(), new);
         if worth_an_upload {
             // Nobody listens after the end.
             let _ended = self.growing.send(staging.ino());
@@ -287,8 +296,10 @@ impl Stagings {
         if size < inner.pile.now.size {
             self.layer_for(staging.ino(), &mut inner.pile, size)?;
         }
-        inner.pile.resize(size)?;
+        let gone = inner.pile.resize(size)?;
         inner.on_drive = None;
+        drop(inner);
+        self.account_gone(staging.ino(), gone);
         Ok(())
     }
 
@@ -303,13 +314,22 @@ impl Stagings {
     }
 
     /// Makes sure that so many bytes leave the journal the room that it needs to send and to remove what is there.
-    fn claim(&self, bytes: u64) -> Result<()> {
+    pub(super) fn claim(&self, bytes: u64) -> Result<()> {
         let claimed = self.claimable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
         if claimed.is_ok() {
             return Ok(());
         }
-        let (free, total) = sys::disk_space(&self.dir)?;
-        let spare = free.saturating_sub(RESERVE.min(total / RESERVE_PART));
+        let look = || -> io::Result<(u64, u64)> {
+            let (free, total) = sys::disk_space(&self.dir)?;
+            Ok((free, RESERVE.min(total / RESERVE_PART)))
+        };
+        let (mut free, reserve) = look()?;
+        if free < reserve + bytes {
+            // What can be fetched again goes first.
+            self.content.cache().free_disk(reserve + bytes)?;
+            free = look()?.0;
+        }
+        let spare = free.saturating_sub(reserve);
         if spare < bytes {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
         }
@@ -327,22 +347,37 @@ impl Stagings {
         self.dir.join(format!("{:x}-{number:x}", ino.0))
     }
 
-    pub(super) fn account(&self, more: u64) {
+    /// Notes that a staging file holds more.
+    pub(super) fn account(&self, ino: Ino, more: u64) {
         if more > 0 {
-            let bytes = self.bytes.fetch_add(more, Ordering::Relaxed) + more;
-            self.content.cache().leave_room(bytes);
+            self.space.add(ino, more);
+            self.content.cache().leave_room(self.space.room(0));
         }
     }
 
-    fn account_gone(&self, less: u64) {
-        let before =
-            self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| Some(bytes.saturating_sub(less)));
-        self.content.cache().leave_room(before.unwrap_or(0).saturating_sub(less));
+    /// Has the cache give way for so many bytes that are about to be written.
+    fn make_way(&self, bytes: u64) {
+        let cache = self.content.cache();
+        cache.leave_room(self.space.room(bytes));
+        if cache.is_crowded()
+            && let Err(error) = cache.give_way()
+        {
+            tracing::warn!(%error, "the cache could not give way to unsent content");
+        }
     }
 
-    /// Bytes that staging files hold.
-    pub(super) fn held(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    fn account_gone(&self, ino: Ino, less: u64) {
+        if less > 0 {
+            self.space.take(ino, less);
+            self.content.cache().leave_room(self.space.room(0));
+        }
+    }
+
+    /// Entries whose content somebody has open: it stays here for as long as they do.
+    pub(super) fn opened(&self) -> HashSet<Ino> {
+        let in_use: Vec<Arc<Staging>> = self.in_use.lock().stagings.values().filter_map(Weak::upgrade).collect();
+        // Not under the lock, which is taken when the last user lets go of one: that may be us.
+        in_use.into_iter().filter(|staging| staging.is_open()).map(|staging| staging.ino()).collect()
     }
 
     /// Seals what is written so far: from now on it is what a crash leaves and what an upload sends. `store` writes the
@@ -503,7 +538,7 @@ impl Stagings {
         for layer in &inner.pile.now.stack {
             remove_file(&layer.path)?;
         }
-        self.account_gone(held);
+        self.account_gone(ino, held);
         Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
     }
 
@@ -511,7 +546,7 @@ impl Stagings {
         let layers = self.state.read(|db| table::stored_retired_layers(db, ino))?;
         for layer in layers {
             remove_file(&self.path(ino, layer.number))?;
-            self.account_gone(layer.written.total());
+            self.account_gone(ino, layer.written.total());
         }
         crash::point("retired-removed");
         Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)

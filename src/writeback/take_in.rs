@@ -69,6 +69,10 @@ async fn take_in(staging: &Weak<Staging>) -> Result<()> {
             }
             asked = at + AHEAD;
         }
+        if !staging.owner().space.fits(PIECE) {
+            // Unsent bytes need the room more: the upload fetches these.
+            return Ok(());
+        }
         for range in staging.only_in_base(at..at + PIECE) {
             let bytes = base.read(range.clone()).await?;
             staging.fill(range.start, &bytes);

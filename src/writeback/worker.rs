@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::plan::Outcome;
 use super::{Writeback, journal, send, stream};
 use crate::error::Kind;
 use crate::tree::Ino;
@@ -44,6 +45,9 @@ impl Writeback {
             self.beside.wait().await;
         }
         let result = send::step(self, ino, cancel).await;
+        let ended = result.as_ref().map(|outcome| !matches!(outcome, Outcome::Again));
+        self.refusals.note(ino, ended);
+        self.note_storage(ino, ended);
         let mut attempts = 0;
         if let Err(error) = &result {
             attempts = self.queue.attempts(ino) + 1;

@@ -95,6 +95,8 @@ fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
     // So that it is not sent before the mount is killed.
     cloud.make_trouble(&["uploads.*:answer,status=503"]);
     let edit = OpenOptions::new().write(true).open(machine.at("data.bin")).expect("opens");
+    // It must not be sent before the daemon is killed.
+    cloud.make_trouble(&["uploads.start:answer,status=503"]);
     edit.write_all_at(b"ours", 5_000_000).expect("writes");
     edit.sync_all().expect("syncs");
     eventually("all of the base is here", || {

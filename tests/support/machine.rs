@@ -202,3 +202,49 @@ pub(crate) fn names(folder: impl AsRef<Path>) -> Vec<String> {
     names.sort();
     names
 }
+
+/// A disk of its own for a folder.
+pub(crate) struct Disk(PathBuf);
+
+impl Disk {
+    /// In memory.
+    pub(crate) fn at(folder: PathBuf, mebibytes: u32) -> Self {
+        sh(&format!("mkdir {0} && mount -t tmpfs -o size={mebibytes}m,mode=700 tmpfs {0}", folder.display()));
+        Self(folder)
+    }
+
+    /// A file system like that of a machine, in a file beside the folder.
+    pub(crate) fn ext4(folder: PathBuf, mebibytes: u32) -> Self {
+        let at = folder.display();
+        sh(&format!(
+            "truncate -s {mebibytes}M {at}.img && mkfs.ext4 -q -m 0 {at}.img && mkdir {at} && mount -o loop {at}.img {at} && \
+             rmdir {at}/lost+found && chmod 700 {at}"
+        ));
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _gone = run(Command::new("umount").arg("-l").arg(&self.0));
+    }
+}
+
+/// What a file takes on the disk, or what those below a folder do.
+pub(crate) fn disk_use(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = std::fs::metadata(dir).ok().filter(|found| !found.is_dir()).map_or(0, |file| file.blocks() * 512);
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes += disk_use(&entry.path()),
+            Ok(metadata) => bytes += metadata.blocks() * 512,
+            // Gone meanwhile.
+            Err(_) => {}
+        }
+    }
+    bytes
+}

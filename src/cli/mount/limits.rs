@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Bytes, Limits};
+use crate::config::{Bytes, Fsync, Limits};
 use crate::config::{parse_cache_size, parse_duration, parse_rate};
 
 /// How long, how often, how much.
@@ -24,6 +24,9 @@ pub(crate) struct LimitArgs {
     /// How often to send files that stay open while they are written
     #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_SYNC_INTERVAL", default_value = "30s", value_parser = parse_duration)]
     pub(super) sync_interval: Duration,
+    /// What fsync waits for, if a program calls it
+    #[arg(long, value_name = "WHERE", env = "DRIVEMOUNT_FSYNC", value_enum, default_value_t)]
+    pub(super) fsync: Fsync,
     /// How many files are sent at one time; default: 24 small ones, of large ones 4
     #[arg(long, value_name = "COUNT", env = "DRIVEMOUNT_TRANSFERS",
           value_parser = clap::value_parser!(u16).range(1..=1000))]

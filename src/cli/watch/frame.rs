@@ -6,7 +6,7 @@ use std::time::Duration;
 use console::{Style, measure_text_width, truncate_str};
 
 use super::super::bars::{NARROWEST, Rate, WIDEST, bar, time};
-use super::super::output::{at_risk, cache_use, plain, trouble, wrap};
+use super::super::output::{at_risk, cache_use, held_back, plain, trouble, wrap};
 use crate::clock::{self, Instant, Timestamp};
 use crate::config::Bytes;
 use crate::control::Status;
@@ -163,6 +163,7 @@ fn alarms(status: &Status, silent: Option<Duration>) -> Vec<String> {
             silent.as_secs()
         ));
     }
+    alarms.extend(held_back(status));
     if let Some(sign_in) = &status.sign_in {
         alarms.push(format!("sign-in   required: {}", sign_in.remedy));
         alarms.push(format!("{:LABEL$}{}", "", sign_in.reason));

@@ -64,7 +64,7 @@ impl Failure {
             sentence(call, kind, status, &details)
         };
         let error = RemoteError {
-            kind,
+            kind: if capped { Kind::UploadLimit } else { kind },
             call: call.name,
             status: Some(status.as_u16()),
             reason: details.reason,

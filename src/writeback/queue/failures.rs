@@ -9,6 +9,9 @@ use crate::error::{Kind, Retry};
 use crate::tree::Ino;
 use crate::writeback::WritebackError;
 
+/// How often in a row an upload is refused for the cap of a day before that is believed.
+const PASSING: u32 = 4;
+
 /// Why an entry was not sent.
 #[derive(Debug, Clone)]
 pub(in crate::writeback) struct Failure {
@@ -20,6 +23,15 @@ pub(in crate::writeback) struct Failure {
 }
 
 impl Failure {
+    /// Whether it will not pass by itself.
+    pub(super) fn is_hopeless(&self) -> bool {
+        match self.kind {
+            // The drive refuses in the same words what comes too fast, which passes.
+            Kind::UploadLimit => self.attempts >= PASSING,
+            kind => kind.retry() != Retry::Soon,
+        }
+    }
+
     pub(super) fn new(error: &WritebackError, attempts: u32) -> Self {
         let next = Instant::now() + backoff(error.kind(), attempts);
         Self { kind: error.kind(), message: error.to_string(), attempts, next }
@@ -32,6 +44,7 @@ pub(super) type Failures = HashMap<Ino, Failure>;
 /// How long to wait before trying again.
 fn backoff(kind: Kind, attempts: u32) -> Duration {
     let (first, most) = match kind.retry() {
+        _ if kind == Kind::UploadLimit && attempts < PASSING => (Duration::from_secs(1), Duration::from_mins(1)),
         Retry::Soon => (Duration::from_secs(1), Duration::from_mins(1)),
         Retry::Seldom | Retry::Never => (Duration::from_secs(15), Duration::from_mins(10)),
     };

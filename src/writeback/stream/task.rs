@@ -130,6 +130,7 @@ impl Stream<'_> {
                     }
                     if stored > reached {
                         (reached, fruitless) = (stored, 0);
+                        self.writeback.queue.moved_on();
                     } else if offset.is_some() {
                         fruitless += 1;
                     }
