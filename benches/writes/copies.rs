@@ -49,7 +49,7 @@ fn copy(args: &Writes, size: usize, with_rclone: bool, table: &mut Table) -> boo
             eprintln!("cp, {}: on the drive after {seconds:.2} s, by curl {plain:.2} s", kind.name());
             there[index].push(seconds);
             share[index].push(plain / seconds);
-            let is_whole = cloud.all().iter().any(|file| file["md5Checksum"] == Value::from(md5.as_str()));
+            let is_whole = cloud.all().iter().any(|file| file["md5Checksum"] == md5.as_str());
             holds &= is_whole || *kind == Kind::Rclone;
         }
     }

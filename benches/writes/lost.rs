@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use crate::machine::bytes;
 use crate::median;
 use crate::side::{Kind, Side};
 use crate::table::number;
+use crate::tree;
 
 const PIECE: usize = 1 << 20;
 
@@ -84,7 +85,7 @@ impl Checkpoint {
         for index in 0..self.pieces {
             md5.update(self.fill(index));
         }
-        md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        tree::hex(&md5.finalize())
     }
 
     /// When the last byte was written. Synced and in its place on return.
@@ -256,7 +257,7 @@ fn loss(args: &Args, kind: Kind, naming: Naming, moment: f64) -> bool {
     is_whole
 }
 
-fn keep_saving(args: &Args, folder: &PathBuf, naming: Naming, count: u64, stop: &AtomicBool, done: &Mutex<Vec<Saved>>) {
+fn keep_saving(args: &Args, folder: &Path, naming: Naming, count: u64, stop: &AtomicBool, done: &Mutex<Vec<Saved>>) {
     let start = Instant::now();
     for number in 1..=count {
         #[expect(clippy::cast_precision_loss)]

@@ -1,6 +1,7 @@
 //! What a folder holds, to be compared with what another, or the drive, has.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -55,7 +56,14 @@ fn walk(top: &Path, folder: &Path, depth: Depth, tree: &mut Tree) {
 }
 
 pub(crate) fn md5_of(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Md5::digest(bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _always = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// How two trees differ, entries with contents that nobody can foretell aside.
@@ -65,7 +73,7 @@ pub(crate) fn differences(expected: &Tree, found: &Tree, depth: Depth) -> Vec<St
         match found.get(path) {
             None => differences.push(format!("{path}: missing")),
             Some(other) if !is_same(entry, other, depth) => {
-                differences.push(format!("{path}: {other:?}, not {entry:?}"))
+                differences.push(format!("{path}: {other:?}, not {entry:?}"));
             }
             Some(_) => {}
         }

@@ -97,7 +97,7 @@ impl Program {
                 self.files.get_mut(&old).expect("is there").extend(b"one line more\n");
             }
             (_, Some(old)) => {
-                assert!(read(self.folder.join(&old)) == self.files[&old], "{old} reads as it was written")
+                assert!(read(self.folder.join(&old)) == self.files[&old], "{old} reads as it was written");
             }
         }
     }
@@ -136,7 +136,7 @@ fn programs_meet_no_error_during(
         }
         // So long outages do not fill the disk: the point is the time, not the amount.
         std::thread::sleep(Duration::from_millis(20));
-        if programs[0].steps % 50 == 0 {
+        if programs[0].steps.is_multiple_of(50) {
             assert!(read(machine.at("cached")) == cached, "what is in the cache is read without the drive");
             most = most.max(memory(pid));
         }
