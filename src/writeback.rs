@@ -30,6 +30,7 @@ mod answer;
 mod aside;
 pub mod changes;
 mod conflict;
+mod copies;
 mod flush;
 mod journal;
 mod outgoing;
@@ -48,6 +49,7 @@ mod waiting;
 mod worker;
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -207,7 +209,7 @@ impl Writeback {
         runtime: Handle,
         options: Options,
     ) -> Result<Arc<Self>> {
-        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime)?;
+        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, remote.largest())?;
         let seqs = journal::Seqs::open(&state)?;
         let writeback = Self {
             state,
@@ -251,6 +253,16 @@ impl Writeback {
     /// Sets the size of a staging.
     pub fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
         self.stagings.resize(staging, size)
+    }
+
+    /// Makes a range of a staging zeros, as far as it is within the size.
+    pub fn zero(&self, staging: &Staging, range: Range<u64>) -> Result<()> {
+        self.stagings.zero(staging, range)
+    }
+
+    /// Whether a range of a file could be written, as far as can be told now. Takes nothing.
+    pub fn has_room(&self, staging: Option<&Staging>, range: Range<u64>) -> Result<()> {
+        self.stagings.has_room(staging, range)
     }
 
     /// Bytes that unsent content takes on the local disk.

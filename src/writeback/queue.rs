@@ -66,6 +66,8 @@ pub(super) struct Inner {
     /// Who waits for whom to be sent.
     waits_for: HashMap<Ino, Ino>,
     waiters: HashMap<Ino, HashSet<Ino>>,
+    /// Who of them goes on if that fails.
+    unless_failed: HashSet<Ino>,
     /// Whom not to overtake: not to run while one of them runs.
     follows: HashMap<Ino, Vec<Ino>>,
     /// Who is due, and follows one that runs.
@@ -122,6 +124,7 @@ impl Inner {
     }
 
     fn stop_waiting(&mut self, ino: Ino) {
+        self.unless_failed.remove(&ino);
         let Some(other) = self.waits_for.remove(&ino) else { return };
         if let Some(waiters) = self.waiters.get_mut(&other) {
             waiters.remove(&ino);
@@ -314,6 +317,12 @@ impl Queue {
                 let failure = Failure { kind: error.kind(), message: error.to_string(), attempts, next };
                 inner.failures.insert(ino, failure);
                 inner.schedule(ino, next);
+                let waiters: Vec<Ino> = inner.unless_failed.iter().copied().collect();
+                for waiter in waiters {
+                    if inner.root(waiter) == ino {
+                        inner.schedule(waiter, Instant::now());
+                    }
+                }
             }
             Ok(outcome) => {
                 inner.failures.remove(&ino);
@@ -326,6 +335,12 @@ impl Queue {
                     Outcome::Again => inner.schedule(ino, Instant::now()),
                     _ if again => inner.settle(ino),
                     Outcome::Wait(other) => inner.wait(ino, other),
+                    // It failed just now.
+                    Outcome::After(other) if inner.failure(other).is_some() => inner.schedule(ino, Instant::now()),
+                    Outcome::After(other) => {
+                        inner.wait(ino, other);
+                        inner.unless_failed.insert(ino);
+                    }
                     Outcome::Settled | Outcome::Idle => {}
                 }
             }
@@ -435,6 +450,25 @@ mod tests {
         assert_eq!(take(&queue), [2]);
         queue.finish(ino(2), Ok(Outcome::Settled), 0);
         assert_eq!(take(&queue), [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_lets_another_go_first_goes_on_when_that_or_what_it_waits_for_fails() {
+        let queue = Queue::default();
+        queue.recovered(ino(1));
+        take(&queue);
+        queue.finish(ino(1), Ok(Outcome::After(ino(2))), 0);
+        assert_eq!(take(&queue), [2]);
+        queue.finish(ino(2), Ok(Outcome::Wait(ino(3))), 0);
+        assert_eq!(take(&queue), [3]);
+        queue.finish(ino(3), Err(&refusal()), 1);
+        assert_eq!(take(&queue), [1]);
+        assert!(queue.inner.lock().failure(ino(2)).is_some(), "and can see why");
+        queue.finish(ino(1), Ok(Outcome::Settled), 0);
+        queue.inner.lock().hasten(ino(2));
+        assert_eq!(take(&queue), [3]);
+        queue.finish(ino(3), Err(&refusal()), 2);
+        assert!(take(&queue).is_empty(), "who does not wait is not woken");
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,9 +5,10 @@
 //! 1. an entry is created in, or moved into, a folder only when the drive has that folder;
 //! 2. a folder is moved only when all folders above its new place are where they shall be, so from the top down: then the drive
 //!    never sees a circle, whatever was moved into what;
-//! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it.
+//! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it;
+//! 4. content is replaced or removed after the new files that are [copies](super::copies) of it were made, unless they fail.
 //!
-//! 1 and 2 wait for what is above, 3 for moves; nothing waits for a removal but removals below it.
+//! 1 and 2 wait for what is above, 3 for moves, 4 for what is new; nothing waits for a removal but removals below it.
 //!
 //! A request that may still arrive is never overtaken by a later one for the same item: whoever takes over the identity of an
 //! item waits until what was under way for it has ended.
@@ -28,7 +29,14 @@ const IDS: usize = 500;
 
 /// Does one step.
 pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
-    match writeback.state.snapshot(|db| plan(db, ino))? {
+    let plan = writeback.state.snapshot(|db| plan(db, ino))?;
+    if let Plan::Upload(job) | Plan::Remove(job) = &plan
+        && job.base.on_drive.is_some()
+        && let Some(outcome) = writeback.copies_first(job).await?
+    {
+        return Ok(outcome);
+    }
+    match plan {
         Plan::Settled => {
             writeback.state.write::<_, rusqlite::Error>(|tx| forget(tx, ino))?;
             Ok(Outcome::Settled)

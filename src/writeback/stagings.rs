@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,11 +17,13 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::runtime::Handle;
 
+use super::copies::Copies;
 use super::journal::Seq;
-use super::pile::{Layer, Layers, Pile};
+use super::pile::{Layer, Layers, Pile, held_by};
 use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
 use super::{Result, WritebackError, table};
 use crate::content::Content;
+use crate::error::Kind;
 use crate::ranges::RangeSet;
 use crate::remote::Source;
 use crate::state::State;
@@ -42,14 +45,17 @@ const CLAIM: u64 = 32 << 20;
 pub(super) struct Stagings {
     dir: PathBuf,
     pub(super) state: Arc<State>,
-    content: Arc<Content>,
+    pub(super) content: Arc<Content>,
     pub(super) runtime: Handle,
     next_number: AtomicU64,
+    /// The largest file that the drive takes.
+    largest: u64,
     /// Bytes that all staging files hold.
     bytes: AtomicU64,
     /// Bytes that may be written before the disk is looked at again.
     claimable: AtomicU64,
     in_use: Mutex<InUse>,
+    pub(super) copies: Copies,
 }
 
 /// The stagings in memory. INVARIANT: no more than one an entry is alive.
@@ -68,35 +74,47 @@ impl InUse {
 
 impl Stagings {
     /// Opens the folder.
-    pub(super) fn open(dir: &Path, state: Arc<State>, content: Arc<Content>, runtime: Handle) -> Result<Arc<Self>> {
+    pub(super) fn open(
+        dir: &Path,
+        state: Arc<State>,
+        content: Arc<Content>,
+        runtime: Handle,
+        largest: u64,
+    ) -> Result<Arc<Self>> {
         std::fs::create_dir_all(dir)?;
         let mut last = 0;
         for file in std::fs::read_dir(dir)? {
             last = last.max(parse_name(&file?.file_name().to_string_lossy()).map_or(0, |(_, number)| number));
         }
-        let held = state.read(|db| {
-            db.prepare("SELECT written FROM layer")?
-                .query_map([], |row| Ok(RangeSet::decode(&row.get::<_, Vec<u8>>(0)?).unwrap_or_default().total()))?
-                .sum::<rusqlite::Result<u64>>()
+        let layers: Vec<(Ino, u64, Vec<u8>)> = state.read(|db| {
+            db.prepare("SELECT ino, file, written FROM layer")?
+                .query_map([], |row| Ok((row.get(0)?, from_sql(row.get(1)?), row.get(2)?)))?
+                .collect()
         })?;
+        let held = |(ino, number, written): &(Ino, u64, Vec<u8>)| {
+            held_by(&dir.join(file_name(*ino, *number)), &RangeSet::decode(written).unwrap_or_default())
+        };
+        let held = layers.iter().map(held).sum();
         content.cache().leave_room(held);
+        let copies = Copies::open(&state)?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             state,
             content,
             runtime,
             next_number: AtomicU64::new(last + 1),
+            largest,
             bytes: AtomicU64::new(held),
             claimable: AtomicU64::new(0),
             in_use: Mutex::default(),
+            copies,
         }))
     }
 
     /// The staging of an entry that was created just now.
     pub(super) fn create(self: &Arc<Self>, ino: Ino) -> Arc<Staging> {
         // An empty file is content too.
-        let pile = Pile { dirty: true, ..Pile::default() };
-        self.keep(ino, Inner { pile, ..Inner::default() }, &mut self.in_use.lock())
+        self.keep(ino, Inner { pile: Pile::new(), ..Inner::default() }, &mut self.in_use.lock())
     }
 
     /// The staging of an entry that has content which the drive has not, or that is open for writing; `None` if there is none.
@@ -189,6 +207,7 @@ impl Stagings {
         if inner.on_drive.is_none() && !inner.discarded {
             return;
         }
+        self.copies.end(ino);
         let owner = Arc::clone(self);
         self.runtime.spawn_blocking(move || {
             if let Err(error) = owner.put_away(ino, inner) {
@@ -205,6 +224,7 @@ impl Stagings {
 
     /// Writes. Blocks on the local disk only. Fails before the disk is full: what was written before must still be sent.
     pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.fits(offset.saturating_add(bytes.len() as u64))?;
         self.claim(bytes.len() as u64)?;
         let mut inner = staging.inner.lock();
         self.layer_for(staging.ino(), &mut inner.pile, offset)?;
@@ -218,15 +238,52 @@ impl Stagings {
     /// Sets the size.
     pub(super) fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
         let mut inner = staging.inner.lock();
-        if size < inner.pile.now.size {
-            self.layer_for(staging.ino(), &mut inner.pile, size)?;
+        if size > inner.pile.now.size {
+            self.fits(size)?;
         }
-        inner.pile.resize(size)?;
+        // One that only grows needs a layer too, if it is the first: into that the base is taken.
+        let from = size.min(inner.pile.now.size);
+        if from < inner.pile.now.size || (inner.pile.now.stack.is_empty() && inner.pile.now.base_size > 0) {
+            self.layer_for(staging.ino(), &mut inner.pile, from)?;
+        }
+        let freed = inner.pile.resize(size)?;
         inner.on_drive = None;
+        drop(inner);
+        self.account_gone(freed);
         Ok(())
     }
 
-    fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
+    /// Makes a range zeros, as far as it is within the size. They take no room on the disk.
+    pub(super) fn zero(&self, staging: &Staging, range: Range<u64>) -> Result<()> {
+        let mut inner = staging.inner.lock();
+        let range = range.start..range.end.min(inner.pile.now.size);
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.layer_for(staging.ino(), &mut inner.pile, range.start)?;
+        let freed = inner.pile.zero(range)?;
+        inner.on_drive = None;
+        drop(inner);
+        self.account_gone(freed);
+        Ok(())
+    }
+
+    /// Whether the drive takes a file of that size.
+    pub(super) fn fits(&self, size: u64) -> Result<()> {
+        if size <= self.largest { Ok(()) } else { Err(WritebackError::Refused(Kind::TooLarge)) }
+    }
+
+    /// Whether a range of a file could be written, as the drive's limits and the local disk are now. Takes nothing.
+    pub(super) fn has_room(&self, staging: Option<&Staging>, range: Range<u64>) -> Result<()> {
+        self.fits(range.end)?;
+        let here = staging.map_or(0, |staging| staging.inner.lock().pile.held());
+        if self.spare()? < (range.end - range.start).saturating_sub(here) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
         if pile.needs_layer(offset) {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
             pile.push(Layer::create(number, self.path(ino, number), pile.shining())?);
@@ -240,8 +297,7 @@ impl Stagings {
         if claimed.is_ok() {
             return Ok(());
         }
-        let (free, total) = sys::disk_space(&self.dir)?;
-        let spare = free.saturating_sub(RESERVE.min(total / RESERVE_PART));
+        let spare = self.spare()?;
         if spare < bytes {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
         }
@@ -250,8 +306,14 @@ impl Stagings {
         Ok(())
     }
 
+    /// What of the disk may be written, as it is now.
+    fn spare(&self) -> Result<u64> {
+        let (free, total) = sys::disk_space(&self.dir)?;
+        Ok(free.saturating_sub(RESERVE.min(total / RESERVE_PART)))
+    }
+
     fn path(&self, ino: Ino, number: u64) -> PathBuf {
-        self.dir.join(format!("{:x}-{number:x}", ino.0))
+        self.dir.join(file_name(ino, number))
     }
 
     pub(super) fn account(&self, more: u64) {
@@ -262,6 +324,9 @@ impl Stagings {
     }
 
     fn account_gone(&self, less: u64) {
+        if less == 0 {
+            return;
+        }
         let before =
             self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| Some(bytes.saturating_sub(less)));
         self.content.cache().leave_room(before.unwrap_or(0).saturating_sub(less));
@@ -353,8 +418,9 @@ impl Stagings {
             inner.on_drive = Some(source.clone());
         }
         drop(inner);
-        // Nobody will ask for the revision that ours replaced.
-        if let Some(old) = old.map(|old| old.source().clone()).filter(|old| old != source)
+        // Nobody will ask for the revision that ours replaced; of another file's, from which ours was copied, that is not known.
+        let replaced = |old: &Source| old.id == source.id && old != source;
+        if let Some(old) = old.map(|old| old.source().clone()).filter(replaced)
             && let Err(error) = self.content.cache().forget(&old)
         {
             tracing::debug!(%error, "an old revision stays in the cache until its turn to go");
@@ -402,10 +468,13 @@ impl Stagings {
     }
 
     fn remove_retired(&self, ino: Ino) -> Result<()> {
+        self.copies.end(ino);
         let layers = self.state.read(|db| table::stored_retired_layers(db, ino))?;
         for layer in layers {
-            remove_file(&self.path(ino, layer.number))?;
-            self.account_gone(layer.written.total());
+            let path = self.path(ino, layer.number);
+            let held = held_by(&path, &layer.written);
+            remove_file(&path)?;
+            self.account_gone(held);
         }
         Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
     }
@@ -434,6 +503,10 @@ impl Stagings {
         }
         Ok(unknown)
     }
+}
+
+fn file_name(ino: Ino, number: u64) -> String {
+    format!("{:x}-{number:x}", ino.0)
 }
 
 fn parse_name(name: &str) -> Option<(Ino, u64)> {

@@ -18,7 +18,8 @@ const PIECE: u64 = 1 << 20;
 impl Stagings {
     /// Begins to take in what shines through from the base of an edit.
     pub(super) fn secure(&self, staging: &Arc<Staging>) {
-        if staging.wanted_base().is_none() || staging.securing.swap(true, Ordering::Relaxed) {
+        // What the drive can copy needs no bytes here.
+        if staging.wanted_base().is_none() || staging.is_copy_of().is_some() || staging.securing.swap(true, Ordering::Relaxed) {
             return;
         }
         let staging = Arc::downgrade(staging);
@@ -50,7 +51,7 @@ impl Stagings {
 }
 
 /// Takes in from the base what shines through, until nothing does or nobody wants it.
-async fn take_in(staging: &Weak<Staging>) -> Result<()> {
+pub(super) async fn take_in(staging: &Weak<Staging>) -> Result<()> {
     let (mut at, mut asked) = (0, 0);
     loop {
         let Some(staging) = staging.upgrade() else { return Ok(()) };

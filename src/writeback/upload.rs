@@ -20,7 +20,7 @@ use super::outgoing::{Content, PIECE, Running, body, finish};
 use super::plan::{Job, Outcome};
 use super::queue::Parked;
 use super::staging::{Snapshot, Staging};
-use super::{Result, Writeback, WritebackError, answer, conflict, table};
+use super::{Result, Writeback, WritebackError, answer, conflict, copies, table};
 use crate::clock;
 use crate::error::{Kind, Retry};
 use crate::metrics;
@@ -58,7 +58,13 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         Write::Update { id: job.id()?.clone(), patch: job.patch(job.differences())? }
     } else {
         let Some(id) = writeback.assign_id(&job).await? else { return Ok(Outcome::Again) };
-        Write::Create(job.new_item(id)?)
+        let new = job.new_item(id)?;
+        if let Content::Staged(staging, snapshot) = &content
+            && let Some(outcome) = copies::run(writeback, &job, staging, snapshot, &new).await?
+        {
+            return Ok(outcome);
+        }
+        Write::Create(new)
     };
     let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
