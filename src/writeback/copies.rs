@@ -101,6 +101,12 @@ impl Snapshot {
     fn is_copy_of(&self) -> Option<Source> {
         is_copy_of(&self.staging.inner.lock(), &self.seal.layers)
     }
+
+    /// The base, if the content is that and nothing else.
+    pub(super) fn shows_whole(&self) -> Option<&Source> {
+        let base = self.base.as_ref()?.source();
+        (self.seal.layers.shows() == Some(base.blob.size)).then_some(base)
+    }
 }
 
 fn is_copy_of(inner: &Inner, layers: &Layers) -> Option<Source> {
@@ -159,8 +165,15 @@ pub(super) async fn run(
         }
     }
     staging.never_copy();
-    writeback.stagings.secure(staging);
-    Ok(None)
+    if current {
+        writeback.stagings.secure(staging);
+        return Ok(None);
+    }
+    // At once: the drive may not have it for long.
+    match take_in::take_in(&Arc::downgrade(staging)).await {
+        Err(error) if !error.is_of_base() => Err(error),
+        _ => Ok(None),
+    }
 }
 
 /// Whether the drive will not copy, though it may take the bytes.

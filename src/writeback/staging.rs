@@ -89,7 +89,7 @@ impl Inner {
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) seal: Sealed,
-    base: Option<Arc<Reader>>,
+    pub(super) base: Option<Arc<Reader>>,
     pub(super) staging: Arc<Staging>,
 }
 

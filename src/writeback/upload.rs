@@ -122,7 +122,10 @@ fn give_up(
     if job.base.on_drive.is_some() || snapshot.is_shared(1) {
         return Err(error);
     }
-    let (ino, why) = (job.node.ino, "could not be sent: it changes a part of a version that is gone from the drive");
+    let (ino, why) = match snapshot.shows_whole() {
+        Some(_) => (job.node.ino, "could not be sent: it is a copy of a version that is gone from the drive"),
+        None => (job.node.ino, "could not be sent: it changes a part of a version that is gone from the drive"),
+    };
     let path = writeback.tree.path(ino)?;
     let unique = format!("{:x}-{}", ino.0, snapshot.seq().0);
     let pieces = snapshot.local_pieces(PIECE);
