@@ -18,8 +18,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::outgoing::Content;
-use super::plan::{Job, Outcome};
 use super::pile::Layers;
+use super::plan::{Job, Outcome};
 use super::staging::{Inner, Snapshot, Staging};
 use super::stagings::Stagings;
 use super::{Result, Writeback, journal, take_in};
@@ -170,7 +170,7 @@ pub(super) async fn run(
         return Ok(None);
     }
     // At once: the drive may not have it for long.
-    match take_in::take_in(&Arc::downgrade(staging)).await {
+    match take_in::take_in(staging).await {
         Err(error) if !error.is_of_base() => Err(error),
         _ => Ok(None),
     }
@@ -236,7 +236,7 @@ impl Writeback {
             return Ok(Some(Outcome::After(ino)));
         }
         staging.never_copy();
-        match take_in::take_in(&Arc::downgrade(&staging)).await {
+        match take_in::take_in(&staging).await {
             // Then it is lost already.
             Err(error) if error.is_of_base() => Ok(None),
             taken => taken.map(|()| None),

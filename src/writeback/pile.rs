@@ -570,7 +570,10 @@ mod tests {
         let layers = &bench.pile.now;
         let seek = |offset, data| layers.seek(offset..u64::MAX, data);
         assert_eq!([seek(0, true), seek(0, false), seek(2, true)], [Some(0), Some(2), Some(1 << 30)]);
-        assert_eq!([seek((1 << 30) + 2, true), seek(1 << 39, false), seek(1 << 40, false)], [None, Some(1 << 39), None]);
+        assert_eq!(
+            [seek((1 << 30) + 2, true), seek(1 << 39, false), seek(1 << 40, false)],
+            [None, Some(1 << 39), None]
+        );
         assert_eq!(layers.seek(0..2, false), None);
         let written = layers.stack[0].written.clone();
         // A block has been taken for two bytes.

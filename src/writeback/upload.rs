@@ -8,6 +8,7 @@
 //! of it. A request that was sent whole is waited for, since the drive may do it even if nobody listens.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use md5::{Digest, Md5 as Hash};
@@ -118,8 +119,9 @@ fn give_up(
     snapshot: &Snapshot,
     error: WritebackError,
 ) -> Result<Outcome> {
-    // Ours are the one that is sent and the one in `snapshot`.
-    if job.base.on_drive.is_some() || snapshot.is_shared(1) {
+    // Ours are the one that is sent, the one in `snapshot`, and that of who takes in the base.
+    let ours = 1 + usize::from(staging.securing.load(Ordering::Relaxed));
+    if job.base.on_drive.is_some() || snapshot.is_shared(ours) {
         return Err(error);
     }
     let (ino, why) = match snapshot.shows_whole() {
