@@ -295,7 +295,8 @@ mod tests {
         let mut byte = [1];
         file.read_exact_at(&mut byte, 5).expect("reads");
         assert_eq!(byte, [0]);
-        assert_eq!(holes(&file).expect("tells"), [0..1 << 19]);
+        let found = holes(&file).expect("tells");
+        assert!(found.len() == 1 && found[0] == (0..1 << 19), "{found:?}");
         file.set_len(2 << 20).expect("lengthens");
         assert_eq!(holes(&file).expect("tells"), [0..1 << 19, 1 << 20..2 << 20]);
     }
