@@ -11,8 +11,10 @@
 //! - **Numbers are rebuildable.** What the kernel holds (inode numbers, handles) means the same to the next process: numbers
 //!   stand in the database; a handle has no state that cannot be made again from its number and flags.
 
+mod allocate;
 mod attr;
 mod change;
+mod copy;
 mod dir;
 mod errors;
 mod handle;
@@ -37,7 +39,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
 
+pub use self::allocate::Allocate;
 pub use self::attr::{Attr, QUOTA_AGE, SetAttr, Space};
+pub use self::copy::Place;
 pub use self::dir::{DirEntry, Listing};
 pub use self::handle::{Caching, OpenFlags};
 pub use self::io::Writer;

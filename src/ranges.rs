@@ -47,6 +47,26 @@ impl RangeSet {
         self.check();
     }
 
+    /// Takes a range away.
+    pub fn remove(&mut self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        while let Some((&start, &end)) = self.ranges.range(..range.end).next_back() {
+            if end <= range.start {
+                break;
+            }
+            self.ranges.remove(&start);
+            if start < range.start {
+                self.ranges.insert(start, range.start);
+            }
+            if end > range.end {
+                self.ranges.insert(range.end, end);
+            }
+        }
+        self.check();
+    }
+
     /// Whether all of `range` is in the set. The empty range is.
     pub fn contains(&self, range: &Range<u64>) -> bool {
         range.is_empty() || self.ranges.range(..=range.start).next_back().is_some_and(|(_, &end)| end >= range.end)
@@ -163,19 +183,27 @@ mod tests {
     proptest! {
         #[test]
         fn a_set_is_what_a_row_of_flags_would_be(
-            steps in prop::collection::vec((any::<bool>(), 0_u64..100, 0_u64..30), 0..40),
+            steps in prop::collection::vec((0_u8..5, 0_u64..100, 0_u64..30), 0..40),
             from in 0_u64..130,
             length in 0_u64..130,
         ) {
             let mut set = RangeSet::new();
             let mut flags = vec![false; 300];
-            for (insert, start, length) in steps {
-                if insert {
-                    set.insert(start..start + length);
-                    flags[usize::try_from(start).unwrap()..usize::try_from(start + length).unwrap()].fill(true);
-                } else {
-                    set.truncate(start);
-                    flags[usize::try_from(start).unwrap()..].fill(false);
+            for (step, start, length) in steps {
+                let range = usize::try_from(start).unwrap()..usize::try_from(start + length).unwrap();
+                match step {
+                    0 => {
+                        set.truncate(start);
+                        flags[range.start..].fill(false);
+                    }
+                    1 => {
+                        set.remove(start..start + length);
+                        flags[range].fill(false);
+                    }
+                    _ => {
+                        set.insert(start..start + length);
+                        flags[range].fill(true);
+                    }
                 }
             }
             let range = from..from + length;

@@ -344,6 +344,16 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// The largest content for [`Remote::put`], in bytes.
     fn small(&self) -> u64;
 
+    /// The largest content of a file, in bytes.
+    fn largest(&self) -> u64;
+
+    /// Makes a new file of a content that the drive has, which no byte has to travel for. What the drive copies is the content
+    /// that the file has at that moment: compare the checksum of what comes with that of `source`. If an earlier try with this id
+    /// got through with the same bytes, its result is the answer; [`Kind::Exists`] if it has other bytes.
+    /// [`Kind::NotFound`]: the source is not there any more, or the folder is not. [`Kind::NotPermitted`], [`Kind::Denied`]: it
+    /// may not be copied.
+    fn copy<'a>(&'a self, source: &'a Source, new: &'a NewItem) -> BoxFuture<'a, Result<Item>>;
+
     /// Begins an upload of any size; nothing is visible on the drive until the last byte has arrived. `total` is the size
     /// if it is known already. A session lives for days.
     ///

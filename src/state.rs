@@ -396,7 +396,8 @@ mod tests {
         };
         let state = open(&dir).expect("opens");
         assert_eq!(state.fact("account").expect("reads"), Some("me".to_owned()));
-        let synced: i64 = state.read(|db| db.query_row("SELECT synced FROM staging", [], |row| row.get(0))).expect("reads");
+        let synced: i64 =
+            state.read(|db| db.query_row("SELECT synced FROM staging", [], |row| row.get(0))).expect("reads");
         assert_eq!(synced, 1, "nobody has reason to doubt it");
         let fresh = tempfile::tempdir().expect("temporary folder");
         assert_eq!(tables(&state).expect("reads"), tables(&open(&fresh).expect("opens")).expect("reads"));

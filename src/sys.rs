@@ -40,6 +40,33 @@ pub fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) })
 }
 
+/// The parts of a file that take no disk space, in order. None of a file system that does not tell.
+pub fn holes(file: &File) -> io::Result<Vec<Range<u64>>> {
+    let length = file.metadata()?.len();
+    let mut holes = Vec::new();
+    let mut at = 0;
+    while let Some(hole) = seek(file, at, libc::SEEK_HOLE)?.filter(|&hole| hole < length) {
+        // Behind the last data there is none.
+        at = seek(file, hole, libc::SEEK_DATA)?.unwrap_or(length);
+        holes.push(hole..at);
+    }
+    Ok(holes)
+}
+
+/// Where data, or a hole, begins, from an offset on; `None` if nowhere, or if the file system does not tell.
+fn seek(file: &File, offset: u64, what: libc::c_int) -> io::Result<Option<u64>> {
+    // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+    let found = unsafe { libc::lseek(file.as_raw_fd(), off(offset)?, what) };
+    let Ok(found) = u64::try_from(found) else {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::ENXIO | libc::EINVAL) => Ok(None),
+            _ => Err(error),
+        };
+    };
+    Ok(Some(found))
+}
+
 /// Mounts a FUSE file system whose requests come out of `device` (an open `/dev/fuse`). For the superuser only.
 pub fn mount_fuse(device: &File, mountpoint: &Path, request: &FuseMount<'_>) -> io::Result<()> {
     let (user, group) = user_and_group();
@@ -283,6 +310,10 @@ mod tests {
         let mut byte = [1];
         file.read_exact_at(&mut byte, 5).expect("reads");
         assert_eq!(byte, [0]);
+        let found = holes(&file).expect("tells");
+        assert!(found.len() == 1 && found[0] == (0..1 << 19), "{found:?}");
+        file.set_len(2 << 20).expect("lengthens");
+        assert_eq!(holes(&file).expect("tells"), [0..1 << 19, 1 << 20..2 << 20]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod aside;
 mod beside;
 pub mod changes;
 mod conflict;
+mod copies;
 mod flush;
 mod growth;
 mod guess;
@@ -59,6 +60,7 @@ mod waiting;
 mod worker;
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -248,7 +250,7 @@ impl Writeback {
         options: Options,
     ) -> Result<Arc<Self>> {
         let (grow, growing) = mpsc::unbounded_channel();
-        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, grow)?;
+        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, remote.largest(), grow)?;
         let seqs = journal::Seqs::open(&state)?;
         let aside = aside::AsideFolder::new(dir.with_file_name("unfinished"), Arc::clone(&state));
         let uploads = options.transfers.unwrap_or(queue::AT_ONCE);
@@ -311,6 +313,16 @@ impl Writeback {
     /// Sets the size of a staging.
     pub fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
         self.stagings.resize(staging, size)
+    }
+
+    /// Makes a range of a staging zeros, as far as it is within the size.
+    pub fn zero(&self, staging: &Staging, range: Range<u64>) -> Result<()> {
+        self.stagings.zero(staging, range)
+    }
+
+    /// Whether a range of a file could be written, as far as can be told now. Takes nothing.
+    pub fn has_room(&self, staging: Option<&Staging>, range: Range<u64>) -> Result<()> {
+        self.stagings.has_room(staging, range)
     }
 
     /// Bytes that unsent content takes on the local disk.

@@ -15,8 +15,12 @@ mod access;
 mod bad_input;
 #[path = "mount/cache.rs"]
 mod cache;
+#[path = "mount/calls.rs"]
+mod calls;
 #[path = "mount/commands.rs"]
 mod commands;
+#[path = "mount/copies.rs"]
+mod copies;
 #[path = "mount/copy.rs"]
 mod copy;
 #[path = "mount/crash.rs"]

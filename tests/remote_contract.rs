@@ -6,6 +6,8 @@ mod scripted_drive;
 
 #[path = "remote_contract/bounds.rs"]
 mod bounds;
+#[path = "remote_contract/copies.rs"]
+mod copies;
 #[path = "remote_contract/downloads.rs"]
 mod downloads;
 #[path = "remote_contract/failures.rs"]

@@ -539,6 +539,24 @@ async fn a_copy_has_the_same_bytes_and_a_life_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_copy_takes_the_id_it_is_given_once_and_leaves_out_the_properties_that_are_cleared() {
+    let drive = Drive::start_with(Limits { storage: Some(10), ..Limits::default() }).await;
+    let source = drive.upload(&json!({ "name": "a", "properties": { "k": "v", "l": "w" } }), b"abcd").await;
+    let ids = drive.get("/drive/v3/files/generateIds?count=3").send().await.ok()["ids"].clone();
+    let path = format!("/drive/v3/files/{}/copy?fields=*", id(&source));
+    let body = json!({ "id": ids[0], "name": "b", "properties": { "k": null, "m": "x" } });
+    let copy = drive.post(&path).json(&body).send().await.ok();
+    assert_eq!((&copy["id"], &copy["properties"]), (&ids[0], &json!({ "l": "w", "m": "x" })));
+    assert_eq!(copy["md5Checksum"], source["md5Checksum"]);
+    drive.post(&path).json(&body).send().await.refused(409, "fileIdInUse");
+    // It counts against the quota, as any content does.
+    drive.post(&path).json(&json!({ "id": ids[1] })).send().await.refused(403, "storageQuotaExceeded");
+    drive.delete(&format!("/drive/v3/files/{}", id(&source))).send().await;
+    drive.post(&path).json(&json!({ "id": ids[2] })).send().await.refused(404, "notFound");
+    assert_eq!(drive.content(ids[0].as_str().expect("id")).await, b"abcd");
+}
+
+#[tokio::test]
 async fn a_locked_file_takes_no_content_and_no_name_until_it_is_unlocked() {
     let drive = Drive::start().await;
     let file = id(&drive.upload(&json!({ "name": "a" }), b"abc").await);

@@ -18,6 +18,8 @@ pub struct Attr {
     pub kind: NodeKind,
     /// Length in bytes.
     pub size: u64,
+    /// How much of that is data, as opposed to holes. Known of open files only; nothing else is said to have holes.
+    pub data: u64,
     /// Last change of content.
     pub mtime: Timestamp,
     /// Last access.
@@ -91,6 +93,7 @@ impl Fs {
         Attr {
             kind: node.kind,
             size,
+            data: open.as_ref().map_or(size, |file| file.data().min(size)),
             mtime,
             atime: node.atime,
             ctime: node.ctime.max(mtime.min(clock::now())),

@@ -58,6 +58,14 @@ impl Bytes {
             Self::Revision(_) | Self::Text(_) => None,
         }
     }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Staged(staging) => staging.size(),
+            Self::Revision(reader) => reader.source().blob.size,
+            Self::Text(text) => text.len() as u64,
+        }
+    }
 }
 
 /// A file that somebody has open.
@@ -178,12 +186,25 @@ impl OpenFile {
     /// Size and modification time, where they are newer than the node's.
     pub(super) fn overlay(&self, node: &Node) -> (u64, Timestamp) {
         let state = self.state.lock();
-        let size = match &state.bytes {
-            Bytes::Staged(staging) => staging.size(),
-            Bytes::Revision(reader) => reader.source().blob.size,
-            Bytes::Text(text) => text.len() as u64,
-        };
-        (size, state.mtime.unwrap_or(node.mtime))
+        (state.bytes.size(), state.mtime.unwrap_or(node.mtime))
+    }
+
+    /// Length in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.state.lock().bytes.size()
+    }
+
+    /// A bound on the bytes of data in it, as opposed to holes.
+    pub(super) fn data(&self) -> u64 {
+        match &self.state.lock().bytes {
+            Bytes::Staged(staging) => staging.data(),
+            bytes => bytes.size(),
+        }
+    }
+
+    /// Whether somebody has it open who may write.
+    pub(super) fn has_writers(&self) -> bool {
+        self.state.lock().writers > 0
     }
 
     /// Whether nobody writes it, so that it can go on as what it was when it is replaced elsewhere. Who may write it makes it

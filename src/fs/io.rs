@@ -243,7 +243,7 @@ impl Fs {
     }
 
     /// The staging of an open file; from now on it is one that is written.
-    fn stage(&self, file: &Arc<OpenFile>) -> Result<Arc<Staging>> {
+    pub(super) fn stage(&self, file: &Arc<OpenFile>) -> Result<Arc<Staging>> {
         if let Some(staging) = file.staging() {
             return Ok(staging);
         }
@@ -376,7 +376,7 @@ impl Fs {
         self.files.all().into_iter().filter_map(unsealed).collect()
     }
 
-    fn wait_for<T: Send + 'static>(
+    pub(super) fn wait_for<T: Send + 'static>(
         self: &Arc<Self>,
         ino: Ino,
         future: impl Future<Output = Result<T>> + Send + 'static,

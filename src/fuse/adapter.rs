@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::convert;
 use crate::error::Kind;
-use crate::fs::{Answer, Caching, Caller, Fs, Hold, Locks, OpenFlags, Result, SetAttr, Writer};
+use crate::fs::{Answer, Caching, Caller, Fs, Hold, Locks, OpenFlags, Place, Result, SetAttr, Writer};
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -172,6 +172,7 @@ refuse!(
     ReplyDirectoryPlus,
     ReplyEmpty,
     ReplyEntry,
+    ReplyLseek,
     ReplyOpen,
     ReplyStatfs,
     ReplyWrite,
@@ -558,9 +559,6 @@ impl Filesystem for Adapter {
         });
     }
 
-    // What follows is answered by the kernel itself once it was told that we do not: it copies, seeks and allocates by plain
-    // reads and writes where programs allow that, and refuses the rest.
-
     fn ioctl(
         &self,
         _request: &Request,
@@ -590,34 +588,46 @@ impl Filesystem for Adapter {
 
     fn fallocate(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
-        _fh: FileHandle,
-        _offset: u64,
-        _length: u64,
-        _mode: i32,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
         reply: ReplyEmpty,
     ) {
-        reply.error(convert::errno(Kind::Unsupported));
+        let Some((how, grows)) = convert::allocate(mode) else {
+            return reply.error(convert::errno(Kind::Unsupported));
+        };
+        let range = offset..offset.saturating_add(length);
+        let allocate = |fs: &Arc<Fs>| fs.fallocate(fh.0, request.pid(), range, how, grows);
+        self.respond_now("fallocate", reply, allocate, |reply, ()| reply.ok());
     }
 
-    fn lseek(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _offset: i64, _whence: i32, reply: ReplyLseek) {
-        reply.error(Errno::ENOSYS);
+    fn lseek(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+        let (Ok(offset), libc::SEEK_DATA | libc::SEEK_HOLE) = (u64::try_from(offset), whence) else {
+            return reply.error(convert::errno(Kind::Invalid));
+        };
+        let give = |reply: ReplyLseek, found| reply.offset(i64::try_from(found).unwrap_or(i64::MAX));
+        self.respond("lseek", reply, |fs| fs.seek(fh.0, offset, whence == libc::SEEK_DATA), give);
     }
 
     fn copy_file_range(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino_in: INodeNo,
-        _fh_in: FileHandle,
-        _offset_in: u64,
+        fh_in: FileHandle,
+        offset_in: u64,
         _ino_out: INodeNo,
-        _fh_out: FileHandle,
-        _offset_out: u64,
-        _len: u64,
+        fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        reply.error(Errno::ENOSYS);
+        let from = Place { handle: fh_in.0, offset: offset_in };
+        let to = Place { handle: fh_out.0, offset: offset_out };
+        let thread = request.pid();
+        self.respond("copy_file_range", reply, |fs| fs.copy_range(from, to, len, thread), ReplyWrite::written);
     }
 }

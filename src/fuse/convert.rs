@@ -6,7 +6,7 @@ use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
-use crate::fs::{Attr, Entry, NodeId};
+use crate::fs::{Allocate, Attr, Entry, NodeId};
 use crate::tree::NodeKind;
 
 /// What programs are told is a good size for a read or write: each one is a trip to us and back.
@@ -18,6 +18,18 @@ pub(super) fn errno(kind: Kind) -> Errno {
 
 pub(super) fn id(ino: INodeNo) -> NodeId {
     NodeId(ino.0)
+}
+
+/// What a mode of fallocate(2) means: what becomes of the range, and whether the file may become longer. `None` for what is not
+/// offered.
+pub(super) fn allocate(mode: i32) -> Option<(Allocate, bool)> {
+    let grows = mode & libc::FALLOC_FL_KEEP_SIZE == 0;
+    match mode & !libc::FALLOC_FL_KEEP_SIZE {
+        0 => Some((Allocate::Room, grows)),
+        libc::FALLOC_FL_ZERO_RANGE => Some((Allocate::Zeros, grows)),
+        libc::FALLOC_FL_PUNCH_HOLE if !grows => Some((Allocate::Zeros, false)),
+        _ => None,
+    }
 }
 
 pub(super) fn file_type(kind: NodeKind) -> FileType {
@@ -32,7 +44,7 @@ pub(super) fn attr(id: NodeId, attr: &Attr) -> FileAttr {
     FileAttr {
         ino: INodeNo(id.0),
         size: attr.size,
-        blocks: attr.size.div_ceil(512),
+        blocks: attr.data.div_ceil(512),
         atime: attr.atime.into(),
         mtime: attr.mtime.into(),
         ctime: attr.ctime.into(),

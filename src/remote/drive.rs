@@ -3,10 +3,10 @@
 //! A plain translation of [`Remote`] into requests, one file a noun:
 //!
 //! ```text
-//!   items   listing   upload   session   download   answer      what is asked
-//!                          client                               attempts, until one makes sense
-//!   request   sending   reply   retry   pace   rate   errors     an attempt, and what comes of it
-//!   types     convert   query                                    JSON, and our words for it
+//!   items   listing   upload   session   copy   download   answer      what is asked
+//!                          client                                      attempts, until one makes sense
+//!   request   sending   reply   retry   pace   rate   errors            an attempt, and what comes of it
+//!   types     convert   query                                           JSON, and our words for it
 //! ```
 //!
 //! Every call that creates names the new item by an id reserved before, and every other call may be repeated without harm;
@@ -15,6 +15,7 @@
 mod answer;
 mod client;
 mod convert;
+mod copy;
 mod download;
 mod errors;
 mod items;
@@ -181,6 +182,14 @@ impl Remote for DriveRemote {
 
     fn small(&self) -> u64 {
         upload::SMALL
+    }
+
+    fn largest(&self) -> u64 {
+        upload::LARGEST
+    }
+
+    fn copy<'a>(&'a self, source: &'a Source, new: &'a NewItem) -> BoxFuture<'a, Result<Item>> {
+        copy::copy(&self.client, source, new).boxed()
     }
 
     fn begin<'a>(&'a self, write: &'a Write, total: Option<u64>) -> BoxFuture<'a, Result<UploadSession>> {

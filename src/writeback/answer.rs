@@ -212,19 +212,24 @@ impl Writeback {
     /// taken is compared with what is wanted by the next step.
     async fn made_before(&self, job: &Job, id: &FileId) -> Result<Outcome> {
         let item = self.remote.get(id).await?;
+        self.is_there(job, &item).await
+    }
+
+    /// The item of a new entry is there, with a content that need not be what is wanted.
+    pub(super) async fn is_there(&self, job: &Job, item: &Item) -> Result<Outcome> {
         if item.trashed {
-            return self.trashed_meanwhile(job, &item).await;
+            return self.trashed_meanwhile(job, item).await;
         }
         let mut effects = Effects::default();
         let is_ours = self.state.write::<_, WritebackError>(|tx| {
-            let is_ours = is_still(tx, job.node.ino, id)?;
+            let is_ours = is_still(tx, job.node.ino, &item.id)?;
             if is_ours {
-                self.tree.answered(tx, job.node.ino, &item, &mut effects)?;
+                self.tree.answered(tx, job.node.ino, item, &mut effects)?;
             }
             Ok(is_ours)
         })?;
         self.tree.tell(effects);
-        if is_ours { Ok(Outcome::Again) } else { self.stray(job, id).await }
+        if is_ours { Ok(Outcome::Again) } else { self.stray(job, &item.id).await }
     }
 
     /// Content turned out to be on the drive already, or to be an edit of what is there now: notes that.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Result;
-use crate::state::State;
 use crate::crash;
+use crate::state::State;
 
 /// Something that was put aside.
 #[derive(Debug, Clone, PartialEq, Eq)]

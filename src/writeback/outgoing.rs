@@ -169,6 +169,9 @@ pub(super) async fn finish(content: &Content, hash: &Arc<Mutex<Running>>, total:
 
 /// The checksum of sealed content.
 pub(super) async fn checksum(snapshot: &Snapshot) -> Result<Md5> {
+    if let Some(md5) = snapshot.shows_whole().and_then(|source| source.blob.md5) {
+        return Ok(md5);
+    }
     let mut hash = Hash::new();
     let mut offset = 0;
     while offset < snapshot.size() {

@@ -19,6 +19,8 @@ pub(super) enum Outcome {
     Again,
     /// This other entry must go first.
     Wait(Ino),
+    /// This other entry goes first, unless it fails.
+    After(Ino),
     /// Nothing can be sent until the entry changes once more.
     Idle,
 }

@@ -467,6 +467,9 @@ impl Queue {
                 let next = failure.next;
                 inner.failures.insert(ino, failure);
                 inner.schedule(ino, next);
+                for waiter in inner.waits.that_go_on(ino) {
+                    inner.schedule(waiter, Instant::now());
+                }
             }
             Ok(outcome) => {
                 inner.failures.remove(&ino);
@@ -486,6 +489,14 @@ impl Queue {
                     (_, Some(change)) => inner.settle(ino, change),
                     (Outcome::Again, None) => inner.schedule(ino, Instant::now()),
                     (Outcome::Wait(other), None) => inner.wait(ino, other),
+                    // It failed just now.
+                    (Outcome::After(other), None) if inner.failure(other).is_some() => {
+                        inner.schedule(ino, Instant::now());
+                    }
+                    (Outcome::After(other), None) => {
+                        inner.wait(ino, other);
+                        inner.waits.unless_it_fails(ino);
+                    }
                     (Outcome::Settled | Outcome::Idle, None) => {}
                 }
             }

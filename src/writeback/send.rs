@@ -7,9 +7,10 @@
 //!    never sees a circle, whatever was moved into what;
 //! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it;
 //! 4. what was a temporary item is deleted before the folder that it is in goes to the trash, or it would be in the trash;
-//! 5. an item is removed only after the content has been sent that is still read from it, and so are the folders that it is in.
+//! 5. an item is removed only after the content has been sent that is still read from it, and so are the folders that it is in;
+//! 6. content is replaced or removed after the new files that are [copies](super::copies) of it were made, unless they fail.
 //!
-//! 1 and 2 wait for what is above, 3 for moves, 5 for uploads; nothing waits for a removal but removals.
+//! 1 and 2 wait for what is above, 3 for moves, 5 for uploads, 6 for what is new; nothing waits for a removal but removals.
 //!
 //! A request that may still arrive is never overtaken by a later one for the same item: whoever takes over the identity of an
 //! item waits until what was under way for it has ended.
@@ -36,7 +37,14 @@ const FOR_GOOD: u64 = i64::MAX.cast_unsigned();
 
 /// Does one step.
 pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
-    match writeback.state.snapshot(|db| plan(db, ino))? {
+    let plan = writeback.state.snapshot(|db| plan(db, ino))?;
+    if let Plan::Upload(job) | Plan::Remove(job) = &plan
+        && job.base.on_drive.is_some()
+        && let Some(outcome) = writeback.copies_first(job).await?
+    {
+        return Ok(outcome);
+    }
+    match plan {
         Plan::Settled => {
             writeback.state.write::<_, rusqlite::Error>(|tx| forget(tx, ino))?;
             Ok(Outcome::Settled)

@@ -70,6 +70,8 @@ pub(super) struct Inner {
     pub(super) growth: Growth,
     /// Bytes that were taken in from the base, and that the tables do not know of.
     pub(super) taken_in: u64,
+    /// The drive cannot make it a copy of its base.
+    pub(super) no_copy: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -116,8 +118,8 @@ impl Inner {
 #[derive(Debug, Clone)]
 pub(super) struct Snapshot {
     pub(super) seal: Sealed,
-    base: Option<Arc<Reader>>,
-    staging: Arc<Staging>,
+    pub(super) base: Option<Arc<Reader>>,
+    pub(super) staging: Arc<Staging>,
 }
 
 impl Staging {
@@ -165,6 +167,28 @@ impl Staging {
     /// Length in bytes.
     pub fn size(&self) -> u64 {
         self.inner.lock().pile.now.size
+    }
+
+    /// A bound on the bytes of data in it, as opposed to holes.
+    pub fn data(&self) -> u64 {
+        self.inner.lock().pile.data()
+    }
+
+    /// The first byte in a range that is data (or of a hole, the end of the content being one). `None`: there is none.
+    pub fn seek(&self, range: Range<u64>, data: bool) -> Option<u64> {
+        self.inner.lock().pile.now.seek(range, data)
+    }
+
+    /// Begins to fetch what of a range only the base has.
+    pub fn fetch_ahead(&self, range: Range<u64>) {
+        let (pieces, base) = self.locate(range);
+        fetch(pieces, base.as_ref());
+    }
+
+    /// The revision on the drive that has exactly this content, if one has.
+    pub fn on_drive(&self) -> Option<Source> {
+        let inner = self.inner.lock();
+        inner.on_drive.clone().filter(|_| !inner.pile.dirty)
     }
 
     /// Whether something changed since it was last sealed.
@@ -362,13 +386,7 @@ impl Snapshot {
 
     /// Begins to fetch what of a range only the base has.
     pub(super) fn fetch_ahead(&self, range: Range<u64>) {
-        let Some(base) = &self.base else { return };
-        for piece in self.locate(range) {
-            if let Piece::Base(range) = piece {
-                // Whoever needs these bytes hears of it when they read them.
-                let _failed = base.fetch_ahead(range);
-            }
-        }
+        fetch(self.locate(range), self.base.as_ref());
     }
 
     /// Whether its first bytes, so many, are those of a file of a layer.
@@ -402,6 +420,17 @@ impl Snapshot {
             Ok(bytes)
         } else {
             Err(WritebackError::Damaged { ino: self.staging.ino, why: "the staging file became shorter".to_owned() })
+        }
+    }
+}
+
+/// Begins to fetch those of the pieces that only the base has.
+fn fetch(pieces: Vec<Piece>, base: Option<&Arc<Reader>>) {
+    let Some(base) = base else { return };
+    for piece in pieces {
+        if let Piece::Base(range) = piece {
+            // Whoever needs these bytes hears of it when they read them.
+            let _failed = base.fetch_ahead(range);
         }
     }
 }

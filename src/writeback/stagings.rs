@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,8 +19,9 @@ use rusqlite::Connection;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::copies::Copies;
 use super::journal::Seq;
-use super::pile::{Layer, Layers, Pile};
+use super::pile::{Layer, Layers, Pile, held_by};
 pub(super) use super::recall::Recalled;
 use super::space::Space;
 use super::staging::{Durability, Inner, Sealed, Snapshot, Staging};
@@ -27,6 +29,7 @@ use super::table::Safety;
 use super::{Result, WritebackError, table};
 use crate::content::Content;
 use crate::crash;
+use crate::error::Kind;
 use crate::ranges::RangeSet;
 use crate::remote::Source;
 use crate::state::State;
@@ -63,6 +66,9 @@ pub(super) struct Stagings {
     growing: mpsc::UnboundedSender<Ino>,
     /// One was put away.
     left: Condvar,
+    /// The largest file that the drive takes.
+    largest: u64,
+    pub(super) copies: Copies,
 }
 
 /// The stagings in memory. INVARIANT: no more than one an entry is alive.
@@ -93,6 +99,7 @@ impl Stagings {
         state: Arc<State>,
         content: Arc<Content>,
         runtime: Handle,
+        largest: u64,
         growing: mpsc::UnboundedSender<Ino>,
     ) -> Result<Arc<Self>> {
         std::fs::create_dir_all(dir)?;
@@ -100,19 +107,22 @@ impl Stagings {
         for file in std::fs::read_dir(dir)? {
             last = last.max(parse_name(&file?.file_name().to_string_lossy()).map_or(0, |(_, number)| number));
         }
-        let mut held: HashMap<Ino, u64> = HashMap::new();
-        let layers = state.read(|db| {
-            let bytes = |written: Vec<u8>| RangeSet::decode(&written).unwrap_or_default().total();
-            db.prepare("SELECT ino, written FROM layer")?
-                .query_map([], |row| Ok((row.get(0)?, bytes(row.get(1)?))))?
-                .collect::<rusqlite::Result<Vec<(Ino, u64)>>>()
+        let layers: Vec<(Ino, u64, Vec<u8>)> = state.read(|db| {
+            db.prepare("SELECT ino, file, written FROM layer")?
+                .query_map([], |row| Ok((row.get(0)?, from_sql(row.get(1)?), row.get(2)?)))?
+                .collect()
         })?;
-        for (ino, bytes) in layers.into_iter().filter(|(_, bytes)| *bytes > 0) {
-            *held.entry(ino).or_default() += bytes;
+        let mut held: HashMap<Ino, u64> = HashMap::new();
+        for (ino, number, written) in layers {
+            let bytes = held_by(&dir.join(file_name(ino, number)), &RangeSet::decode(&written).unwrap_or_default());
+            if bytes > 0 {
+                *held.entry(ino).or_default() += bytes;
+            }
         }
         let cache = content.cache();
         let space = Space::new(held, cache.most_room(), cache.cap());
         cache.leave_room(space.room(0));
+        let copies = Copies::open(&state)?;
         Ok(Arc::new(Self {
             dir: dir.to_owned(),
             state,
@@ -124,14 +134,15 @@ impl Stagings {
             in_use: Mutex::default(),
             growing,
             left: Condvar::new(),
+            largest,
+            copies,
         }))
     }
 
     /// The staging of an entry that was created just now.
     pub(super) fn create(self: &Arc<Self>, ino: Ino) -> Arc<Staging> {
         // An empty file is content too.
-        let pile = Pile { dirty: true, ..Pile::default() };
-        self.keep(ino, Inner { pile, ..Inner::default() }, &mut self.in_use.lock())
+        self.keep(ino, Inner { pile: Pile::new(), ..Inner::default() }, &mut self.in_use.lock())
     }
 
     /// The staging of an entry that has content which the drive has not, or that is open for writing; `None` if there is none.
@@ -241,6 +252,7 @@ impl Stagings {
             self.account_gone(ino, inner.taken_in);
             return;
         }
+        self.copies.end(ino);
         let owner = Arc::clone(self);
         self.runtime.spawn_blocking(move || {
             if let Err(error) = owner.put_away(ino, inner) {
@@ -266,6 +278,7 @@ impl Stagings {
 
     /// Writes. Blocks on the local disk only. Fails before the disk is full: what was written before must still be sent.
     pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.fits(offset.saturating_add(bytes.len() as u64))?;
         self.claim(bytes.len() as u64)?;
         self.make_way(bytes.len() as u64);
         let mut inner = staging.inner.lock();
@@ -288,18 +301,54 @@ impl Stagings {
     /// Sets the size.
     pub(super) fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
         let mut inner = staging.inner.lock();
+        if size > inner.pile.now.size {
+            self.fits(size)?;
+        }
         if size == 0 {
             inner.growth.emptied();
         } else {
             inner.growth.changing(size);
         }
-        if size < inner.pile.now.size {
-            self.layer_for(staging.ino(), &mut inner.pile, size)?;
+        // One that only grows needs a layer too, if it is the first: into that the base is taken.
+        let from = size.min(inner.pile.now.size);
+        if from < inner.pile.now.size || (inner.pile.now.stack.is_empty() && inner.pile.now.base_size > 0) {
+            self.layer_for(staging.ino(), &mut inner.pile, from)?;
         }
-        let gone = inner.pile.resize(size)?;
+        let freed = inner.pile.resize(size)?;
         inner.on_drive = None;
         drop(inner);
-        self.account_gone(staging.ino(), gone);
+        self.account_gone(staging.ino(), freed);
+        Ok(())
+    }
+
+    /// Makes a range zeros, as far as it is within the size. They take no room on the disk.
+    pub(super) fn zero(&self, staging: &Staging, range: Range<u64>) -> Result<()> {
+        let mut inner = staging.inner.lock();
+        let range = range.start..range.end.min(inner.pile.now.size);
+        if range.is_empty() {
+            return Ok(());
+        }
+        inner.growth.changing(range.start);
+        self.layer_for(staging.ino(), &mut inner.pile, range.start)?;
+        let freed = inner.pile.zero(range)?;
+        inner.on_drive = None;
+        drop(inner);
+        self.account_gone(staging.ino(), freed);
+        Ok(())
+    }
+
+    /// Whether the drive takes a file of that size.
+    pub(super) fn fits(&self, size: u64) -> Result<()> {
+        if size <= self.largest { Ok(()) } else { Err(WritebackError::Refused(Kind::TooLarge)) }
+    }
+
+    /// Whether a range of a file could be written, as the drive's limits and the local disk are now. Takes nothing.
+    pub(super) fn has_room(&self, staging: Option<&Staging>, range: Range<u64>) -> Result<()> {
+        self.fits(range.end)?;
+        let here = staging.map_or(0, |staging| staging.inner.lock().pile.held());
+        if self.spare()? < (range.end - range.start).saturating_sub(here) {
+            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
+        }
         Ok(())
     }
 
@@ -319,17 +368,13 @@ impl Stagings {
         if claimed.is_ok() {
             return Ok(());
         }
-        let look = || -> io::Result<(u64, u64)> {
-            let (free, total) = sys::disk_space(&self.dir)?;
-            Ok((free, RESERVE.min(total / RESERVE_PART)))
-        };
-        let (mut free, reserve) = look()?;
-        if free < reserve + bytes {
+        let mut spare = self.spare()?;
+        if spare < bytes {
             // What can be fetched again goes first.
-            self.content.cache().free_disk(reserve + bytes)?;
-            free = look()?.0;
+            let (_, total) = sys::disk_space(&self.dir)?;
+            self.content.cache().free_disk(RESERVE.min(total / RESERVE_PART) + bytes)?;
+            spare = self.spare()?;
         }
-        let spare = free.saturating_sub(reserve);
         if spare < bytes {
             return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
         }
@@ -343,8 +388,14 @@ impl Stagings {
         Ok(File::open(&self.dir)?.sync_all()?)
     }
 
+    /// What of the disk may be written, as it is now.
+    fn spare(&self) -> Result<u64> {
+        let (free, total) = sys::disk_space(&self.dir)?;
+        Ok(free.saturating_sub(RESERVE.min(total / RESERVE_PART)))
+    }
+
     fn path(&self, ino: Ino, number: u64) -> PathBuf {
-        self.dir.join(format!("{:x}-{number:x}", ino.0))
+        self.dir.join(file_name(ino, number))
     }
 
     /// Notes that a staging file holds more.
@@ -489,8 +540,9 @@ impl Stagings {
             inner.growth.end();
         }
         drop(inner);
-        // Nobody will ask for the revision that ours replaced.
-        if let Some(old) = old.map(|old| old.source().clone()).filter(|old| old != source)
+        // Nobody will ask for the revision that ours replaced; of another file's, from which ours was copied, that is not known.
+        let replaced = |old: &Source| old.id == source.id && old != source;
+        if let Some(old) = old.map(|old| old.source().clone()).filter(replaced)
             && let Err(error) = self.content.cache().forget(&old)
         {
             tracing::debug!(%error, "an old revision stays in the cache until its turn to go");
@@ -543,10 +595,13 @@ impl Stagings {
     }
 
     fn remove_retired(&self, ino: Ino) -> Result<()> {
+        self.copies.end(ino);
         let layers = self.state.read(|db| table::stored_retired_layers(db, ino))?;
         for layer in layers {
-            remove_file(&self.path(ino, layer.number))?;
-            self.account_gone(ino, layer.written.total());
+            let path = self.path(ino, layer.number);
+            let held = held_by(&path, &layer.written);
+            remove_file(&path)?;
+            self.account_gone(ino, held);
         }
         crash::point("retired-removed");
         Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
@@ -619,6 +674,10 @@ impl Stagings {
         }
         Ok(unknown)
     }
+}
+
+fn file_name(ino: Ino, number: u64) -> String {
+    format!("{:x}-{number:x}", ino.0)
 }
 
 fn parse_name(name: &str) -> Option<(Ino, u64)> {

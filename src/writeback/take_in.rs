@@ -4,8 +4,8 @@
 //! the drive dropped the one that the edit builds on. So what shines through from the base is fetched as soon as an edit is
 //! sealed, and kept in the staging file, where it cannot be evicted.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 
 use super::staging::Staging;
 use super::stagings::Stagings;
@@ -19,17 +19,20 @@ const PIECE: u64 = 1 << 20;
 impl Stagings {
     /// Begins to take in what shines through from the base of an edit.
     pub(super) fn secure(&self, staging: &Arc<Staging>) {
-        if staging.wanted_base().is_none() || staging.securing.swap(true, Ordering::Relaxed) {
+        // What the drive can copy needs no bytes here.
+        if staging.wanted_base().is_none()
+            || staging.is_copy_of().is_some()
+            || staging.securing.swap(true, Ordering::Relaxed)
+        {
             return;
         }
-        let staging = Arc::downgrade(staging);
+        // It may be all that holds the staging until that is sent, which may take long.
+        let staging = Arc::clone(staging);
         self.runtime.spawn(async move {
             if let Err(error) = take_in(&staging).await {
                 tracing::debug!(%error, "the base of an edit is not here yet; the upload tries again");
             }
-            if let Some(staging) = staging.upgrade() {
-                staging.securing.store(false, Ordering::Relaxed);
-            }
+            staging.securing.store(false, Ordering::Relaxed);
         });
     }
 
@@ -54,12 +57,12 @@ impl Stagings {
 }
 
 /// Takes in from the base what shines through, until nothing does or nobody wants it.
-async fn take_in(staging: &Weak<Staging>) -> Result<()> {
+pub(super) async fn take_in(staging: &Arc<Staging>) -> Result<()> {
     let (mut at, mut asked) = (0, 0);
     loop {
-        let Some(staging) = staging.upgrade() else { return Ok(()) };
         let Some(base) = staging.wanted_base() else { return Ok(()) };
         if at >= base.source().blob.size.min(staging.size()) {
+            let staging = Arc::clone(staging);
             let storing = tokio::task::spawn_blocking(move || staging.owner().store_taken_in(&staging));
             return storing.await.unwrap_or(Ok(()));
         }

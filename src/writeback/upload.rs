@@ -8,6 +8,7 @@
 //! of it. A request that was sent whole is waited for, since the drive may do it even if nobody listens.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use md5::{Digest, Md5 as Hash};
@@ -19,7 +20,7 @@ use super::plan::{Job, Outcome};
 use super::queue::{Parked, Turn, Turns};
 use super::staging::{Snapshot, Staging};
 use super::stream::{self, Begun};
-use super::{Result, Writeback, WritebackError, answer, conflict, table};
+use super::{Result, Writeback, WritebackError, answer, conflict, copies, table};
 use crate::clock;
 use crate::crash;
 use crate::error::{Kind, Retry};
@@ -62,7 +63,13 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         Write::Update { id: job.id()?.clone(), patch: job.patch(job.differences())? }
     } else {
         let Some(id) = writeback.assign_id(job.node.ino).await? else { return Ok(Outcome::Again) };
-        Write::Create(job.new_item(id)?)
+        let new = job.new_item(id)?;
+        if let Content::Staged(staging, snapshot) = &content
+            && let Some(outcome) = copies::run(writeback, &job, staging, snapshot, &new).await?
+        {
+            return Ok(outcome);
+        }
+        Write::Create(new)
     };
     let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
@@ -122,11 +129,15 @@ fn give_up(
     snapshot: &Snapshot,
     error: WritebackError,
 ) -> Result<Outcome> {
-    // Ours are the one that is sent and the one in `snapshot`.
-    if job.base.on_drive.is_some() || snapshot.is_shared(1) {
+    // Ours are the one that is sent, the one in `snapshot`, and that of who takes in the base.
+    let ours = 1 + usize::from(staging.securing.load(Ordering::Relaxed));
+    if job.base.on_drive.is_some() || snapshot.is_shared(ours) {
         return Err(error);
     }
-    let (ino, why) = (job.node.ino, "could not be sent: it changes a part of a version that is gone from the drive");
+    let (ino, why) = match snapshot.shows_whole() {
+        Some(_) => (job.node.ino, "could not be sent: it is a copy of a version that is gone from the drive"),
+        None => (job.node.ino, "could not be sent: it changes a part of a version that is gone from the drive"),
+    };
     let path = writeback.tree.path(ino)?;
     let unique = format!("{:x}-{}", ino.0, snapshot.seq().0);
     let pieces = snapshot.local_pieces(PIECE);

@@ -280,7 +280,6 @@ fn what_is_not_offered_is_refused() {
     for (line, message) in [
         (format!("mkfifo {drive}/fifo"), "not supported"),
         (format!("setfattr -n user.mine -v x {drive}/file"), "not supported"),
-        (format!("fallocate -l 10M {drive}/file"), "not supported"),
     ] {
         let output = std::process::Command::new("bash").args(["-c", &line]).output().expect("runs");
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

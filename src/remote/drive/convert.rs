@@ -131,6 +131,11 @@ pub(super) fn creation(new: &NewItem) -> Metadata<'_> {
     }
 }
 
+/// What is said of a copy. It has all properties of its source, so those that it shall not have are cleared.
+pub(super) fn copying(new: &NewItem) -> Metadata<'_> {
+    Metadata { properties: properties(&new.posix), ..creation(new) }
+}
+
 /// What is said of an item that changes; a move is no part of it, since Drive takes that from the address.
 pub(super) fn change(patch: &Patch) -> Metadata<'_> {
     Metadata {

@@ -52,6 +52,7 @@ pub(super) const CHANGES: Call = Call::new("changes.list", 100);
 pub(super) const IDS: Call = Call::new("files.generateIds", 5);
 pub(super) const CREATE: Call = Call::new("files.create", 50);
 pub(super) const UPDATE: Call = Call::new("files.update", 50);
+pub(super) const COPY: Call = Call::new("files.copy", 50);
 pub(super) const DELETE: Call = Call::new("files.delete", 50);
 pub(super) const DOWNLOAD: Call = Call::new("download", 200).media();
 pub(super) const UPLOAD: Call = Call::new("upload", 50).media().upload();

@@ -19,6 +19,9 @@ use crate::remote::{self, Item, ItemKind, NewKind, RemoteError, Result, Source, 
 /// Google's guidance for uploads in one request is "5 MB or less", enforced by nobody; `rclone` sends 8 MiB this way.
 pub(super) const SMALL: u64 = 5 * 1024 * 1024;
 
+/// The largest file that Drive takes: `maxUploadSize` of `about`.
+pub(super) const LARGEST: u64 = 5_497_558_138_880;
+
 pub(super) async fn put(client: &Arc<Client>, write: &Write, content: Bytes) -> Result<Item> {
     if content.len() as u64 > SMALL {
         return Err(RemoteError::new(Kind::Invalid, UPLOAD.name, "too much for an upload in one request"));

@@ -234,3 +234,22 @@ async fn under_a_deadline_the_smallest_is_taken_first_however_long_the_others_wa
     queue.finish(ino(98), Ok(Outcome::Settled), 0);
     assert_eq!(take(&queue), [75, 74], "what is hastened later comes after what is due");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_only_lets_another_go_first_goes_on_when_that_or_what_it_waits_for_fails() {
+    let queue = Queue::default();
+    queue.recovered(ino(1));
+    take(&queue);
+    queue.finish(ino(1), Ok(Outcome::After(ino(2))), 0);
+    assert_eq!(take(&queue), [2]);
+    queue.finish(ino(2), Ok(Outcome::Wait(ino(3))), 0);
+    assert_eq!(take(&queue), [3]);
+    queue.finish(ino(3), Err(&refusal()), 1);
+    assert_eq!(take(&queue), [1]);
+    assert!(queue.inner.lock().failure(ino(2)).is_some(), "and can see why");
+    queue.finish(ino(1), Ok(Outcome::Settled), 0);
+    queue.inner.lock().hasten(ino(2));
+    assert_eq!(take(&queue), [3]);
+    queue.finish(ino(3), Err(&refusal()), 2);
+    assert!(take(&queue).is_empty(), "who does not wait is not woken");
+}

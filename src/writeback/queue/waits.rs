@@ -10,6 +10,8 @@ pub(super) struct Waits {
     /// Who waits for whom to be sent.
     behind: HashMap<Ino, Ino>,
     waiters: HashMap<Ino, HashSet<Ino>>,
+    /// Who of them goes on if that fails.
+    unless_failed: HashSet<Ino>,
     /// Whom not to overtake: not to run while one of them runs.
     follows: HashMap<Ino, Vec<Ino>>,
     /// Who is due, and follows one that runs.
@@ -25,6 +27,7 @@ impl Waits {
 
     /// Lets it wait no more.
     pub(super) fn stop(&mut self, ino: Ino) {
+        self.unless_failed.remove(&ino);
         let Some(other) = self.behind.remove(&ino) else { return };
         if let Some(waiters) = self.waiters.get_mut(&other) {
             waiters.remove(&ino);
@@ -32,6 +35,16 @@ impl Waits {
                 self.waiters.remove(&other);
             }
         }
+    }
+
+    /// Lets one that waits go on if what it waits for fails.
+    pub(super) fn unless_it_fails(&mut self, ino: Ino) {
+        self.unless_failed.insert(ino);
+    }
+
+    /// Who goes on because an entry failed that they, or others in between, wait for.
+    pub(super) fn that_go_on(&self, failed: Ino) -> Vec<Ino> {
+        self.unless_failed.iter().copied().filter(|&waiter| self.root(waiter) == failed).collect()
     }
 
     pub(super) fn is_waiting(&self, ino: Ino) -> bool {
