@@ -48,7 +48,9 @@ fn run_two(seed: u64, steps: u32) {
         }
     }
     drop(processes);
-    machines.iter().for_each(|machine| flush(machine, seed));
+    for machine in &machines {
+        flush(machine, seed);
+    }
     let fresh = Machine::with(&cloud);
     for (number, machine) in machines.iter().enumerate() {
         let until = Instant::now() + HEARD;
