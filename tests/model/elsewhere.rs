@@ -112,6 +112,8 @@ impl Run {
         let query = if old_folder == new_folder { &[][..] } else { &parents };
         self.cloud.patch(&ids[path], query, json!({ "name": last(new) }));
         self.memory.relocate(from, to);
+        // A drive sets the time to now with any change that does not say it.
+        self.memory.inode_mut(from.found.expect("an entry")).modified = SOME_TIME;
         let moved: Vec<String> = ids.keys().filter(|other| is_within(other, path)).cloned().collect();
         for old in moved {
             let id = ids.remove(&old).expect("an id");

@@ -1,11 +1,12 @@
 //! Two machines change the same drive at random, neither waiting for the other. When all is sent and heard of, they show the same.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, PROGRAM};
 use crate::dice::{Content, Dice};
-use crate::machine::Machine;
+use crate::machine::{Machine, run, said};
 use crate::operation::{Flags, Operation};
 use crate::perform::Process;
 use crate::picture;
@@ -17,11 +18,11 @@ const HEARD: Duration = Duration::from_mins(1);
 fn two_machines_agree_in_the_end() {
     let first = crate::setting("DRIVEMOUNT_TEST_SEED").unwrap_or(1);
     for seed in first..first + crate::seeds(3) {
-        run(seed, 250);
+        run_two(seed, 250);
     }
 }
 
-fn run(seed: u64, steps: u32) {
+fn run_two(seed: u64, steps: u32) {
     let cloud = Cloud::start();
     let machines = [Machine::with(&cloud), Machine::with(&cloud)];
     let process = |machine: &Machine| Process::new(&machine.drive());
@@ -36,7 +37,7 @@ fn run(seed: u64, steps: u32) {
             0..=4 => {
                 // What is open and builds on what the other machine replaced cannot be sent, and a flush says so.
                 processes[on] = process(&machines[on]);
-                machines[on].flush();
+                flush(&machines[on], seed);
             }
             5 => {
                 processes[on] = process(&machines[on]);
@@ -47,7 +48,9 @@ fn run(seed: u64, steps: u32) {
         }
     }
     drop(processes);
-    machines.iter().for_each(Machine::flush);
+    for machine in &machines {
+        flush(machine, seed);
+    }
     let fresh = Machine::with(&cloud);
     for (number, machine) in machines.iter().enumerate() {
         let until = Instant::now() + HEARD;
@@ -64,6 +67,11 @@ fn run(seed: u64, steps: u32) {
         }
         assert_eq!(machine.status()["unsent"]["entries"], 0, "DRIVEMOUNT_TEST_SEED={seed}");
     }
+}
+
+fn flush(machine: &Machine, seed: u64) {
+    let output = run(Command::new(PROGRAM).arg("flush").arg(machine.drive()));
+    assert!(output.status.success(), "DRIVEMOUNT_TEST_SEED={seed}: {}", said(&output));
 }
 
 /// Says how two folders differ.
