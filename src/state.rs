@@ -24,7 +24,7 @@ use self::reserve::Reserve;
 use crate::clock;
 use crate::error::Kind;
 
-/// Version of the tables.
+/// Version of the tables: as many as there are [`STEPS`].
 const FORMAT: i64 = 2;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// What leads from each version to the next: the first from nothing to version 1. A change of the tables is one more.
-const STEPS: [&str; FORMAT as usize] = [include_str!("state/schema.sql"), include_str!("state/format-2.sql")];
+const STEPS: [&str; 2] = [include_str!("state/schema.sql"), include_str!("state/format-2.sql")];
 
 /// The database of one mount.
 #[derive(Debug)]
@@ -380,6 +380,7 @@ mod tests {
 
     #[test]
     fn an_older_format_is_brought_up_to_date_and_keeps_what_it_holds() {
+        assert_eq!(i64::try_from(STEPS.len()), Ok(FORMAT));
         let dir = tempfile::tempdir().expect("temporary folder");
         let path = dir.path().join("state.db");
         let old = Connection::open(&path).expect("opens plainly");

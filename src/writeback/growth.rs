@@ -147,6 +147,7 @@ impl Growth {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "all of it is small")]
 mod tests {
     use super::*;
     use crate::writeback::pile::Layer;
