@@ -416,9 +416,16 @@ impl Queue {
         }
     }
 
-    /// Whether something is being sent of an entry.
-    pub(super) fn is_running(&self, ino: Ino) -> bool {
-        self.inner.lock().running.contains_key(&ino)
+    /// Whether somebody waits who has a deadline.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.inner.lock().pressed > 0
+    }
+
+    /// Whether something is being sent of an entry, or of one that it must not overtake.
+    pub(super) fn is_busy(&self, ino: Ino) -> bool {
+        let inner = self.inner.lock();
+        let runs = |ino| inner.running.contains_key(&ino);
+        runs(ino) || inner.waits.is_behind(ino, runs)
     }
 
     /// Notes that the drive has an entry's content, of this size.

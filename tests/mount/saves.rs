@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use md5::Digest;
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
@@ -36,8 +37,9 @@ fn uploads(cloud: &Cloud) -> u64 {
 fn sent(cloud: &Cloud, name: &str, content: &[u8]) -> String {
     eventually("it is on the drive", || {
         let file = cloud.files(&format!("name = '{name}' and trashed = false")).first().cloned()?;
-        let id = file["id"].as_str()?.to_owned();
-        (cloud.content(&id) == content).then_some(id)
+        // By its checksum: it may go at any moment.
+        let md5: String = md5::Md5::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        (file["md5Checksum"] == md5.as_str()).then(|| file["id"].as_str().expect("id").to_owned())
     })
 }
 

@@ -81,6 +81,11 @@ impl Waits {
         }
     }
 
+    /// Whether an entry must not overtake one that runs.
+    pub(super) fn is_behind(&self, ino: Ino, runs: impl Fn(Ino) -> bool) -> bool {
+        self.follows.get(&ino).is_some_and(|others| others.iter().any(|&other| runs(other)))
+    }
+
     /// Holds an entry that is due, if it must not overtake one that runs.
     pub(super) fn hold(&mut self, ino: Ino, runs: impl Fn(Ino) -> bool) -> bool {
         let Some(followed) = self.follows.get_mut(&ino) else { return false };

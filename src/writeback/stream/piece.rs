@@ -17,6 +17,7 @@ use crate::state::State;
 use crate::tree::Ino;
 use crate::writeback::growth::Followed;
 use crate::writeback::outgoing::Running;
+use crate::writeback::queue::Queue;
 use crate::writeback::staging::Staging;
 
 /// Bytes that are claimed at a time, and held in memory while they are sent. Each is a row in the table.
@@ -29,6 +30,7 @@ pub(super) struct Pieces {
     pub(super) staging: Arc<Staging>,
     pub(super) followed: Followed,
     pub(super) state: Arc<State>,
+    pub(super) queue: Arc<Queue>,
     /// Of what was claimed.
     pub(super) hash: Arc<Mutex<Running>>,
     /// How far it is, for whoever asks.
@@ -48,6 +50,8 @@ impl Pieces {
                 }
                 let next = (at + BLOCK).min(end);
                 pieces.sent.store(at, Ordering::Relaxed);
+                // Who took it over waits for the end of the piece.
+                pieces.queue.sent(pieces.ino, at);
                 let block = tokio::task::spawn_blocking(move || pieces.block(at..next)).await;
                 Some((block.unwrap_or_else(|panic| Err(io::Error::other(panic))), next))
             }

@@ -1,5 +1,6 @@
 //! The life of one stream.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,11 +24,11 @@ use crate::writeback::{Result, Writeback, guess};
 /// Pieces that are not the last are multiples of this.
 const UNIT: u64 = 256 << 10;
 
-/// The longest piece. Each costs a round trip, in which nothing is sent.
-const LONGEST: u64 = 256 << 20;
-
 /// A piece is not begun before the file has grown by what the link takes in half a second, within these bounds.
-const SHORTEST: std::ops::RangeInclusive<u64> = (1 << 20)..=(16 << 20);
+const SHORTEST: RangeInclusive<u64> = (1 << 20)..=(16 << 20);
+
+/// It is no longer than so many of the shortest: each costs a round trip in which nothing is sent, and keeps others waiting.
+const LONGEST: u64 = 8;
 
 /// A file that grows slowly is sent so often.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -50,12 +51,13 @@ pub(in crate::writeback) async fn run(writeback: Arc<Writeback>, ino: Ino) {
     let Some(staging) = writeback.stagings.in_use(ino) else { return };
     let Some(followed) = staging.follow() else { return };
     let (tell, end) = watch::channel(None);
-    let handle = Handle { stop: CancellationToken::new(), sent: Arc::default(), end };
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let handle = Handle { stop, hurry, sent: Arc::default(), end };
     let hash: Arc<Mutex<Running>> = Arc::default();
-    let (sent, state) = (Arc::clone(&handle.sent), Arc::clone(&writeback.state));
-    let pieces = Arc::new(Pieces { ino, staging, followed, state, hash, sent });
+    let (sent, state, queue) = (Arc::clone(&handle.sent), Arc::clone(&writeback.state), Arc::clone(&writeback.queue));
+    let pieces = Arc::new(Pieces { ino, staging, followed, state, queue, hash, sent });
     writeback.streams.lock().insert(ino, handle.clone());
-    let stream = Stream { writeback: &writeback, pieces: &pieces, stop: handle.stop.clone() };
+    let stream = Stream { writeback: &writeback, pieces: &pieces, handle: &handle };
     let sent = tokio::select! {
         sent = stream.send_all() => sent,
         () = pieces.followed.broken.cancelled() => Ok(None),
@@ -71,27 +73,35 @@ pub(in crate::writeback) async fn run(writeback: Arc<Writeback>, ino: Ino) {
         }
     };
     if matches!(streamed, Streamed::Broken) {
-        pieces.staging.follow_no_more();
-        // Nobody takes it over. If somebody waits for it already, they forget the row.
-        let mut streams = writeback.streams.lock();
-        if streams.get(&ino).is_some_and(|other| Arc::ptr_eq(&other.sent, &handle.sent)) {
-            streams.remove(&ino);
-        }
-        drop(streams);
-        let forgotten = writeback.state.write::<_, rusqlite::Error>(|tx| rows::forget(tx, ino));
-        if let Err(error) = forgotten {
-            // Whoever finds the row finds that it does not fit.
-            tracing::warn!(%error, "what was sent of a file before it was closed could not be forgotten");
-        }
+        forget(&writeback, &pieces, &handle);
     }
     tell.send_replace(Some(streamed));
+}
+
+/// Nobody takes a stream over any more. What was begun anew for the same file is left alone.
+fn forget(writeback: &Writeback, pieces: &Pieces, handle: &Handle) {
+    if !pieces.followed.broken.is_cancelled() {
+        pieces.staging.follow_no_more();
+    }
+    let mut streams = writeback.streams.lock();
+    // Whoever took it already forgets the row.
+    if !streams.get(&pieces.ino).is_some_and(|other| Arc::ptr_eq(&other.sent, &handle.sent)) {
+        return;
+    }
+    streams.remove(&pieces.ino);
+    drop(streams);
+    let forgotten = writeback.state.write::<_, rusqlite::Error>(|tx| rows::forget(tx, pieces.ino));
+    if let Err(error) = forgotten {
+        // Whoever finds the row finds that it does not fit.
+        tracing::warn!(%error, "what was sent of a file before it was closed could not be forgotten");
+    }
 }
 
 /// A stream under way.
 struct Stream<'a> {
     writeback: &'a Writeback,
     pieces: &'a Arc<Pieces>,
-    stop: CancellationToken,
+    handle: &'a Handle,
 }
 
 impl Stream<'_> {
@@ -105,12 +115,22 @@ impl Stream<'_> {
             let Some(end) = self.grown(at, shortest).await else { return Ok(Some(offset)) };
             let turn = tokio::select! {
                 turn = self.turn() => turn,
-                () = self.stop.cancelled() => return Ok(Some(offset)),
+                () = self.handle.stop.cancelled() => return Ok(Some(offset)),
             };
             let since = Instant::now();
-            let progress = match offset {
-                Some(offset) => self.writeback.remote.send(&session, offset, None, self.pieces.body(offset..end)).await,
-                None => self.writeback.remote.progress(&session, None).await,
+            let sent = async {
+                match offset {
+                    Some(offset) => {
+                        let body = self.pieces.body(offset..end);
+                        self.writeback.remote.send(&session, offset, None, body).await
+                    }
+                    None => self.writeback.remote.progress(&session, None).await,
+                }
+            };
+            let progress = tokio::select! {
+                progress = sent => progress,
+                // What arrived of the piece is asked for.
+                () = self.handle.hurry.cancelled() => return Ok(Some(None)),
             };
             drop(turn);
             crash::point("stream-piece-answered");
@@ -143,7 +163,7 @@ impl Stream<'_> {
                     let wait = error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless.min(6)));
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
-                        () = self.stop.cancelled() => return Ok(Some(None)),
+                        () = self.handle.stop.cancelled() => return Ok(Some(None)),
                     }
                     offset = None;
                 }
@@ -158,20 +178,20 @@ impl Stream<'_> {
     /// Waits until at least `shortest` bytes behind `at` can be sent, or, after a while, any. Says up to where; `None` if it is to
     /// stop.
     async fn grown(&self, at: u64, mut shortest: u64) -> Option<u64> {
-        let patience = tokio::time::sleep(PATIENCE);
+        let (patience, most) = (tokio::time::sleep(PATIENCE), shortest * LONGEST);
         tokio::pin!(patience);
         loop {
-            if self.stop.is_cancelled() {
+            if self.handle.stop.is_cancelled() {
                 return None;
             }
             let can = self.pieces.staging.claimable().saturating_sub(at);
             if can >= shortest {
-                return Some(at + (can - can % UNIT).min(LONGEST));
+                return Some(at + (can - can % UNIT).min(most - most % UNIT));
             }
             tokio::select! {
                 () = self.pieces.followed.grown.notified() => {}
                 () = &mut patience, if shortest > UNIT => shortest = UNIT,
-                () = self.stop.cancelled() => return None,
+                () = self.handle.stop.cancelled() => return None,
             }
         }
     }
@@ -192,13 +212,13 @@ impl Stream<'_> {
                 Aim::Nothing => return Ok(None),
                 Aim::NotYet => tokio::select! {
                     changed = ended.changed() => if changed.is_err() { return Ok(None) },
-                    () = self.stop.cancelled() => return Ok(None),
+                    () = self.handle.stop.cancelled() => return Ok(None),
                 },
             }
         };
         let session = tokio::select! {
             session = self.writeback.remote.begin(&write, None) => session?,
-            () = self.stop.cancelled() => return Ok(None),
+            () = self.handle.stop.cancelled() => return Ok(None),
         };
         crash::point("stream-not-stored");
         let row = Row {
@@ -227,7 +247,7 @@ impl Stream<'_> {
             let target = if unsent { self.writeback.habits.target(db, &node)? } else { Some(node.clone()) };
             Ok((unsent, folder.filter(|_| there), target))
         })?;
-        let is_busy = |ino| self.writeback.queue.is_running(ino);
+        let is_busy = |ino| self.writeback.queue.is_busy(ino);
         // An upload of an earlier version would be slowed down, and sees the drive's word of it changed.
         if is_busy(ino) || target.as_ref().is_some_and(|target| is_busy(target.ino)) {
             return Ok(Aim::NotYet);

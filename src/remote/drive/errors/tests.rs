@@ -123,7 +123,7 @@ fn the_daily_cap_of_uploads_slows_nobody_else() {
     let body = r#"{"error": {"message": "User rate limit exceeded.",
         "errors": [{"reason": "userRateLimitExceeded", "domain": "usageLimits"}]}}"#;
     let upload = failure(UPLOAD, 403, &HeaderMap::new(), body);
-    assert_eq!((upload.error.kind, upload.again, upload.crowded), (Kind::RateLimited, Again::Later, false));
+    assert_eq!((upload.error.kind, upload.again, upload.crowded), (Kind::UploadLimit, Again::Later, false));
     assert!(upload.error.message.contains("750 GB"));
     let list = failure(LIST, 403, &HeaderMap::new(), body);
     assert!(list.crowded);
