@@ -38,7 +38,7 @@ fn sent(cloud: &Cloud, name: &str, content: &[u8]) -> String {
     eventually("it is on the drive", || {
         let file = cloud.files(&format!("name = '{name}' and trashed = false")).first().cloned()?;
         // By its checksum: it may go at any moment.
-        let md5: String = md5::Md5::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let md5 = drivemount::remote::Md5(md5::Md5::digest(content).into()).to_string();
         (file["md5Checksum"] == md5.as_str()).then(|| file["id"].as_str().expect("id").to_owned())
     })
 }
