@@ -158,10 +158,25 @@ impl Writeback {
     /// Makes content that replaces another survive the loss of power first: else that might leave neither. Programs that save by
     /// rename and do not sync rely on it, and other file systems do the same for them.
     fn sync_before_it_replaces(&self, source: Ino) -> Result<()> {
-        match self.state.read(|db| table::stored(db, source))? {
-            Some(stored) if stored.safety == Safety::None => self.stagings.sync_one(source, stored.seq),
-            _ => Ok(()),
+        match self.sealed_unsafely(source)? {
+            Some(seq) => self.stagings.sync_one(source, seq),
+            None => Ok(()),
         }
+    }
+
+    fn sealed_unsafely(&self, ino: Ino) -> Result<Option<journal::Seq>> {
+        let stored = self.state.read(|db| table::stored(db, ino))?;
+        Ok(stored.filter(|stored| stored.safety == Safety::None).map(|stored| stored.seq))
+    }
+
+    /// Whether [renaming](Self::rename) a file over another has to wait for the disk.
+    pub fn replacing_waits(&self, source: Ino) -> Result<bool> {
+        Ok(self.sealed_unsafely(source)?.is_some())
+    }
+
+    /// Does that waiting in advance, for who must not block in [`Self::rename`].
+    pub fn prepare_to_replace(&self, source: Ino) -> Result<()> {
+        self.sync_before_it_replaces(source)
     }
 
     /// Whether the content of a file that is renamed over another may have to be sent again: looked at before the rename,
