@@ -33,7 +33,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) enum Leaving {
     /// What the last user of a staging let go of.
-    Used(Ino, Inner),
+    Used(Ino, Box<Inner>),
     /// What only the tables knew.
     Stored(Ino),
 }
@@ -60,7 +60,7 @@ impl Stagings {
         let known = Known::now(self);
         for leaving in leavings {
             let (ino, result) = match (&known, leaving) {
-                (Ok(known), Leaving::Used(ino, inner)) => (Some(ino), known.put_away(ino, inner)),
+                (Ok(known), Leaving::Used(ino, inner)) => (Some(ino), known.put_away(ino, *inner)),
                 (Ok(known), Leaving::Stored(ino)) => (None, known.remove_retired(ino)),
                 (Err(_), Leaving::Used(ino, _)) => (Some(ino), Ok(())),
                 (Err(_), Leaving::Stored(_)) => (None, Ok(())),

@@ -256,7 +256,7 @@ impl Stagings {
             return;
         }
         self.copies.end(ino);
-        self.leave(Leaving::Used(ino, inner));
+        self.leave(Leaving::Used(ino, Box::new(inner)));
     }
 
     /// What somebody let go of is where it belongs now.
