@@ -116,8 +116,8 @@ impl Writeback {
     async fn landed(&self, job: &Job, content: &Content, item: &Item, source: &Source) -> Result<Outcome> {
         let heir = loop {
             let heir = self.tree.by_id(&item.id)?.filter(Node::is_linked).map(|heir| heir.ino);
-            if let Some(landed) = self.land(job, content, item, source, heir)? {
-                break landed;
+            if self.land(job, content, item, source, heir)? {
+                break heir;
             }
         };
         let Some(heir) = heir else { return self.stray(job, &item.id).await };
@@ -125,15 +125,8 @@ impl Writeback {
         Ok(Outcome::Again)
     }
 
-    /// Notes what landed, for the entry that has the item now. Says which that is; `None`: it is not `expected`.
-    fn land(
-        &self,
-        job: &Job,
-        content: &Content,
-        item: &Item,
-        source: &Source,
-        expected: Option<Ino>,
-    ) -> Result<Option<Option<Ino>>> {
+    /// Notes what landed, for the entry that has the item now. Says whether that is `expected`.
+    fn land(&self, job: &Job, content: &Content, item: &Item, source: &Source, expected: Option<Ino>) -> Result<bool> {
         // If it cannot be loaded, nobody can be about to seal it.
         let staging = expected.and_then(|heir| self.stagings.get(heir).ok().flatten());
         // A seal that is under way must not store what the drive had before.
@@ -143,7 +136,7 @@ impl Writeback {
             let there = nodes::by_id(tx, &item.id)?;
             let heir = there.as_ref().filter(|there| there.is_linked()).map(|heir| heir.ino);
             if heir != expected {
-                return Ok(None);
+                return Ok(false);
             }
             let Some(heir) = heir else {
                 // The session of the upload is over, whatever the entry is now. What else is known of the entry may be of another
@@ -154,22 +147,16 @@ impl Writeback {
                     let revision = Some(source.blob.revision.clone());
                     nodes::update(tx, &Node { revision, md5: source.blob.md5, ..gone })?;
                 }
-                return Ok(Some(None));
+                return Ok(true);
             };
             table::set_origin(tx, heir, Some(source))?;
             journal::end_upload(tx, heir)?;
             self.tree.uploaded(tx, heir, item, false, &mut effects)?;
-            Ok(Some(Some(heir)))
+            Ok(true)
         })?;
-        if landed.is_some()
-            && let Some(staging) = &staging
-        {
-            self.stagings.set_origin(staging, source, false);
-        }
-        // One that somebody began meanwhile.
-        if let (Some(Some(heir)), None) = (landed, &staging)
-            && let Some(staging) = self.stagings.in_use(heir)
-        {
+        // One that somebody began meanwhile, too.
+        let staging = staging.as_ref().map(Arc::clone).or_else(|| self.stagings.in_use(expected?));
+        if let Some(staging) = staging.filter(|_| landed) {
             self.stagings.set_origin(&staging, source, false);
         }
         self.tree.tell(effects);
