@@ -37,6 +37,7 @@ mod flush;
 mod growth;
 mod guess;
 mod journal;
+mod leavings;
 mod made;
 mod outgoing;
 mod pile;

@@ -13,6 +13,9 @@ use crate::writeback::changes::NewEntry;
 /// The longest target of a symbolic link, in bytes: the kernel takes no longer path.
 const TARGET_MAX: u64 = 4095;
 
+/// What a request does first, where it may block on the disk.
+type First = Box<dyn FnOnce() -> Result<()> + Send>;
+
 /// What may be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sort {
@@ -128,6 +131,16 @@ impl Fs {
         folders: Vec<NodeId>,
         work: impl FnOnce(&Arc<Self>) -> Result<(T, Vec<(NodeId, String)>)> + Send + 'static,
     ) -> Answer<T> {
+        self.in_listed_after(None, folders, work)
+    }
+
+    /// The same, after something that blocks on the disk.
+    fn in_listed_after<T: Send + 'static>(
+        self: &Arc<Self>,
+        first: Option<First>,
+        folders: Vec<NodeId>,
+        work: impl FnOnce(&Arc<Self>) -> Result<(T, Vec<(NodeId, String)>)> + Send + 'static,
+    ) -> Answer<T> {
         let mut unlisted = Vec::new();
         for folder in &folders {
             match self.node(folder.ino()) {
@@ -137,9 +150,13 @@ impl Fs {
                 Err(error) => return Answer::Now(Err(error)),
             }
         }
-        if !unlisted.is_empty() {
+        if !unlisted.is_empty() || first.is_some() {
             let fs = Arc::clone(self);
             let answer = Answer::later(async move {
+                if let Some(first) = first {
+                    let first = fs.runtime.spawn_blocking(first).await;
+                    first.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+                }
                 for folder in unlisted {
                     fs.tree.list(folder).await?;
                 }
@@ -228,14 +245,19 @@ impl Fs {
         };
         let (old_folder, new_folder) = (from.0, to.0);
         let mut folders = vec![old_folder, new_folder];
+        let mut replaces = false;
         match self.tree.child(new_folder.ino(), &new_name) {
             // It is replaced only if it is empty.
             Ok(Some(node)) if node.is_folder() => folders.push(new_folder.child(node.ino, true)),
             Ok(None) if new_folder.alias_of(&new_name).is_some() => return Answer::err(Kind::Busy),
-            Ok(_) => {}
+            Ok(target) => replaces = target.is_some(),
             Err(error) => return Answer::Now(Err(error.into())),
         }
-        self.in_listed(folders, move |fs| {
+        let first = match self.sync_first(old_folder, &old_name, replaces) {
+            Ok(first) => first,
+            Err(error) => return Answer::Now(Err(error)),
+        };
+        self.in_listed_after(first, folders, move |fs| {
             let from = (old_folder.ino(), old_name.as_str());
             let target = fs.tree.child(new_folder.ino(), &new_name)?;
             let remembered = target.as_ref().map_or(Ok(None), |target| fs.remember_replaced(target))?;
@@ -248,6 +270,17 @@ impl Fs {
             }
             Ok(((), vec![(old_folder, old_name), (new_folder, new_name)]))
         })
+    }
+
+    /// What has to be on stable storage before it replaces something, if it is not: no thread that serves requests waits for that.
+    fn sync_first(self: &Arc<Self>, folder: NodeId, name: &str, replaces: bool) -> Result<Option<First>> {
+        let source = if replaces { self.tree.child(folder.ino(), name)? } else { None };
+        let Some(Node { ino, .. }) = source else { return Ok(None) };
+        if !self.writeback.replacing_waits(ino)? {
+            return Ok(None);
+        }
+        let fs = Arc::clone(self);
+        Ok(Some(Box::new(move || Ok(fs.writeback.prepare_to_replace(ino)?))))
     }
 
     /// `readlink`.

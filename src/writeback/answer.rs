@@ -114,31 +114,53 @@ impl Writeback {
     /// An upload of ours arrived after its entry became something else. If another entry took over the identity of the item,
     /// its content is newer, and ours is what it replaces; if nobody did, the item is not wanted.
     async fn landed(&self, job: &Job, content: &Content, item: &Item, source: &Source) -> Result<Outcome> {
+        let heir = loop {
+            let heir = self.tree.by_id(&item.id)?.filter(Node::is_linked).map(|heir| heir.ino);
+            if self.land(job, content, item, source, heir)? {
+                break heir;
+            }
+        };
+        let Some(heir) = heir else { return self.stray(job, &item.id).await };
+        self.queue.changed(heir);
+        Ok(Outcome::Again)
+    }
+
+    /// Notes what landed, for the entry that has the item now. Says whether that is `expected`.
+    fn land(&self, job: &Job, content: &Content, item: &Item, source: &Source, expected: Option<Ino>) -> Result<bool> {
+        // If it cannot be loaded, nobody can be about to seal it.
+        let staging = expected.and_then(|heir| self.stagings.get(heir).ok().flatten());
+        // A seal that is under way must not store what the drive had before.
+        let _base = staging.as_ref().map(|staging| staging.hold_base());
         let mut effects = Effects::default();
-        let heir = self.state.write::<_, WritebackError>(|tx| {
-            let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
+        let landed = self.state.write::<_, WritebackError>(|tx| {
+            let there = nodes::by_id(tx, &item.id)?;
+            let heir = there.as_ref().filter(|there| there.is_linked()).map(|heir| heir.ino);
+            if heir != expected {
+                return Ok(false);
+            }
+            let Some(heir) = heir else {
                 // The session of the upload is over, whatever the entry is now. What else is known of the entry may be of another
                 // item, whose identity it took over.
                 journal::end_one_upload(tx, job.node.ino, content.seq())?;
-                if let Some(gone) = nodes::by_id(tx, &item.id)? {
+                if let Some(gone) = there {
                     // What its removal finds there is ours.
                     let revision = Some(source.blob.revision.clone());
                     nodes::update(tx, &Node { revision, md5: source.blob.md5, ..gone })?;
                 }
-                return Ok(None);
+                return Ok(true);
             };
-            table::set_origin(tx, heir.ino, Some(source))?;
-            journal::end_upload(tx, heir.ino)?;
-            self.tree.uploaded(tx, heir.ino, item, false, &mut effects)?;
-            Ok(Some(heir.ino))
+            table::set_origin(tx, heir, Some(source))?;
+            journal::end_upload(tx, heir)?;
+            self.tree.uploaded(tx, heir, item, false, &mut effects)?;
+            Ok(true)
         })?;
-        self.tree.tell(effects);
-        let Some(heir) = heir else { return self.stray(job, &item.id).await };
-        if let Some(staging) = self.stagings.in_use(heir) {
+        // One that somebody began meanwhile, too.
+        let staging = staging.as_ref().map(Arc::clone).or_else(|| self.stagings.in_use(expected?));
+        if let Some(staging) = staging.filter(|_| landed) {
             self.stagings.set_origin(&staging, source, false);
         }
-        self.queue.changed(heir);
-        Ok(Outcome::Again)
+        self.tree.tell(effects);
+        Ok(landed)
     }
 
     /// A request was answered whose entry is something else by now: it was removed here or elsewhere. An item that came into
@@ -241,13 +263,20 @@ impl Writeback {
         is_base: bool,
     ) -> Result<()> {
         let _base = staging.hold_base();
-        self.state.write::<_, rusqlite::Error>(|tx| {
+        let is_still = self.state.write::<_, rusqlite::Error>(|tx| {
+            // It may have taken over another's identity since the look.
+            if !is_still(tx, job.node.ino, &theirs.id)? {
+                return Ok(false);
+            }
             if is_base && table::has_base(tx, job.node.ino)? {
                 table::set_base(tx, job.node.ino, Some(theirs))?;
             }
-            table::set_origin(tx, job.node.ino, Some(theirs))
+            table::set_origin(tx, job.node.ino, Some(theirs))?;
+            Ok(true)
         })?;
-        self.stagings.set_origin(staging, theirs, is_base);
+        if is_still {
+            self.stagings.set_origin(staging, theirs, is_base);
+        }
         Ok(())
     }
 }

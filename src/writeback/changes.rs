@@ -143,9 +143,7 @@ impl Writeback {
 
     /// After the transaction of a removal. `give_up`: what is under way for it is not wanted any more.
     pub(super) fn removed(&self, ino: Ino, give_up: bool) {
-        if let Err(error) = self.stagings.discard(ino) {
-            tracing::warn!(%error, "the staging of a removed file could not be put away");
-        }
+        self.stagings.discard(ino);
         if give_up {
             self.queue.cancel(ino);
         }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use super::outgoing::{self, Content};
 use super::plan::{Job, Outcome};
 use super::staging::{Snapshot, Staging};
-use super::{Conflict, Result, Writeback, WritebackError, journal};
+use super::{Conflict, Result, Writeback, WritebackError, answer, journal};
 use crate::clock;
 use crate::error::Kind;
 use crate::remote::{Blob, Item, ItemKind, Md5, Progress, Source};
@@ -139,7 +139,11 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
     let tree = &writeback.tree;
     let inos = tree.new_inos(1)?;
     let kept = writeback.state.write::<_, WritebackError>(|tx| {
-        let Some(node) = nodes::by_ino(tx, job.node.ino)?.filter(Node::is_linked) else { return Ok(None) };
+        // It may have taken over another's identity since the look: then what was found is none of its business.
+        if !answer::is_still(tx, job.node.ino, &item.id)? {
+            return Ok(None);
+        }
+        let Some(node) = nodes::by_ino(tx, job.node.ino)? else { return Ok(None) };
         let copy = free_name(tx, &node)?;
         effects.entries.push((node.parent, node.name.clone()));
         effects.entries.push((node.parent, copy.clone()));

@@ -148,6 +148,7 @@ pub(super) async fn run(
     };
     if current {
         writeback.begin_copy(job, snapshot, md5)?;
+        writeback.remember().await?;
         match remote.copy(&source, new).await {
             Ok(item) if matches!(&item.kind, ItemKind::File(there) if is_it(there)) => {
                 return writeback.commit(job, &content, &item, md5).await.map(Some);

@@ -86,6 +86,8 @@ impl Writeback {
         let mut identity = Identity::Kept;
         let (mut change, mut is_new) = (Change::Other, false);
         let mut effects = Effects::default();
+        // What takes the place of something that was promised is all that is left of that promise.
+        let mut promised = false;
         let renamed = self.state.write(|tx| {
             let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
             let target = nodes::by_name(tx, to.0, to.1)?.filter(|target| target.ino != source.ino);
@@ -95,6 +97,9 @@ impl Writeback {
             }
             let was_sent = is_on_drive(tx, source.ino)?;
             let was_there = is_there(tx, &source)?;
+            if let Some(target) = &target {
+                promised = table::is_promised(tx, target.ino)?;
+            }
             match &target {
                 None if from == to => return Ok(Renamed { source, target }),
                 Some(_) if !replace => return Err(Refused(Kind::Exists)),
@@ -114,6 +119,9 @@ impl Writeback {
                     local::relocate(tx, &source, to.0, to.1, clock::now())?;
                 }
             }
+            if promised {
+                table::promise(tx, source.ino)?;
+            }
             is_new = !was_sent && source.kind == NodeKind::File;
             if !was_there {
                 // Only this mount knew it under the old name.
@@ -132,6 +140,9 @@ impl Writeback {
         if let Some(staging) = &content {
             let done = renamed.as_ref().is_ok_and(|renamed: &Renamed| renamed.source.ino == staging.ino());
             self.settle_identity(staging, recalled, done, &identity);
+            if done && promised {
+                staging.promise();
+            }
         }
         drop((base, no_seal));
         let renamed = renamed?;
@@ -158,10 +169,25 @@ impl Writeback {
     /// Makes content that replaces another survive the loss of power first: else that might leave neither. Programs that save by
     /// rename and do not sync rely on it, and other file systems do the same for them.
     fn sync_before_it_replaces(&self, source: Ino) -> Result<()> {
-        match self.state.read(|db| table::stored(db, source))? {
-            Some(stored) if stored.safety == Safety::None => self.stagings.sync_one(source, stored.seq),
-            _ => Ok(()),
+        match self.sealed_unsafely(source)? {
+            Some(seq) => self.stagings.sync_one(source, seq),
+            None => Ok(()),
         }
+    }
+
+    fn sealed_unsafely(&self, ino: Ino) -> Result<Option<journal::Seq>> {
+        let stored = self.state.read(|db| table::stored(db, ino))?;
+        Ok(stored.filter(|stored| stored.safety == Safety::None).map(|stored| stored.seq))
+    }
+
+    /// Whether [renaming](Self::rename) a file over another has to wait for the disk.
+    pub fn replacing_waits(&self, source: Ino) -> Result<bool> {
+        Ok(self.sealed_unsafely(source)?.is_some())
+    }
+
+    /// Does that waiting in advance, for who must not block in [`Self::rename`].
+    pub fn prepare_to_replace(&self, source: Ino) -> Result<()> {
+        self.sync_before_it_replaces(source)
     }
 
     /// Whether the content of a file that is renamed over another may have to be sent again: looked at before the rename,

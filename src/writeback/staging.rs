@@ -246,6 +246,15 @@ impl Staging {
         (inner.pile.now.locate(range), inner.base.clone())
     }
 
+    /// Notes that what survives the loss of power must not be given up for what may not.
+    pub(super) fn promise(&self) {
+        if let Some(stored) = &mut self.inner.lock().stored
+            && stored.safety == Safety::Synced
+        {
+            stored.safety = Safety::Promised;
+        }
+    }
+
     /// Notes that nobody wants the content any more: the entry was removed.
     pub fn discard(&self) {
         let mut inner = self.inner.lock();

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::copies::Copies;
 use super::journal::Seq;
+use super::leavings::{Known, Leaving, Leavings};
 use super::pile::{Layer, Layers, Pile, held_by};
 pub(super) use super::recall::Recalled;
 use super::space::Space;
@@ -69,6 +70,7 @@ pub(super) struct Stagings {
     /// The largest file that the drive takes.
     largest: u64,
     pub(super) copies: Copies,
+    pub(super) leavings: Leavings,
 }
 
 /// The stagings in memory. INVARIANT: no more than one an entry is alive.
@@ -136,6 +138,7 @@ impl Stagings {
             left: Condvar::new(),
             largest,
             copies,
+            leavings: Leavings::default(),
         }))
     }
 
@@ -253,22 +256,20 @@ impl Stagings {
             return;
         }
         self.copies.end(ino);
-        let owner = Arc::clone(self);
-        self.runtime.spawn_blocking(move || {
-            if let Err(error) = owner.put_away(ino, inner) {
-                // Nothing is lost: what is left is swept at the next start.
-                tracing::warn!(%error, "a staging file could not be put away");
+        self.leave(Leaving::Used(ino, Box::new(inner)));
+    }
+
+    /// What somebody let go of is where it belongs now.
+    pub(super) fn is_put_away(&self, ino: Ino) {
+        let mut in_use = self.in_use.lock();
+        if let Some(leaving) = in_use.leaving.get_mut(&ino) {
+            *leaving -= 1;
+            if *leaving == 0 {
+                in_use.leaving.remove(&ino);
             }
-            let mut in_use = owner.in_use.lock();
-            if let Some(leaving) = in_use.leaving.get_mut(&ino) {
-                *leaving -= 1;
-                if *leaving == 0 {
-                    in_use.leaving.remove(&ino);
-                }
-            }
-            drop(in_use);
-            owner.left.notify_all();
-        });
+        }
+        drop(in_use);
+        self.left.notify_all();
     }
 
     /// The staging of an entry, if it is in memory.
@@ -394,7 +395,7 @@ impl Stagings {
         Ok(free.saturating_sub(RESERVE.min(total / RESERVE_PART)))
     }
 
-    fn path(&self, ino: Ino, number: u64) -> PathBuf {
+    pub(super) fn path(&self, ino: Ino, number: u64) -> PathBuf {
         self.dir.join(file_name(ino, number))
     }
 
@@ -417,7 +418,7 @@ impl Stagings {
         }
     }
 
-    fn account_gone(&self, ino: Ino, less: u64) {
+    pub(super) fn account_gone(&self, ino: Ino, less: u64) {
         if less > 0 {
             self.space.take(ino, less);
             self.content.cache().leave_room(self.space.room(0));
@@ -560,51 +561,11 @@ impl Stagings {
 
     /// Removes the staging of an entry that was removed; its rows are retired already. If somebody has it open, the last of
     /// them does it.
-    pub(super) fn discard(&self, ino: Ino) -> Result<()> {
+    pub(super) fn discard(self: &Arc<Self>, ino: Ino) {
         match self.in_use(ino) {
             Some(staging) => staging.discard(),
-            None => self.remove_retired(ino)?,
+            None => self.leave(Leaving::Stored(ino)),
         }
-        Ok(())
-    }
-
-    /// Puts away what the last user of a staging left. Blocks on the local disk.
-    fn put_away(&self, ino: Ino, mut inner: Inner) -> Result<()> {
-        let numbers: Vec<u64> = inner.pile.now.stack.iter().map(|layer| layer.number).collect();
-        if self.state.read(|db| table::are_needed(db, ino, &numbers))? {
-            // Whatever we believe, the journal says that this is still to be sent, and what it says goes.
-            tracing::error!(%ino, "a staging file that is still to be sent was about to be put away");
-            return Ok(());
-        }
-        // That the drive has it must be known after a loss of power, too, before what is here goes.
-        self.state.sync_log()?;
-        crash::point("put-away-begun");
-        let held = inner.pile.held();
-        if let Some(source) = inner.on_drive.take().filter(|_| !inner.discarded)
-            && let Some(whole) = inner.pile.squash()?
-        {
-            crash::point("squashed");
-            self.content.cache().adopt(&source, whole)?;
-            crash::point("adopted");
-        }
-        for layer in &inner.pile.now.stack {
-            remove_file(&layer.path)?;
-        }
-        self.account_gone(ino, held);
-        Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
-    }
-
-    fn remove_retired(&self, ino: Ino) -> Result<()> {
-        self.copies.end(ino);
-        let layers = self.state.read(|db| table::stored_retired_layers(db, ino))?;
-        for layer in layers {
-            let path = self.path(ino, layer.number);
-            let held = held_by(&path, &layer.written);
-            remove_file(&path)?;
-            self.account_gone(ino, held);
-        }
-        crash::point("retired-removed");
-        Ok(self.state.write(|tx| table::retired_is_gone(tx, ino))?)
     }
 
     /// Makes all that is sealed survive the loss of power; nobody is told. Blocks on the disk.
@@ -655,9 +616,12 @@ impl Stagings {
         let retired: Vec<Ino> = self.state.read(|db| {
             db.prepare("SELECT ino FROM staging WHERE retired = 1")?.query_map([], |row| row.get(0))?.collect()
         })?;
-        for ino in retired {
-            self.remove_retired(ino)?;
-            crash::point("swept-one");
+        if !retired.is_empty() {
+            let known = Known::now(self)?;
+            for ino in retired {
+                known.remove_retired(ino)?;
+                crash::point("swept-one");
+            }
         }
         let known: HashSet<(Ino, u64)> = self.state.read(|db| {
             db.prepare("SELECT ino, file FROM layer")?

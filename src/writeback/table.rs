@@ -34,7 +34,8 @@ pub(super) enum Safety {
     None,
     /// It is on stable storage.
     Synced,
-    /// It is, and somebody was told so.
+    /// It is, and somebody was told so, or it took the place of what somebody was told so of. INVARIANT: only what is promised, too,
+    /// takes its place, until the drive has it: what is left after a loss of power would else be older than what was promised.
     Promised,
 }
 
@@ -142,6 +143,19 @@ pub(super) fn store(
 pub(super) fn set_safety(db: &Connection, ino: Ino, seq: Seq, safety: Safety) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE staging SET synced = max(synced, ?3) WHERE ino = ?1 AND seq = ?2")?
         .execute(params![ino, to_sql(seq.0), safety.to_sql()])
+        .map(|_| ())
+}
+
+/// Whether somebody was told that what is to be sent of an entry survives the loss of power.
+pub(super) fn is_promised(db: &Connection, ino: Ino) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM staging WHERE ino = ?1 AND synced = ?2 AND retired = 0)")?
+        .query_row(params![ino, Safety::Promised.to_sql()], |row| row.get(0))
+}
+
+/// Notes that what survives the loss of power of an entry must not be given up for what may not.
+pub(super) fn promise(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE staging SET synced = ?2 WHERE ino = ?1 AND synced = ?3 AND retired = 0")?
+        .execute(params![ino, Safety::Promised.to_sql(), Safety::Synced.to_sql()])
         .map(|_| ())
 }
 

@@ -376,10 +376,13 @@ fn compare(machine: &Machine, number: usize, before: &Promises, after: &Promises
                 .filter(|line| line.contains(&format!(" {name}")) || line.contains("--") || line.contains("folder"))
                 .cloned()
                 .collect();
+            let log = machine.log();
+            let log: Vec<_> = log.lines().filter(|line| line.contains(&format!("writer {number}/"))).collect();
             panic!(
-                "(seed, round) {at:?}, writer {number}, {name}: is {}, may be {may:?}\n{}",
+                "(seed, round) {at:?}, writer {number}, {name}: is {}, may be {may:?}\n{}\n{}",
                 tell(&content),
-                history.join("\n")
+                history.join("\n"),
+                log.join("\n")
             );
         }
         let version = Version { content, synced: false };

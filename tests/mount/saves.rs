@@ -227,6 +227,27 @@ fn a_file_that_is_no_temporary_one_keeps_its_item_when_it_is_renamed_over_anothe
 }
 
 #[test]
+fn a_file_that_takes_over_an_identity_while_its_own_item_is_looked_at_is_no_conflict() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("last.ckpt"), b"first");
+    let id = sent(&cloud, "last.ckpt", b"first");
+    write(machine.at("scratch"), b"second");
+    sent(&cloud, "scratch", b"second");
+    // The drive is asked what it has before an upload begins: that takes long enough for a rename.
+    cloud.make_trouble(&["files.get:latency,ms=3000"]);
+    write(machine.at("scratch"), b"third");
+    eventually("it is about to be sent", || {
+        (machine.status()["unsent"]["items"][0]["state"] == "uploading").then_some(())
+    });
+    fs::rename(machine.at("scratch"), machine.at("last.ckpt")).expect("replaces");
+    machine.flush();
+    assert_eq!(machine.status()["conflicts"], serde_json::json!([]), "nobody else wrote");
+    assert_eq!(names(machine.drive()), ["last.ckpt"]);
+    assert_eq!((cloud.id("last.ckpt"), cloud.content(&id)), (id.clone(), b"third".to_vec()));
+}
+
+#[test]
 fn an_edit_made_elsewhere_meanwhile_is_kept_beside_what_was_saved() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
