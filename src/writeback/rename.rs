@@ -66,8 +66,8 @@ impl Writeback {
         }
         let both = source.as_ref().zip(target.as_ref()).filter(|(source, target)| are_files(source, target));
         // Held, so that it stays where it is until all is done.
-        let content = both.and_then(|(source, _)| match self.stagings.settled(source) {
-            Ok(staging) => Some(staging),
+        let content = both.and_then(|(source, _)| match self.stagings.settled(source.ino) {
+            Ok(staging) => staging,
             Err(error) => {
                 // That is for who reads or sends it.
                 tracing::debug!(%error, name = source.name, "renamed without its content");
@@ -266,6 +266,7 @@ fn is_temporary(db: &rusqlite::Connection, source: &Node) -> rusqlite::Result<bo
 /// Whether what was recalled is of this file, and it did not change hands since.
 fn is_of(recalled: Option<&Recalled>, source: &Node) -> bool {
     recalled.is_some_and(|recalled| {
-        recalled.ino == source.ino && recalled.base.as_ref().is_none_or(|base| Some(&base.id) == source.id.as_ref())
+        let is_whole = recalled.layers.size == source.size;
+        is_whole && recalled.ino == source.ino && recalled.base.as_ref().is_none_or(|base| Some(&base.id) == source.id.as_ref())
     })
 }

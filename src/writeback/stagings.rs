@@ -35,7 +35,7 @@ use crate::ranges::RangeSet;
 use crate::remote::Source;
 use crate::state::State;
 use crate::sys;
-use crate::tree::nodes::from_sql;
+use crate::tree::nodes::{self, from_sql};
 use crate::tree::{Ino, Node};
 
 /// What unsent content leaves free of the disk, for the journal. Much less than what the cache leaves to unsent content.
@@ -219,13 +219,19 @@ impl Stagings {
     }
 
     /// As [`Self::edit`], for who must know where the content of a file is: if it is being put away, this waits until it is in
-    /// the cache. Waits for the local disk only, and not for ever.
-    pub(super) fn settled(self: &Arc<Self>, node: &Node) -> Result<Arc<Staging>> {
+    /// the cache. `None`: it is gone. Waits for the local disk only, and not for ever.
+    pub(super) fn settled(self: &Arc<Self>, ino: Ino) -> Result<Option<Arc<Staging>>> {
         {
             let mut in_use = self.in_use.lock();
-            while in_use.is_leaving(node.ino) && !self.left.wait_for(&mut in_use, PUTTING_AWAY).timed_out() {}
+            while in_use.is_leaving(ino) && !self.left.wait_for(&mut in_use, PUTTING_AWAY).timed_out() {}
         }
-        self.edit(node)
+        if let Some(staging) = self.get(ino)? {
+            return Ok(Some(staging));
+        }
+        // Looked up after it is known that nothing is unsent: what was known of it before may be from when it was not sent, and had
+        // no revision. That would be an edit of nothing.
+        let node = self.state.read(|db| nodes::by_ino(db, ino))?;
+        node.map(|node| self.edit(&node)).transpose()
     }
 
     fn keep(self: &Arc<Self>, ino: Ino, inner: Inner, in_use: &mut InUse) -> Arc<Staging> {

@@ -192,6 +192,8 @@ fn a_file_that_is_replaced_just_before_its_upload_begins_is_no_conflict_after_a_
 fn a_server_that_dies_under_uploads_costs_only_time() {
     let mut cloud = Cloud::start();
     let machine = Machine::with(&cloud);
+    // Slowly enough that it is under way for some time, on whatever machine.
+    cloud.make_trouble(&["uploads.*:bandwidth,up=16M"]);
     let content = bytes(3, 30 << 20);
     write(machine.at("large"), &content);
     for number in 0..20 {
