@@ -69,7 +69,7 @@ impl Writeback {
             blob.md5
         };
         if blob.size != content.size() || theirs != Some(md5) {
-            self.state.write::<_, rusqlite::Error>(|tx| journal::end_upload(tx, ino))?;
+            self.state.write::<_, rusqlite::Error>(|tx| journal::end_one_upload(tx, ino, content.seq()))?;
             return Err(mismatch(md5, theirs));
         }
         let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };
@@ -114,31 +114,49 @@ impl Writeback {
     /// An upload of ours arrived after its entry became something else. If another entry took over the identity of the item,
     /// its content is newer, and ours is what it replaces; if nobody did, the item is not wanted.
     async fn landed(&self, job: &Job, content: &Content, item: &Item, source: &Source) -> Result<Outcome> {
-        let mut effects = Effects::default();
-        let heir = self.state.write::<_, WritebackError>(|tx| {
-            let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
-                // The session of the upload is over, whatever the entry is now. What else is known of the entry may be of another
-                // item, whose identity it took over.
-                journal::end_one_upload(tx, job.node.ino, content.seq())?;
-                if let Some(gone) = nodes::by_id(tx, &item.id)? {
-                    // What its removal finds there is ours.
-                    let revision = Some(source.blob.revision.clone());
-                    nodes::update(tx, &Node { revision, md5: source.blob.md5, ..gone })?;
-                }
-                return Ok(None);
-            };
-            table::set_origin(tx, heir.ino, Some(source))?;
-            journal::end_upload(tx, heir.ino)?;
-            self.tree.uploaded(tx, heir.ino, item, false, &mut effects)?;
-            Ok(Some(heir.ino))
-        })?;
-        self.tree.tell(effects);
-        let Some(heir) = heir else { return self.stray(job, &item.id).await };
-        if let Some(staging) = self.stagings.in_use(heir) {
-            self.stagings.set_origin(&staging, source, false);
+        match self.hand_on(job, content, item, source)? {
+            Some(heir) => self.queue.changed(heir),
+            None => return self.stray(job, &item.id).await,
         }
-        self.queue.changed(heir);
         Ok(Outcome::Again)
+    }
+
+    /// Notes for the entry that has the identity of an item by now what arrived there. Says which one that is.
+    fn hand_on(&self, job: &Job, content: &Content, item: &Item, source: &Source) -> Result<Option<Ino>> {
+        let mut effects = Effects::default();
+        loop {
+            let staging = self.tree.by_id(&item.id)?.and_then(|heir| self.stagings.in_use(heir.ino));
+            let base = staging.as_ref().map(|staging| staging.hold_base());
+            let heir = self.state.write::<_, WritebackError>(|tx| {
+                let Some(heir) = nodes::by_id(tx, &item.id)?.filter(Node::is_linked) else {
+                    // The session of the upload is over, whatever the entry is now. What else is known of the entry may be of
+                    // another item, whose identity it took over.
+                    journal::end_one_upload(tx, job.node.ino, content.seq())?;
+                    if let Some(gone) = nodes::by_id(tx, &item.id)? {
+                        // What its removal finds there is ours.
+                        let revision = Some(source.blob.revision.clone());
+                        nodes::update(tx, &Node { revision, md5: source.blob.md5, ..gone })?;
+                    }
+                    return Ok(Some(None));
+                };
+                let in_use = self.stagings.in_use(heir.ino);
+                if in_use.as_ref().map(Arc::as_ptr) != staging.as_ref().map(Arc::as_ptr) {
+                    // It changed hands, or somebody began to use it: that is what must be held.
+                    return Ok(None);
+                }
+                table::set_origin(tx, heir.ino, Some(source))?;
+                journal::end_upload(tx, heir.ino)?;
+                self.tree.uploaded(tx, heir.ino, item, false, &mut effects)?;
+                Ok(Some(Some(heir.ino)))
+            })?;
+            let Some(heir) = heir else { continue };
+            if let (Some(_), Some(staging)) = (heir, &staging) {
+                self.stagings.set_origin(staging, source, false);
+            }
+            drop(base);
+            self.tree.tell(effects);
+            return Ok(heir);
+        }
     }
 
     /// A request was answered whose entry is something else by now: it was removed here or elsewhere. An item that came into
@@ -241,13 +259,20 @@ impl Writeback {
         is_base: bool,
     ) -> Result<()> {
         let _base = staging.hold_base();
-        self.state.write::<_, rusqlite::Error>(|tx| {
-            if is_base && table::has_base(tx, job.node.ino)? {
-                table::set_base(tx, job.node.ino, Some(theirs))?;
+        let is_still = self.state.write::<_, rusqlite::Error>(|tx| {
+            // With another identity it builds on something else.
+            let is_still = is_still(tx, job.node.ino, &theirs.id)?;
+            if is_still {
+                if is_base && table::has_base(tx, job.node.ino)? {
+                    table::set_base(tx, job.node.ino, Some(theirs))?;
+                }
+                table::set_origin(tx, job.node.ino, Some(theirs))?;
             }
-            table::set_origin(tx, job.node.ino, Some(theirs))
+            Ok(is_still)
         })?;
-        self.stagings.set_origin(staging, theirs, is_base);
+        if is_still {
+            self.stagings.set_origin(staging, theirs, is_base);
+        }
         Ok(())
     }
 }

@@ -139,7 +139,10 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
     let tree = &writeback.tree;
     let inos = tree.new_inos(1)?;
     let kept = writeback.state.write::<_, WritebackError>(|tx| {
-        let Some(node) = nodes::by_ino(tx, job.node.ino)?.filter(Node::is_linked) else { return Ok(None) };
+        // If it took over another identity meanwhile, what it was compared with is not its content on the drive.
+        let Some(node) = nodes::by_ino(tx, job.node.ino)?.filter(|node| node.is_linked() && is_of(node, item)) else {
+            return Ok(None);
+        };
         let copy = free_name(tx, &node)?;
         effects.entries.push((node.parent, node.name.clone()));
         effects.entries.push((node.parent, copy.clone()));
@@ -176,6 +179,10 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn is_of(node: &Node, item: &Item) -> bool {
+    node.id.as_ref() == Some(&item.id)
 }
 
 fn joined(folder: &str, name: &str) -> String {

@@ -255,9 +255,12 @@ impl Stagings {
         self.copies.end(ino);
         let owner = Arc::clone(self);
         self.runtime.spawn_blocking(move || {
-            if let Err(error) = owner.put_away(ino, inner) {
+            match owner.put_away(ino, inner) {
+                // The entry was removed at this very moment, and its files with it.
+                Err(error) if error.kind() == Kind::NotFound => tracing::debug!(%error, "no staging file to put away"),
                 // Nothing is lost: what is left is swept at the next start.
-                tracing::warn!(%error, "a staging file could not be put away");
+                Err(error) => tracing::warn!(%error, "a staging file could not be put away"),
+                Ok(()) => {}
             }
             let mut in_use = owner.in_use.lock();
             if let Some(leaving) = in_use.leaving.get_mut(&ino) {

@@ -249,6 +249,27 @@ fn an_edit_made_elsewhere_meanwhile_is_kept_beside_what_was_saved() {
 }
 
 #[test]
+fn who_renames_a_file_over_another_while_the_drive_is_asked_about_it_has_edited_nothing_elsewhere() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    for name in ["notes", "draft"] {
+        write(machine.at(name), name);
+        sent(&cloud, name, name.as_bytes());
+    }
+    cloud.make_trouble(&["files.get:latency,ms=2000"]);
+    write(machine.at("draft"), b"second");
+    eventually("the drive is asked what it has", || {
+        (machine.status()["unsent"]["items"][0]["state"] == "uploading").then_some(())
+    });
+    fs::rename(machine.at("draft"), machine.at("notes")).expect("replaces");
+    machine.flush();
+    assert_eq!(names(machine.drive()), ["notes"]);
+    assert_eq!(read(machine.at("notes")), b"second");
+    assert_eq!(cloud.content(&cloud.id("notes")), b"second");
+    assert_eq!(machine.status()["conflicts"], json!([]));
+}
+
+#[test]
 fn a_folder_for_temporary_files_does_not_take_one_into_the_trash() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
