@@ -55,6 +55,7 @@ pub(crate) struct Run {
     pub(crate) counts: Counts,
     /// What goes wrong on the way to the drive.
     pub(crate) trouble: Vec<&'static str>,
+    start: Instant,
     /// What was done, to be read when it fails.
     history: Vec<String>,
     _sockets: tempfile::TempDir,
@@ -78,6 +79,7 @@ impl Run {
             workers,
             counts: Counts::default(),
             trouble: Vec::new(),
+            start: Instant::now(),
             history: Vec::new(),
             _sockets: sockets,
         };
@@ -199,7 +201,7 @@ impl Run {
     }
 
     pub(crate) fn note(&mut self, what: &str) {
-        self.history.push(format!("{} {what}", self.counts.rounds));
+        self.history.push(format!("{} {:.1?} {what}", self.counts.rounds, self.start.elapsed()));
     }
 
     pub(crate) fn close_all(&mut self) {
@@ -266,7 +268,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("X_HIST").is_some() {
             let history = std::env::temp_dir().join(format!("drivemount-model-{}-{}", self.seed, std::process::id()));
             std::fs::write(&history, self.history.join("\n")).expect("writes");
             eprintln!("what was done, round by round, stands in {}", history.display());
