@@ -268,7 +268,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if std::thread::panicking() || std::env::var_os("X_HIST").is_some() {
+        if std::thread::panicking() {
             let history = std::env::temp_dir().join(format!("drivemount-model-{}-{}", self.seed, std::process::id()));
             std::fs::write(&history, self.history.join("\n")).expect("writes");
             eprintln!("what was done, round by round, stands in {}", history.display());
