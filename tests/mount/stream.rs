@@ -286,7 +286,7 @@ fn what_is_saved_more_often_than_it_can_be_sent_arrives_now_and_then() {
             eventually("three saves arrive", || {
                 revisions.insert(cloud.file("last.ckpt")["headRevisionId"].as_str().expect("id").to_owned());
                 (revisions.len() > 3).then_some(())
-            })
+            });
         }));
         enough.store(true, Ordering::Relaxed);
         arrived
