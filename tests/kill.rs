@@ -1,8 +1,8 @@
 //! The daemon is killed, again and again, at random moments and at each named step between journal, staging, upload and commit;
 //! and the disk loses what was not synced. Nothing that was promised is lost, nothing is torn, nothing is there twice.
 //!
-//! `DRIVEMOUNT_TEST_KILLS` says how many kills (60), `DRIVEMOUNT_TEST_KILL_SEED` where chance begins (1), `DRIVEMOUNT_TEST_POWER_LOSSES`
-//! how often power is lost (6). What a failure prints repeats the choices of the writers, not the moments at which the kernel
+//! `DRIVEMOUNT_TEST_KILLS` says how many kills (50), `DRIVEMOUNT_TEST_KILL_SEED` where chance begins (1), `DRIVEMOUNT_TEST_POWER_LOSSES`
+//! how often power is lost (5). What a failure prints repeats the choices of the writers, not the moments at which the kernel
 //! and the drive did what.
 //!
 //! Needs the rights to mount, loop devices included. A test that cannot run fails.

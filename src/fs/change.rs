@@ -265,7 +265,12 @@ impl Fs {
             if let (Err(_), Some(ino)) = (&renamed, remembered) {
                 fs.files.forget_replaced(ino);
             }
-            if let Some(target) = &renamed?.target {
+            let renamed = renamed?;
+            if let Err(error) = fs.go_on_staged(renamed.source.ino) {
+                // The next who opens it tries again.
+                tracing::debug!(%error, "read from where it was read before");
+            }
+            if let Some(target) = &renamed.target {
                 fs.files.unlink(target);
             }
             Ok(((), vec![(old_folder, old_name), (new_folder, new_name)]))

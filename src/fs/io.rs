@@ -72,6 +72,7 @@ impl Fs {
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
             let now = self.node(node.ino)?;
+            self.go_on_staged(node.ino)?;
             let reads_another = match handle.file.bytes() {
                 Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
                 Bytes::Staged(_) | Bytes::Text(_) => false,
@@ -93,6 +94,17 @@ impl Fs {
             }
         }
         Err(Kind::Busy.into())
+    }
+
+    /// Lets who reads a file as the drive has it go on with its staging, if it got one while they have it open: it was renamed over
+    /// another, whose identity it has now, and the item that they read goes.
+    pub(super) fn go_on_staged(&self, ino: Ino) -> Result<()> {
+        if let Some(file) = self.files.get(ino).filter(|file| !file.is_unlinked() && file.staging().is_none())
+            && let Some(staging) = self.writeback.unsent(ino)?
+        {
+            file.stage(staging);
+        }
+        Ok(())
     }
 
     /// What the bytes of a file are that nobody has open.

@@ -69,7 +69,7 @@ impl Writeback {
             blob.md5
         };
         if blob.size != content.size() || theirs != Some(md5) {
-            self.state.write::<_, rusqlite::Error>(|tx| journal::end_upload(tx, ino))?;
+            self.state.write::<_, rusqlite::Error>(|tx| journal::end_one_upload(tx, ino, content.seq()))?;
             return Err(mismatch(md5, theirs));
         }
         let source = Source { id: item.id.clone(), blob: Blob { md5: Some(md5), ..blob.clone() } };

@@ -114,9 +114,19 @@ fn plan_removal(db: &Connection, job: Job) -> rusqlite::Result<Plan> {
         return Ok(Plan::Wait(ino));
     }
     if let Some(id) = job.node.id.as_ref().filter(|_| job.node.is_folder()) {
+        // Also of the folders that were removed in it, and go with it.
         let moved_out = db
             .prepare_cached(
-                "SELECT node.ino FROM base JOIN node ON node.ino = base.ino WHERE base.parent = ?1 AND node.parent <> 0",
+                "WITH RECURSIVE within (id) AS (
+                     SELECT ?1
+                     UNION
+                     SELECT node.id FROM within JOIN base ON base.parent = within.id
+                                                JOIN node ON node.ino = base.ino
+                                                JOIN journal ON journal.ino = base.ino AND journal.gone <> 0
+                     WHERE node.id IS NOT NULL
+                 )
+                 SELECT node.ino FROM within JOIN base ON base.parent = within.id JOIN node ON node.ino = base.ino
+                 WHERE node.parent <> 0",
             )?
             .query_map([&id.0], |row| row.get(0))?
             .next()

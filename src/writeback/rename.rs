@@ -76,13 +76,16 @@ impl Writeback {
         });
         // If the source is open for writing, no seal must store an older origin while it changes.
         let no_seal = content.as_ref().map(|staging| staging.hold_seals());
-        let base = content.as_ref().map(|staging| staging.hold_base());
+        // Nor may what is replaced be answered for between the look at it and the transaction: what the drive has then would be
+        // taken for the work of somebody else.
+        let replaced = content.as_ref().and(target.as_ref()).and_then(|target| self.stagings.in_use(target.ino));
+        let bases = hold_bases(content.as_ref(), replaced.as_ref());
         let recalled = match (&content, both) {
             (Some(staging), Some((source, _))) if self.may_send_again(source)? => self.stagings.recall(staging)?,
             _ => None,
         };
         // What an edit of the target that is not sealed yet began from.
-        let edited = target.and_then(|target| self.stagings.in_use(target.ino)).and_then(|staging| staging.origin());
+        let edited = replaced.as_ref().and_then(|staging| staging.origin());
         let mut identity = Identity::Kept;
         let (mut change, mut is_new) = (Change::Other, false);
         let mut effects = Effects::default();
@@ -144,7 +147,7 @@ impl Writeback {
                 staging.promise();
             }
         }
-        drop((base, no_seal));
+        drop((bases, no_seal));
         let renamed = renamed?;
         self.tree.tell(effects);
         if let Some(target) = &renamed.target {
@@ -245,6 +248,14 @@ impl Writeback {
     }
 }
 
+/// [Holds](Staging::hold_base) what both files build on, always in the same order.
+fn hold_bases<'a>(one: Option<&'a Arc<Staging>>, other: Option<&'a Arc<Staging>>) -> Vec<impl Drop + 'a> {
+    let mut both: Vec<_> = one.into_iter().chain(other).collect();
+    both.sort_unstable_by_key(|staging| staging.ino());
+    both.dedup_by_key(|staging| staging.ino());
+    both.into_iter().map(|staging| staging.hold_base()).collect()
+}
+
 fn are_files(source: &Node, target: &Node) -> bool {
     source.kind == NodeKind::File && target.kind == NodeKind::File && source.ino != target.ino
 }
@@ -267,6 +278,8 @@ fn is_temporary(db: &rusqlite::Connection, source: &Node) -> rusqlite::Result<bo
 fn is_of(recalled: Option<&Recalled>, source: &Node) -> bool {
     recalled.is_some_and(|recalled| {
         let is_whole = recalled.layers.size == source.size;
-        is_whole && recalled.ino == source.ino && recalled.base.as_ref().is_none_or(|base| Some(&base.id) == source.id.as_ref())
+        is_whole
+            && recalled.ino == source.ino
+            && recalled.base.as_ref().is_none_or(|base| Some(&base.id) == source.id.as_ref())
     })
 }

@@ -153,8 +153,12 @@ impl Writeback {
             })?;
             return Ok(Outcome::Settled);
         };
-        if job.node.is_folder() && job.base.on_drive.is_some() && self.holds_strangers(&job.node).await? {
-            return self.restore(&job);
+        if job.node.is_folder() && job.base.on_drive.is_some() {
+            match self.left_in(&job.node).await? {
+                Left::Nothing => {}
+                Left::MovedOut(ino) => return Ok(Outcome::Wait(ino)),
+                Left::Strangers => return self.restore(&job),
+            }
         }
         let version = match job.entry.gone {
             Gone::Delete | Gone::Temporary if self.delete_for_good(&job, &id).await? => FOR_GOOD,
@@ -203,9 +207,8 @@ impl Writeback {
         }
     }
 
-    /// Whether a folder that was emptied and removed here holds something on the drive that was never seen here, at any depth:
-    /// then removing it would remove what nobody here decided about.
-    async fn holds_strangers(&self, folder: &Node) -> Result<bool> {
+    /// What a folder that was emptied and removed here still holds on the drive, at any depth.
+    async fn left_in(&self, folder: &Node) -> Result<Left> {
         let mut folders = vec![folder.clone()];
         while let Some(folder) = folders.pop() {
             let Some(id) = &folder.id else { continue };
@@ -218,16 +221,21 @@ impl Writeback {
                     Err(error) => return Err(error.into()),
                 };
                 for item in &items {
-                    let known = self.state.read(|db| removed_here(db, &item.id))?;
+                    let known = self.state.read(|db| nodes::by_id(db, &item.id))?;
                     match known {
+                        // A create that was not answered may have made it where it is not any more here.
+                        Some(node) if node.is_linked() && self.is_pending(node.ino)? => {
+                            return Ok(Left::MovedOut(node.ino));
+                        }
+                        Some(node) if node.is_linked() => return Ok(Left::Strangers),
                         Some(node) if node.is_folder() => folders.push(node),
                         Some(_) => {}
-                        None => return Ok(true),
+                        None => return Ok(Left::Strangers),
                     }
                 }
             }
         }
-        Ok(false)
+        Ok(Left::Nothing)
     }
 
     /// Takes the removal of a folder back: it holds what was put there elsewhere.
@@ -243,9 +251,14 @@ impl Writeback {
     }
 }
 
-/// The node of an item that was removed here, whether the drive knows already or not.
-fn removed_here(db: &Connection, id: &FileId) -> rusqlite::Result<Option<Node>> {
-    Ok(nodes::by_id(db, id)?.filter(|node| !node.is_linked()))
+/// What the drive still has in a folder that is to be removed there.
+enum Left {
+    /// Only what was removed here, too.
+    Nothing,
+    /// This entry, which is elsewhere here and is about to leave.
+    MovedOut(Ino),
+    /// Something that was never seen here: removing the folder would remove what nobody here decided about.
+    Strangers,
 }
 
 /// Notes that the drive removed an item at our request, with all that was removed in it before. Its node stays for a while, to

@@ -49,6 +49,11 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         let staging = writeback.stagings.get(job.node.ino)?;
         let staged = staging.and_then(|staging| staging.snapshot().map(|snapshot| (staging, snapshot)));
         let Some((staging, snapshot)) = staged else {
+            let unchanged = writeback.state.read(|db| journal::get(db, job.node.ino))?.as_ref() == Some(&job.entry);
+            if !unchanged {
+                // Removed since the plan, or what was there of it went with a rename.
+                return Ok(Outcome::Again);
+            }
             let why = "its staging file is not recorded".to_owned();
             return Err(WritebackError::Damaged { ino: job.node.ino, why });
         };

@@ -250,7 +250,7 @@ impl Writer<'_> {
 
 #[test]
 fn what_was_synced_survives_the_loss_of_power() {
-    let (losses, seed) = (number("DRIVEMOUNT_TEST_POWER_LOSSES", 6), number("DRIVEMOUNT_TEST_KILL_SEED", 1));
+    let (losses, seed) = (number("DRIVEMOUNT_TEST_POWER_LOSSES", 5), number("DRIVEMOUNT_TEST_KILL_SEED", 1));
     let scratch = tempfile::tempdir().expect("temporary folder");
     let cloud = Cloud::start();
     let mut machine = Machine::new();

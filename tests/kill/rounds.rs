@@ -48,7 +48,7 @@ struct Tally {
 
 #[test]
 fn kills_lose_nothing_that_was_promised() {
-    let (kills, seed) = (number("DRIVEMOUNT_TEST_KILLS", 60), number("DRIVEMOUNT_TEST_KILL_SEED", 1));
+    let (kills, seed) = (number("DRIVEMOUNT_TEST_KILLS", 50), number("DRIVEMOUNT_TEST_KILL_SEED", 1));
     let began = Instant::now();
     let mut bench = Bench::new(seed);
     while bench.tally.kills < kills {

@@ -12,7 +12,10 @@ const TROUBLES: [&[&str]; 12] = [
     &["*:latency,ms=0-40"],
     &["*:bandwidth,up=8M,down=8M"],
     &["*:answer,status=503,share=0.2", "*:answer,status=500,body=empty,share=0.1"],
-    &["*:answer,status=403,reason=userRateLimitExceeded,share=0.1", "*:answer,status=429,body=html,share=0.1"],
+    &[
+        "*:answer,status=403,reason=userRateLimitExceeded,share=0.1,times=4",
+        "*:answer,status=429,body=html,share=0.1,times=4",
+    ],
     &["*:cut-request,after=0-400000,share=0.2", "*:cut-request,after=0-300,share=0.2"],
     &["files.get_media:cut-answer,after=0-400000,share=0.3", "*:cut-answer,after=0-400,share=0.2"],
     &["*:lose-answer,share=0.2"],

@@ -55,6 +55,7 @@ pub(crate) struct Run {
     pub(crate) counts: Counts,
     /// What goes wrong on the way to the drive.
     pub(crate) trouble: Vec<&'static str>,
+    start: Instant,
     /// What was done, to be read when it fails.
     history: Vec<String>,
     _sockets: tempfile::TempDir,
@@ -78,6 +79,7 @@ impl Run {
             workers,
             counts: Counts::default(),
             trouble: Vec::new(),
+            start: Instant::now(),
             history: Vec::new(),
             _sockets: sockets,
         };
@@ -199,7 +201,7 @@ impl Run {
     }
 
     pub(crate) fn note(&mut self, what: &str) {
-        self.history.push(format!("{} {what}", self.counts.rounds));
+        self.history.push(format!("{} {:.1?} {what}", self.counts.rounds, self.start.elapsed()));
     }
 
     pub(crate) fn close_all(&mut self) {

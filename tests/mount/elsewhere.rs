@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -207,6 +208,26 @@ fn an_edit_of_a_file_that_is_removed_elsewhere_survives() {
         (file["id"] != id.as_str() && cloud.content(file["id"].as_str()?) == b"abc3456789").then_some(())
     });
     assert_eq!(read(machine.at("folder/file")), b"abc3456789");
+}
+
+#[test]
+fn what_was_moved_out_of_a_removed_folder_is_nothing_new_in_it() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    std::fs::create_dir_all(machine.at("folder/deep")).expect("makes");
+    write(machine.at("folder/deep/kept"), b"kept");
+    machine.flush();
+    // The drive does not take the move for a while, and is asked to remove the folder meanwhile.
+    cloud.make_trouble(&["files.update:answer,status=503"]);
+    std::fs::rename(machine.at("folder/deep/kept"), machine.at("kept")).expect("moves");
+    std::fs::remove_dir_all(machine.at("folder")).expect("removes");
+    std::thread::sleep(Duration::from_secs(3));
+    cloud.make_trouble(&[]);
+    machine.flush();
+    assert_eq!(names(machine.drive()), ["kept"]);
+    assert_eq!(read(machine.at("kept")), b"kept");
+    let left: Vec<String> = cloud.all().iter().map(|file| file["name"].to_string()).collect();
+    assert_eq!(left, ["\"kept\""]);
 }
 
 #[test]

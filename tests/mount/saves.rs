@@ -272,6 +272,52 @@ fn an_edit_made_elsewhere_meanwhile_is_kept_beside_what_was_saved() {
 }
 
 #[test]
+fn who_renames_a_file_over_another_while_the_drive_is_asked_about_it_has_edited_nothing_elsewhere() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    for name in ["notes", "draft"] {
+        write(machine.at(name), name);
+        sent(&cloud, name, name.as_bytes());
+    }
+    cloud.make_trouble(&["files.get:latency,ms=2000"]);
+    write(machine.at("draft"), b"second");
+    eventually("the drive is asked what it has", || {
+        (machine.status()["unsent"]["items"][0]["state"] == "uploading").then_some(())
+    });
+    fs::rename(machine.at("draft"), machine.at("notes")).expect("replaces");
+    machine.flush();
+    assert_eq!(names(machine.drive()), ["notes"]);
+    assert_eq!(read(machine.at("notes")), b"second");
+    assert_eq!(cloud.content(&cloud.id("notes")), b"second");
+    assert_eq!(machine.status()["conflicts"], json!([]));
+}
+
+#[test]
+fn a_file_that_is_being_read_reads_the_same_after_it_is_renamed_over_another() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    for name in ["notes", "the draft"] {
+        write(machine.at(name), name);
+        sent(&cloud, name, name.as_bytes());
+    }
+    eventually("nothing is unsent", || (machine.status()["unsent"]["entries"] == 0).then_some(()));
+    machine.unmount();
+    machine.mount(&cloud);
+    assert_eq!((read(machine.at("the draft")), read(machine.at("notes"))), (b"the draft".to_vec(), b"notes".to_vec()));
+    let mut open = File::open(machine.at("the draft")).expect("opens");
+    cloud.make_trouble(&["uploads.*:answer,status=503"]);
+    fs::rename(machine.at("the draft"), machine.at("notes")).expect("replaces");
+    assert_eq!(read(machine.at("notes")), b"the draft");
+    cloud.make_trouble(&[]);
+    machine.flush();
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut open, &mut content).expect("reads");
+    assert_eq!(content, b"the draft");
+    assert_eq!(read(machine.at("notes")), b"the draft");
+    assert_eq!(cloud.content(&cloud.id("notes")), b"the draft");
+}
+
+#[test]
 fn a_folder_for_temporary_files_does_not_take_one_into_the_trash() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
