@@ -2,7 +2,7 @@
 //! trouble on the way to the drive, kills, remounts and lost machines. What programs see at each step, what the mount shows and what
 //! the drive holds must be what the model says.
 //!
-//! `DRIVEMOUNT_TEST_OPERATIONS` says how many operations (4,000), `DRIVEMOUNT_TEST_SEED` with which seed it begins, and
+//! `DRIVEMOUNT_TEST_OPERATIONS` says how many operations (8,000), `DRIVEMOUNT_TEST_SEED` with which seed it begins, and
 //! `DRIVEMOUNT_TEST_SEEDS` how many seeds the tests try that take a seed each. A failure says how to have it again.
 //!
 //! Needs the rights to mount. A test that cannot run fails.
@@ -42,7 +42,7 @@ mod two;
 mod worker;
 
 /// Operations, unless more are asked for: about a minute on two processors.
-const USUAL: u64 = 4_000;
+const USUAL: u64 = 8_000;
 
 /// A run has so many operations at most: what fails can be had again in minutes.
 const RUN: u64 = 20_000;
