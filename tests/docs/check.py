@@ -55,6 +55,11 @@ PATIENCE = 180
 # Flags of other programs that stand alone in prose.
 OTHER_FLAGS = {"--cap-add", "--device", "--network", "--security-opt"}
 
+# Those of our scripts stand in the comments at their heads.
+for script in (TOP / "scripts").iterdir():
+    head = script.read_text().split("\n\n")[0]
+    OTHER_FLAGS.update(re.findall(r"--[a-z][a-z-]+", "".join(re.findall(r"(?m)^#.*", head))))
+
 # Variables of ours that people never set, or that only programs of ours read.
 OTHER_VARIABLES = re.compile(r"DRIVEMOUNT_TEST_\w+")
 
