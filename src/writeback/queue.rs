@@ -416,11 +416,6 @@ impl Queue {
         }
     }
 
-    /// Whether somebody waits who has a deadline.
-    pub(super) fn is_pressed(&self) -> bool {
-        self.inner.lock().pressed > 0
-    }
-
     /// Whether something is being sent of an entry, or of one that it must not overtake.
     pub(super) fn is_busy(&self, ino: Ino) -> bool {
         let inner = self.inner.lock();

@@ -46,10 +46,8 @@ pub(super) type Streams = Mutex<HashMap<Ino, Handle>>;
 /// A stream, as others know it.
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
-    /// No more pieces are to be sent.
+    /// No more is to be sent.
     stop: CancellationToken,
-    /// Nor the rest of the one that is under way.
-    hurry: CancellationToken,
     /// How many bytes were sent.
     sent: Arc<AtomicU64>,
     /// What it came to; `None` before it ended.
@@ -73,12 +71,10 @@ enum Streamed {
 }
 
 impl Handle {
-    /// Lets it end: after the piece that is under way, or, if somebody is `pressed`, at once.
-    async fn end(mut self, pressed: bool) -> Streamed {
+    /// Lets it end at once: who takes it over has its own turn, and must not wait for a piece so long that the file is saved
+    /// again meanwhile.
+    async fn end(mut self) -> Streamed {
         self.stop.cancel();
-        if pressed {
-            self.hurry.cancel();
-        }
         let end = self.end.wait_for(Option::is_some).await;
         // Without an end it was dropped with the mount.
         end.ok().and_then(|end| end.clone()).unwrap_or(Streamed::Broken)
@@ -103,7 +99,7 @@ pub(super) async fn take(writeback: &Writeback, job: &Job, write: &Write, conten
     }
     let live = writeback.streams.lock().remove(&ino);
     let streamed = match live {
-        Some(stream) => Some(stream.end(writeback.queue.is_pressed()).await),
+        Some(stream) => Some(stream.end().await),
         None => None,
     };
     if let Some(staging) = writeback.stagings.in_use(ino) {
@@ -148,7 +144,7 @@ pub(super) async fn take(writeback: &Writeback, job: &Job, write: &Write, conten
 pub(super) async fn end(writeback: &Writeback, ino: Ino) -> Result<()> {
     let live = writeback.streams.lock().remove(&ino);
     if let Some(stream) = live {
-        stream.end(true).await;
+        stream.end().await;
         writeback.state.write::<_, rusqlite::Error>(|tx| rows::forget(tx, ino))?;
     }
     Ok(())

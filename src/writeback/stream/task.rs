@@ -51,8 +51,7 @@ pub(in crate::writeback) async fn run(writeback: Arc<Writeback>, ino: Ino) {
     let Some(staging) = writeback.stagings.in_use(ino) else { return };
     let Some(followed) = staging.follow() else { return };
     let (tell, end) = watch::channel(None);
-    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-    let handle = Handle { stop, hurry, sent: Arc::default(), end };
+    let handle = Handle { stop: CancellationToken::new(), sent: Arc::default(), end };
     let hash: Arc<Mutex<Running>> = Arc::default();
     let (sent, state, queue) = (Arc::clone(&handle.sent), Arc::clone(&writeback.state), Arc::clone(&writeback.queue));
     let pieces = Arc::new(Pieces { ino, staging, followed, state, queue, hash, sent });
@@ -130,7 +129,7 @@ impl Stream<'_> {
             let progress = tokio::select! {
                 progress = sent => progress,
                 // What arrived of the piece is asked for.
-                () = self.handle.hurry.cancelled() => return Ok(Some(None)),
+                () = self.handle.stop.cancelled() => return Ok(Some(None)),
             };
             drop(turn);
             crash::point("stream-piece-answered");
