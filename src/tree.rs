@@ -36,6 +36,14 @@ use crate::error::Kind;
 use crate::remote::{FileId, Item, Md5, Remote, RemoteError, RevisionId};
 use crate::state::{self, State, StateError};
 
+/// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
+/// by an upload of ours that was under way when it was removed here.
+pub const FOR_GOOD: u64 = i64::MAX.cast_unsigned();
+
+/// The same, of what the drive had not told of before: what is heard of it may also be a request of ours that arrived after all. No
+/// other item ever has its id, and nobody else had reason to know it.
+pub const NEVER_SEEN: u64 = FOR_GOOD - 1;
+
 /// Number of an entry; what the kernel calls `nodeid`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ino(pub u64);
@@ -194,6 +202,8 @@ pub struct Effects {
     pub shared: Vec<Ino>,
     /// Entries that must be sent to the drive again, since it lost them while they held unsent work.
     pub resend: Vec<Ino>,
+    /// Removed entries that must be deleted there again, since a request of ours arrived after their removal.
+    pub late: Vec<Ino>,
 }
 
 /// Who is told what merges change.

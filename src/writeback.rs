@@ -23,6 +23,7 @@
 //! Start-up is recovery ([`recover`]): the journal *is* the list of what is to be done. If the crash was
 //!
 //! - before the transaction of a change: the change was never made, nobody was told that it was;
+//! - while a request was under way: the drive may still carry it out, which is waited for ([`stragglers`]);
 //! - after it, before anything was sent: the row is found and sent;
 //! - after the drive took it, before the answer was stored: it is sent again under the same id, or found to be there already;
 //! - after the answer was stored, before the staging file was removed: the file is marked as retired, and swept.
@@ -51,6 +52,7 @@ mod send;
 mod space;
 mod staging;
 mod stagings;
+mod stragglers;
 mod stream;
 mod table;
 mod take_in;
@@ -215,6 +217,8 @@ pub struct Writeback {
     uploads: Arc<queue::Turns>,
     /// Large ones among them.
     large: Arc<queue::Turns>,
+    /// What the drive may still be doing for an earlier process.
+    stragglers: stragglers::Stragglers,
     /// What is sent of files that are still written.
     streams: stream::Streams,
     /// Files that are worth that; for the worker.
@@ -257,6 +261,7 @@ impl Writeback {
         let uploads = options.transfers.unwrap_or(queue::AT_ONCE);
         // However few: one place is for small ones, which would wait for minutes behind large ones.
         let large = options.transfers.map_or(upload::LARGE_AT_ONCE, |transfers| (transfers - 1).max(1));
+        let stragglers = state.read(stragglers::Stragglers::find)?;
         let writeback = Self {
             state,
             tree,
@@ -268,6 +273,7 @@ impl Writeback {
             trash: trash::Trash::new(options.use_trash),
             uploads: queue::Turns::new(uploads, uploads),
             large: queue::Turns::new(large, upload::LARGE_PRESSED),
+            stragglers,
             streams: stream::Streams::default(),
             growing: Mutex::new(Some(growing)),
             habits: guess::Habits::default(),

@@ -279,5 +279,6 @@ impl Effects {
         self.contents.extend(other.contents);
         self.shared.extend(other.shared);
         self.resend.extend(other.resend);
+        self.late.extend(other.late);
     }
 }

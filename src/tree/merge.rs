@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rusqlite::{Connection, params};
 
-use super::{Base, Effects, Ino, Listener, Node, NodeKind, OnDrive, asked, names, nodes};
+use super::{Base, Effects, Ino, Listener, NEVER_SEEN, Node, NodeKind, OnDrive, asked, names, nodes};
 use crate::clock;
 use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 
@@ -57,6 +57,10 @@ impl<'a> Merge<'a> {
     /// The current state of an item.
     pub fn heard(&mut self, item: &Item) -> rusqlite::Result<()> {
         match nodes::by_id(self.db, &item.id)? {
+            Some(node) if node.version == NEVER_SEEN && !item.trashed && !node.is_linked() => {
+                self.effects.late.push(node.ino);
+                Ok(())
+            }
             // An answer to our own request may have told the version, and not that.
             Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item.version)),
             Some(node) if item.version <= node.version => Ok(()),

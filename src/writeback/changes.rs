@@ -16,7 +16,7 @@ use crate::clock::{self, Timestamp};
 use crate::crash;
 use crate::error::Kind;
 use crate::tree::local::{self, Attributes, Removal};
-use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
+use crate::tree::{Base, Effects, Ino, Node, NodeKind, nodes};
 
 /// How often a removal is tried again on a full disk.
 const REMOVALS: usize = 2;
@@ -259,6 +259,12 @@ impl Writeback {
     /// Notes what merges found to be sent again, in their transaction.
     pub fn resend(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
         effects.contents.iter().chain(&effects.shared).try_for_each(|&ino| made::forget(tx, ino))?;
+        for &ino in &effects.late {
+            // Somebody may have put something into a folder by now.
+            let is_folder = nodes::by_ino(tx, ino)?.is_some_and(|node| node.is_folder());
+            nodes::set_base(tx, ino, &Base::unsent(false))?;
+            journal::touch_gone(tx, ino, self.seqs.next(), if is_folder { Gone::Trash } else { Gone::Delete })?;
+        }
         for &ino in &effects.resend {
             if nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none()) {
                 // Those were of another item, that is gone.
@@ -277,7 +283,7 @@ impl Writeback {
 
     /// After that transaction.
     pub fn resent(&self, effects: &Effects) {
-        for &ino in &effects.resend {
+        for &ino in effects.resend.iter().chain(&effects.late) {
             self.queue.changed(ino);
         }
     }

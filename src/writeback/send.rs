@@ -26,14 +26,10 @@ use crate::crash;
 use crate::error::Kind;
 use crate::remote::{FileId, Pages};
 use crate::tree::merge::Differences;
-use crate::tree::{Effects, Ino, Node, OnDrive, asked, nodes};
+use crate::tree::{Effects, FOR_GOOD, Ino, NEVER_SEEN, Node, OnDrive, asked, nodes};
 
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
-
-/// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
-/// by an upload of ours that was under way when it was removed here.
-const FOR_GOOD: u64 = i64::MAX.cast_unsigned();
 
 /// Does one step.
 pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
@@ -153,6 +149,9 @@ impl Writeback {
             })?;
             return Ok(Outcome::Settled);
         };
+        if self.stragglers.wait(Some(&id), None, &self.queue, job.node.ino).await {
+            return Ok(Outcome::Again);
+        }
         if job.node.is_folder() && job.base.on_drive.is_some() {
             match self.left_in(&job.node).await? {
                 Left::Nothing => {}
@@ -160,14 +159,17 @@ impl Writeback {
                 Left::Strangers => return self.restore(&job),
             }
         }
-        let version = match job.entry.gone {
-            Gone::Delete | Gone::Temporary if self.delete_for_good(&job, &id).await? => FOR_GOOD,
-            _ => match self.remote.trash(&id).await {
-                Ok(item) => item.version,
-                Err(error) if error.kind == Kind::NotFound => job.node.version,
-                Err(error) => return Err(error.into()),
-            },
-        };
+        let version =
+            match job.entry.gone {
+                Gone::Delete | Gone::Temporary if self.delete_for_good(&job, &id).await? => {
+                    if job.base.on_drive.is_some() { FOR_GOOD } else { NEVER_SEEN }
+                }
+                _ => match self.remote.trash(&id).await {
+                    Ok(item) => item.version,
+                    Err(error) if error.kind == Kind::NotFound => job.node.version,
+                    Err(error) => return Err(error.into()),
+                },
+            };
         crash::point("removal-answered");
         self.deleted();
         self.tree.took_away(&id);

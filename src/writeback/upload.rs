@@ -59,6 +59,9 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         };
         Content::Staged(staging, snapshot)
     };
+    if writeback.stragglers.wait(job.node.id.as_ref(), Some(content.seq()), &writeback.queue, job.node.ino).await {
+        return Ok(Outcome::Again);
+    }
     let write = if job.base.on_drive.is_some() {
         if let Content::Staged(staging, snapshot) = &content
             && let Some(outcome) = conflict::check(writeback, &job, staging, snapshot).await?
