@@ -10,6 +10,8 @@ pub(crate) enum Hint {
     Any,
     /// Content too large for one request.
     Large,
+    /// Content that is worth sending before it is closed.
+    Stream,
     /// A change of a part of what the drive has.
     Patch,
     /// A new folder.
@@ -57,11 +59,11 @@ pub(crate) const POINTS: [(&str, u64, Hint); 41] = [
     ("answer-not-committed", 4, Hint::Any),
     ("answer-stored", 4, Hint::Any),
     // Sending what is still written.
-    ("stream-not-stored", 1, Hint::Large),
-    ("stream-stored", 1, Hint::Large),
-    ("stream-claimed", 6, Hint::Large),
-    ("stream-piece-answered", 1, Hint::Large),
-    ("stream-taken", 1, Hint::Large),
+    ("stream-not-stored", 1, Hint::Stream),
+    ("stream-stored", 1, Hint::Stream),
+    ("stream-claimed", 3, Hint::Stream),
+    ("stream-piece-answered", 1, Hint::Stream),
+    ("stream-taken", 1, Hint::Stream),
     // What was sent becomes part of the cache.
     ("put-away-begun", 4, Hint::Any),
     ("squashed", 4, Hint::Any),

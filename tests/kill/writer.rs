@@ -68,8 +68,9 @@ impl<'a> Writer<'a> {
         loop {
             match self.hint {
                 Hint::Any => self.anything()?,
-                Hint::Large if self.size == Size::Small => self.anything()?,
+                Hint::Large | Hint::Stream if self.size == Size::Small => self.anything()?,
                 Hint::Large => self.large(6 * MIB)?,
+                Hint::Stream => self.large(24 * MIB)?,
                 Hint::Patch => self.patch()?,
                 Hint::Folder => self.folder()?,
                 Hint::Rename => self.rename()?,
