@@ -13,24 +13,17 @@ fn shown(machine: &Machine, path: &str) -> (u32, u32, u32) {
     (metadata.uid(), metadata.gid(), metadata.mode() & 0o7777)
 }
 
-fn with(cloud: &Cloud, flags: &[&str]) -> Machine {
-    let mut machine = Machine::new();
-    machine.arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-    machine.mount(cloud);
-    machine
-}
-
 #[test]
 fn what_has_no_owner_and_no_bits_of_its_own_is_shown_as_the_mount_was_told() {
     let cloud = Cloud::start();
     cloud.upload("theirs", &cloud.root(), b"x");
     cloud.make_folder("folder", &cloud.root());
-    let machine = with(&cloud, &["--uid", "1234", "--gid", "2345", "--umask", "077"]);
+    let machine = Machine::with_flags(&cloud, &["--uid", "1234", "--gid", "2345", "--umask", "077"]);
     assert_eq!(shown(&machine, "theirs"), (1234, 2345, 0o600));
     assert_eq!(shown(&machine, "folder"), (1234, 2345, 0o700));
     assert_eq!(shown(&machine, ""), (1234, 2345, 0o700));
     machine.unmount();
-    let machine = with(&cloud, &["--umask", "077", "--file-mode", "0640", "--dir-mode", "750"]);
+    let machine = Machine::with_flags(&cloud, &["--umask", "077", "--file-mode", "0640", "--dir-mode", "750"]);
     assert_eq!((shown(&machine, "theirs").2, shown(&machine, "folder").2), (0o640, 0o750));
     // What is set stays set, and other mounts show it too.
     fs::set_permissions(machine.at("theirs"), fs::Permissions::from_mode(0o604)).expect("chmod");
@@ -45,7 +38,7 @@ fn what_has_no_owner_and_no_bits_of_its_own_is_shown_as_the_mount_was_told() {
 fn the_kernel_keeps_to_the_bits_that_are_shown() {
     let cloud = Cloud::start();
     cloud.upload("theirs", &cloud.root(), b"x");
-    let machine = with(&cloud, &["--allow-other", "--uid", "65534", "--gid", "65534", "--umask", "027"]);
+    let machine = Machine::with_flags(&cloud, &["--allow-other", "--uid", "65534", "--gid", "65534", "--umask", "027"]);
     sh(&format!("chmod 755 {}", machine.drive().parent().expect("folder").display()));
     let place = machine.at("theirs").display().to_string();
     sh(&format!("setpriv --reuid 65534 --clear-groups cat {place}"));

@@ -113,9 +113,7 @@ fn punched_and_zeroed_ranges_are_zeros_for_everybody_and_on_the_drive() {
 fn holes_are_told_and_programs_that_look_for_them_copy_the_rest() {
     let cloud = Cloud::start();
     cloud.upload("clean", &cloud.root(), &[0; 5000]);
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--sync-interval".to_owned(), "1h".to_owned()]);
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--sync-interval", "1h"]);
     assert_eq!(data(&machine.at("clean")), "0-5000", "what the drive has is data");
     let path = machine.at("sparse");
     let file = File::create(&path).expect("creates");
@@ -200,9 +198,7 @@ fn what_is_written_to_a_map_reaches_the_drive_whenever_the_file_was_closed() {
 #[test]
 fn a_map_that_is_written_while_the_file_is_sent_is_sent_again_as_it_is_then() {
     let cloud = Cloud::start();
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--max-upload-rate".to_owned(), "4M".to_owned()]);
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--max-upload-rate", "4M"]);
     write(machine.at("mapped"), vec![1; 12 << 20]);
     let uploading = || machine.status()["unsent"]["items"][0]["state"] == "uploading";
     eventually("it is being sent", || uploading().then_some(()));

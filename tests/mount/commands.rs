@@ -272,9 +272,7 @@ fn what_is_prefetched_is_read_without_the_drive() {
     let document =
         serde_json::json!({"name": "notes", "parents": [folder], "mimeType": "application/vnd.google-apps.document"});
     cloud.call("POST", "/drive/v3/files", &[], Some(document));
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--network-timeout".to_owned(), "2s".to_owned()]);
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--network-timeout", "2s"]);
     let told = text(program(&["prefetch", "--jobs", "4"]).arg(machine.at("data")));
     assert!(told.contains("20 files, 5.7 MiB") && told.contains("skipped 1 document"), "{told}");
     cloud.kill();
@@ -293,9 +291,7 @@ fn what_is_prefetched_is_read_without_the_drive() {
 fn a_prefetch_of_more_than_the_cache_holds_is_warned_of() {
     let cloud = Cloud::start();
     cloud.upload("big", &cloud.root(), &bytes(1, 70 << 20));
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--cache-size".to_owned(), "64M".to_owned()]);
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--cache-size", "64M"]);
     let output = run(program(&["prefetch"]).arg(machine.drive()));
     assert!(
         output.status.success() && said(&output).contains("more than the cache holds (64 MiB)"),

@@ -187,9 +187,7 @@ fn what_was_copied_can_be_changed_or_removed_at_once() {
     }
     let folder = cloud.make_folder("folder", &cloud.root());
     cloud.upload("within", &folder, &content);
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--use-trash".to_owned(), "never".to_owned()]);
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--use-trash", "never"]);
     cp(&machine, "changed", "changed.copy");
     OpenOptions::new().append(true).open(machine.at("changed")).expect("opens").write_all_at(b"!", 0).expect("writes");
     cp(&machine, "replaced", "replaced.copy");
@@ -229,9 +227,7 @@ fn a_copy_that_stays_open_is_made_whole_before_what_it_was_copied_from_is_change
     let cloud = Cloud::start();
     let content = bytes(1, SIZE);
     let id = cloud.upload("model", &cloud.root(), &content);
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--sync-interval", "1h", "--use-trash", "never"].map(str::to_owned));
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--sync-interval", "1h", "--use-trash", "never"]);
     let script = "import os, sys\n\
                   source, target = os.open(sys.argv[1], os.O_RDONLY), os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)\n\
                   while os.copy_file_range(source, target, 1 << 30): pass\n\

@@ -154,9 +154,7 @@ fn a_full_drive_is_said_to_every_writer_and_what_waits_goes_on_when_there_is_roo
 fn room_that_is_made_here_is_found_at_once() {
     let cloud = Cloud::start_with(&["--quota", "10M"]);
     cloud.upload("theirs", &cloud.root(), &bytes(1, 8 << 20));
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--use-trash", "never"].map(str::to_owned));
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--use-trash", "never"]);
     assert_eq!(names(machine.drive()), ["theirs"]);
     write(machine.at("too much"), bytes(2, 4 << 20));
     refused(&machine, "drive full");
@@ -183,9 +181,7 @@ fn a_large_file_that_has_no_room_keeps_no_small_one_from_being_written() {
 #[test]
 fn fsync_that_waits_for_the_drive_says_what_keeps_it() {
     let cloud = Cloud::start();
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--fsync", "drive"].map(str::to_owned));
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--fsync", "drive"]);
     let mut file = File::create(machine.at("file")).expect("creates");
     file.write_all(b"one").expect("writes");
     file.sync_all().expect("syncs");
@@ -232,9 +228,7 @@ fn fsync_that_waits_for_the_drive_says_what_keeps_it() {
 #[test]
 fn sync_of_all_file_systems_waits_for_no_drive() {
     let cloud = Cloud::start();
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--fsync", "drive"].map(str::to_owned));
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--fsync", "drive"]);
     assert!(names(machine.drive()).is_empty());
     signal(cloud.pid(), "STOP");
     write(machine.at("file"), b"content");

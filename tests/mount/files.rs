@@ -323,9 +323,7 @@ fn both_colab_names_lead_to_the_root() {
 #[test]
 fn a_log_that_stays_open_reaches_the_drive() {
     let cloud = Cloud::start();
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--sync-interval".to_owned(), "1s".to_owned()]);
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--sync-interval", "1s"]);
     let mut log = File::create(machine.at("train.log")).expect("creates");
     let mut expected = String::new();
     for line in 0..3 {

@@ -10,22 +10,13 @@ use crate::cloud::{Cloud, eventually};
 use crate::machine::{Machine, bytes, write};
 
 fn with_interval(cloud: &Cloud, interval: &str) -> Machine {
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--sync-interval".to_owned(), interval.to_owned()]);
-    machine.mount(cloud);
-    machine
+    Machine::with_flags(cloud, &["--sync-interval", interval])
 }
 
 /// The length of a file on the drive, 0 if it has none.
 fn length(cloud: &Cloud, name: &str) -> u64 {
     let file = cloud.files(&format!("name = '{name}'")).first().cloned().unwrap_or_default();
     file["size"].as_str().and_then(|size| size.parse().ok()).unwrap_or(0)
-}
-
-/// How many contents were sent to the drive.
-fn uploads(cloud: &Cloud) -> u64 {
-    let meter = cloud.call("GET", "/admin/meter", &[], None);
-    ["uploads.simple", "uploads.start"].iter().filter_map(|method| meter["methods"][method]["requests"].as_u64()).sum()
 }
 
 fn item(machine: &Machine, path: &str) -> Option<Value> {
@@ -54,7 +45,7 @@ fn a_log_that_stays_open_is_never_older_than_the_interval_and_is_sent_no_more_of
         }
     }
     assert!(oldest <= INTERVAL + SLACK, "{oldest:?}");
-    let sent = uploads(&cloud);
+    let sent = cloud.uploads();
     assert!((3..=7).contains(&sent), "{sent} times");
 }
 
@@ -76,7 +67,7 @@ fn a_large_log_that_is_synced_all_the_time_takes_a_quarter_of_the_line_at_most()
         waited = waited.max(item.and_then(|item| item["sent_in_seconds"].as_u64()));
     }
     // Each takes two seconds, and six of rest.
-    let sent = uploads(&cloud);
+    let sent = cloud.uploads();
     assert!((1..=3).contains(&sent), "{sent} times");
     assert!(waited.is_some_and(|seconds| seconds >= 3), "status says when: {waited:?}");
     log.write_all(b"last").expect("writes");
@@ -100,7 +91,7 @@ fn a_log_that_is_opened_for_each_line_is_sent_now_and_then() {
         std::thread::sleep(Duration::from_millis(50));
     }
     // Each takes a second, and three of rest.
-    let sent = uploads(&cloud);
+    let sent = cloud.uploads();
     assert!((2..=5).contains(&sent), "{sent} times");
     // What is no log is not held back: most of it is new.
     let content = bytes(2, 1 << 20);

@@ -347,9 +347,7 @@ fn a_full_drive_shows_in_the_status_how_full_it_is() {
 fn a_drive_that_goes_away_makes_readers_wait_and_then_says_why() {
     let mut cloud = Cloud::start();
     cloud.upload("remote", &cloud.root(), &bytes(1, 2_000_000));
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--network-timeout".to_owned(), "2s".to_owned()]);
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--network-timeout", "2s"]);
     assert_eq!(names(machine.drive()), ["remote"]);
     cloud.kill();
     let start = std::time::Instant::now();

@@ -27,12 +27,6 @@ fn everything(cloud: &Cloud) -> BTreeSet<(String, String)> {
     all.map(|file| (text(&file["name"]), text(&file["id"]))).collect()
 }
 
-/// How many contents were sent to the drive.
-fn uploads(cloud: &Cloud) -> u64 {
-    let meter = cloud.call("GET", "/admin/meter", &[], None);
-    ["uploads.simple", "uploads.start"].iter().filter_map(|method| meter["methods"][method]["requests"].as_u64()).sum()
-}
-
 /// Waits until the drive has a file of this name and this content; says its id.
 fn sent(cloud: &Cloud, name: &str, content: &[u8]) -> String {
     eventually("it is on the drive", || {
@@ -76,7 +70,7 @@ fn a_hundred_saves_are_revisions_of_one_file_and_no_temporary_name_is_ever_seen(
     let id = cloud.id("last.ckpt");
     assert_eq!(seen, BTreeSet::from([("last.ckpt".to_owned(), id.clone())]), "at any time");
     assert_eq!(cloud.content(&id), [99; 10_000]);
-    assert!((5..=100).contains(&uploads(&cloud)), "many of them were revisions of it: {}", uploads(&cloud));
+    assert!((5..=100).contains(&cloud.uploads()), "many of them were revisions of it: {}", cloud.uploads());
     assert_eq!(machine.status()["conflicts"], json!([]));
 }
 
@@ -102,7 +96,7 @@ fn a_new_file_that_the_drive_has_already_becomes_a_revision_and_its_item_is_gone
     machine.flush();
     assert_eq!(everything(&cloud), BTreeSet::from([("last.ckpt".to_owned(), id.clone())]));
     assert!(cloud.content(&id) == bytes(4, 6 << 20));
-    assert!((8..=11).contains(&uploads(&cloud)), "each once or twice: {}", uploads(&cloud));
+    assert!((8..=11).contains(&cloud.uploads()), "each once or twice: {}", cloud.uploads());
     let status = machine.status();
     assert_eq!((&status["traffic"]["downloaded_bytes"], &status["conflicts"]), (&json!(0), &json!([])));
     eventually("nothing is staged any more", || names(machine.cache().join("staging")).is_empty().then_some(()));

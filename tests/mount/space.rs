@@ -111,9 +111,7 @@ fn writers_wait_for_a_disk_that_is_smaller_than_the_cache_may_be() {
 #[test]
 fn a_file_that_is_open_is_not_waited_for() {
     let cloud = Cloud::start();
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--cache-size", "64M"].map(str::to_owned));
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--cache-size", "64M"]);
     assert!(names(machine.drive()).is_empty());
     signal(cloud.pid(), "STOP");
     let mut file = File::create(machine.at("large")).expect("creates");
@@ -130,9 +128,7 @@ fn a_file_that_is_open_is_not_waited_for() {
 #[test]
 fn a_writer_that_waits_can_be_ended_and_one_that_is_patient_goes_on() {
     let cloud = Cloud::start();
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--cache-size", "64M"].map(str::to_owned));
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--cache-size", "64M"]);
     assert!(names(machine.drive()).is_empty());
     signal(cloud.pid(), "STOP");
     // As much as may be unsent, less a little.
@@ -161,9 +157,7 @@ fn a_writer_that_waits_can_be_ended_and_one_that_is_patient_goes_on() {
 #[test]
 fn what_the_drive_refuses_makes_nobody_wait() {
     let cloud = Cloud::start();
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--cache-size", "64M"].map(str::to_owned));
-    machine.mount(&cloud);
+    let machine = Machine::with_flags(&cloud, &["--cache-size", "64M"]);
     cloud.make_trouble(&["uploads.*:answer,status=403,reason=insufficientFilePermissions"]);
     write(machine.at("refused"), vec![1; 41 << 20]);
     eventually("it is refused", || {

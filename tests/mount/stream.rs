@@ -15,10 +15,7 @@ const MIB: usize = 1 << 20;
 
 /// A machine that takes nothing for written before somebody says so.
 fn machine(cloud: &Cloud) -> Machine {
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--sync-interval", "1h"].map(str::to_owned));
-    machine.mount(cloud);
-    machine
+    Machine::with_flags(cloud, &["--sync-interval", "1h"])
 }
 
 fn unsealed(machine: &Machine) -> u64 {

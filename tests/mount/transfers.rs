@@ -5,20 +5,13 @@ use std::time::{Duration, Instant};
 use crate::cloud::{Cloud, eventually};
 use crate::machine::{Machine, bytes, names, read, run, said, write};
 
-fn with(cloud: &Cloud, flags: &[&str]) -> Machine {
-    let mut machine = Machine::new();
-    machine.arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-    machine.mount(cloud);
-    machine
-}
-
 #[test]
 fn content_is_fetched_no_faster_than_allowed_and_names_as_fast_as_they_come() {
     let cloud = Cloud::start();
     for number in 0..4 {
         cloud.upload(&format!("file {number}"), &cloud.root(), &bytes(number, 500_000));
     }
-    let machine = with(&cloud, &["--max-download-rate", "500K"]);
+    let machine = Machine::with_flags(&cloud, &["--max-download-rate", "500K"]);
     let start = Instant::now();
     assert_eq!(names(machine.drive()).len(), 4);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
@@ -36,7 +29,7 @@ fn content_is_fetched_no_faster_than_allowed_and_names_as_fast_as_they_come() {
 #[test]
 fn content_is_sent_no_faster_and_in_no_more_uploads_than_allowed() {
     let cloud = Cloud::start();
-    let machine = with(&cloud, &["--max-upload-rate", "500K", "--transfers", "2"]);
+    let machine = Machine::with_flags(&cloud, &["--max-upload-rate", "500K", "--transfers", "2"]);
     let start = Instant::now();
     for number in 0..6 {
         write(machine.at(&format!("file {number}")), bytes(number, 300_000));
@@ -69,9 +62,9 @@ fn the_cache_leaves_free_what_it_is_told_to_leave() {
         assert!(read(machine.at("file")) == bytes(1, 40_000_000));
         machine.status()["cache"]["used_bytes"].as_u64().expect("a number")
     };
-    assert!(used(&with(&cloud, &[])) >= 40_000_000);
+    assert!(used(&Machine::with_flags(&cloud, &[])) >= 40_000_000);
     // More than any disk has: it makes do with scraps.
-    let scarce = used(&with(&cloud, &["--cache-min-free-space", "4096T"]));
+    let scarce = used(&Machine::with_flags(&cloud, &["--cache-min-free-space", "4096T"]));
     assert!(scarce < 40_000_000, "{scarce}");
 }
 

@@ -8,10 +8,7 @@ use crate::cloud::{Cloud, eventually};
 use crate::machine::{Machine, names, sh, write};
 
 fn with(cloud: &Cloud, when: &str) -> Machine {
-    let mut machine = Machine::new();
-    machine.arguments.extend(["--use-trash".to_owned(), when.to_owned()]);
-    machine.mount(cloud);
-    machine
+    Machine::with_flags(cloud, &["--use-trash", when])
 }
 
 /// Removes what was there and what was made just now: a file and a folder of each.

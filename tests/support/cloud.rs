@@ -195,6 +195,13 @@ impl Cloud {
         })
     }
 
+    /// How many contents were sent.
+    pub(crate) fn uploads(&self) -> u64 {
+        let meter = self.call("GET", "/admin/meter", &[], None);
+        let requests = |method: &&str| meter["methods"][*method]["requests"].as_u64();
+        ["uploads.simple", "uploads.start"].iter().filter_map(requests).sum()
+    }
+
     pub(crate) fn root(&self) -> String {
         self.call("GET", "/drive/v3/files/root", &[("fields", "id")], None)["id"].as_str().expect("id").to_owned()
     }

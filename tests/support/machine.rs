@@ -34,7 +34,13 @@ impl Machine {
 
     /// A machine with the drive of `cloud` mounted.
     pub(crate) fn with(cloud: &Cloud) -> Self {
-        let machine = Self::new();
+        Self::with_flags(cloud, &[])
+    }
+
+    /// A machine with the drive of `cloud` mounted in another way than usual.
+    pub(crate) fn with_flags(cloud: &Cloud, flags: &[&str]) -> Self {
+        let mut machine = Self::new();
+        machine.arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
         machine.mount(cloud);
         machine
     }
