@@ -7,6 +7,7 @@
 
 mod adapter;
 mod convert;
+mod reply;
 mod revoke;
 
 use std::fs::File;

@@ -21,8 +21,9 @@ use tokio::runtime::Handle as Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::convert;
+use super::reply::{Refuse, caller, give_entry, give_xattr};
 use crate::error::Kind;
-use crate::fs::{Answer, Caching, Caller, Fs, Hold, Locks, OpenFlags, Place, Result, SetAttr, Writer};
+use crate::fs::{Answer, Caching, Fs, Hold, Locks, OpenFlags, Place, Result, SetAttr, Writer};
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -31,7 +32,7 @@ const MAX_WRITE: u32 = 1024 * 1024;
 const MAX_BACKGROUND: u16 = 64;
 
 /// Numbers are never used twice, so no generation is ever needed to tell two users of one apart.
-const GENERATION: Generation = Generation(0);
+pub(super) const GENERATION: Generation = Generation(0);
 
 /// The block size that `statfs` counts in.
 const BLOCK: u32 = 4096;
@@ -131,71 +132,6 @@ impl Adapter {
             Ok(Err(error)) => reply.refuse(operation, &error),
             Err(_panic) => reply.panicked(operation),
         }
-    }
-}
-
-/// A reply that can be an error.
-trait Refuse: Sized {
-    fn errno(self, errno: Errno);
-
-    fn refuse(self, operation: &'static str, error: &crate::fs::FsError) {
-        // What a program may well expect is no news; the rest is said where it is handled, which is here.
-        match error.kind() {
-            Kind::NotFound | Kind::Exists | Kind::NotEmpty | Kind::NoAttribute | Kind::Unsupported | Kind::Range => {}
-            kind if kind.errno() == libc::EIO => tracing::warn!(operation, %error, "failed"),
-            _ => tracing::debug!(operation, %error, "refused"),
-        }
-        self.errno(convert::errno(error.kind()));
-    }
-
-    fn panicked(self, operation: &'static str) {
-        tracing::error!(operation, "panicked; answered with an I/O error");
-        self.errno(Errno::EIO);
-    }
-}
-
-macro_rules! refuse {
-    ($($reply:ty),*) => {
-        $(impl Refuse for $reply {
-            fn errno(self, errno: Errno) {
-                self.error(errno);
-            }
-        })*
-    };
-}
-
-refuse!(
-    ReplyAttr,
-    ReplyCreate,
-    ReplyData,
-    ReplyDirectory,
-    ReplyDirectoryPlus,
-    ReplyEmpty,
-    ReplyEntry,
-    ReplyLseek,
-    ReplyOpen,
-    ReplyStatfs,
-    ReplyWrite,
-    ReplyXattr
-);
-
-fn caller(request: &Request) -> Caller {
-    Caller { uid: request.uid(), gid: request.gid(), thread: request.pid() }
-}
-
-fn give_entry(reply: ReplyEntry, entry: crate::fs::Entry) {
-    let (attr, attr_ttl, name_ttl) = convert::entry(&entry);
-    reply.entry_with_ttls(&attr_ttl, &name_ttl, &attr, GENERATION);
-}
-
-fn give_xattr(reply: ReplyXattr, size: u32, value: &[u8]) {
-    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-    if size == 0 {
-        reply.size(length);
-    } else if length > size {
-        reply.error(convert::errno(Kind::Range));
-    } else {
-        reply.data(value);
     }
 }
 

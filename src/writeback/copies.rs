@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::layers::Layers;
 use super::outgoing::Content;
-use super::pile::Layers;
 use super::plan::{Job, Outcome};
 use super::staging::{Inner, Snapshot, Staging};
 use super::stagings::Stagings;

@@ -150,7 +150,7 @@ impl Growth {
 #[expect(clippy::cast_possible_truncation, reason = "all of it is small")]
 mod tests {
     use super::*;
-    use crate::writeback::pile::Layer;
+    use crate::writeback::layers::Layer;
 
     struct Bench {
         _dir: tempfile::TempDir,

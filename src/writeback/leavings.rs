@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::pile::held_by;
+use super::layers::held_by;
 use super::staging::Inner;
 use super::stagings::{Stagings, remove_file};
 use super::{Result, table};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Result;
 use super::journal::Seq;
-use super::pile::{Layers, Piece};
+use super::layers::{Layers, Piece};
 use super::staging::{Inner, Sealed, Staging};
 use super::stagings::{Stagings, remove_file};
 use super::table::Safety;

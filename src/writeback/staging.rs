@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 
 use super::growth::{Followed, Growth};
 use super::journal::Seq;
-use super::pile::{Layers, Piece, Pile};
+use super::layers::{Layers, Piece};
+use super::pile::Pile;
 use super::stagings::Stagings;
 use super::table::Safety;
 use super::{Result, WritebackError};

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::journal::Seq;
-use super::pile::Layers;
+use super::layers::Layers;
 use crate::ranges::RangeSet;
 use crate::remote::{Blob, FileId, Md5, RevisionId, Source};
 use crate::tree::nodes::{from_sql, to_sql};
