@@ -7,6 +7,8 @@
 //! - On a refusal everybody stops for a moment, and then goes on at half the rate; what was cut is regained within a minute
 //!   ([`RECOVERY`]), steadily (additive increase, multiplicative decrease, as in TCP). The refusals of requests that were on
 //!   their way already count as the same one.
+//! - One refusal of somebody who spends next to nothing says nothing of a rate: others use the account too, and a drive has bad
+//!   moments. All stop for a moment, and go on as before; a second one within a minute cuts.
 //! - Without a budget nothing waits until the first refusal, and the limit that it brings is lifted again when twice the rate
 //!   of that time has gone well.
 
@@ -61,9 +63,9 @@ struct State {
     touched: Instant,
     /// Nobody passes before this.
     gate: Instant,
-    /// When the rate was cut the last time.
+    /// When a refusal counted the last time.
     cut: Option<Instant>,
-    /// How long the pause after the next cut will be.
+    /// How long the pause after the next one will be.
     pause: Duration,
 }
 
@@ -118,12 +120,16 @@ impl Pacer {
         let now = Instant::now();
         state.advance(now);
         if state.cut.is_none_or(|cut| cut < admitted.0) {
-            if state.cut.is_some_and(|cut| now - cut > RECOVERY) {
+            let is_first = state.cut.is_none_or(|cut| now - cut > RECOVERY);
+            if is_first {
                 state.pause = self.first_pause;
             }
             state.gate = state.gate.max(now + state.pause);
             state.pause = (state.pause * 2).min(MAX_PAUSE);
-            state.halve(now);
+            state.cut = Some(now);
+            if !is_first || state.spending() >= FLOOR {
+                state.halve();
+            }
             tracing::debug!(units_per_second = state.rate, "the drive asks for fewer requests");
         }
         if let Some(wait) = wait {
@@ -162,14 +168,18 @@ impl State {
         now + Duration::try_from_secs_f64(lacking / self.rate).unwrap_or(RECOVERY)
     }
 
+    /// Units a second, as of late.
+    fn spending(&self) -> f64 {
+        self.spent / WINDOW.as_secs_f64()
+    }
+
     /// Halves the rate at which units are spent now.
-    fn halve(&mut self, now: Instant) {
-        let before = self.rate.min(self.spent / WINDOW.as_secs_f64()).max(FLOOR).min(self.budget);
+    fn halve(&mut self) {
+        let before = self.rate.min(self.spending()).max(FLOOR).min(self.budget);
         self.rate = (before / 2.0).max(FLOOR).min(self.budget);
         self.slope = before / 2.0 / RECOVERY.as_secs_f64();
         self.ceiling = self.budget.min(2.0 * before);
         self.level = self.level.min(0.0);
-        self.cut = Some(now);
     }
 }
 
@@ -331,6 +341,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn one_refusal_of_who_spends_next_to_nothing_is_a_pause_and_no_limit() {
+        let pacer = Pacer::new(None, PAUSE);
+        let admitted = pacer.admit(100).await;
+        pacer.refused(admitted, None);
+        let seconds = seconds_for(&pacer, 10_000, 200).await;
+        assert!((1.0..=1.6).contains(&seconds), "{seconds}");
+
+        let pacer = Pacer::new(None, PAUSE);
+        for _ in 0..2 {
+            let admitted = pacer.admit(5).await;
+            pacer.refused(admitted, None);
+        }
+        assert!((rate(&pacer) - FLOOR).abs() < 1.0, "it repeats: {}", rate(&pacer));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_refusal_stops_us_for_good() {
         let pacer = Pacer::new(Some(6_000), PAUSE);
         for _ in 0..20 {
@@ -339,8 +365,10 @@ mod tests {
         }
         assert!((rate(&pacer) - FLOOR).abs() < 1.0, "{}", rate(&pacer));
         let pacer = Pacer::new(Some(60), PAUSE);
-        let admitted = pacer.admit(5).await;
-        pacer.refused(admitted, None);
+        for _ in 0..2 {
+            let admitted = pacer.admit(5).await;
+            pacer.refused(admitted, None);
+        }
         assert!((rate(&pacer) - 1.0).abs() < 1e-6, "a budget below the floor stays");
     }
 }
