@@ -70,8 +70,8 @@ impl Writeback {
     }
 }
 
-/// Makes an entry what the drive had when it was edited here, under the name that it has here.
-fn fall_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<()> {
+/// Makes an entry what the drive had when it was edited here, under the name that it has here. Says whether there is one.
+pub(super) fn fall_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<bool> {
     let origin = table::stored(db, ino)?.and_then(|stored| stored.origin);
     table::forget(db, ino)?;
     let (node, base) = (nodes::by_ino(db, ino)?, nodes::base(db, ino)?);
@@ -84,9 +84,10 @@ fn fall_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<()> {
                 nodes::set_listed(db, folder.ino, false)?;
             }
             nodes::set_base(db, ino, &Base { on_drive: Some(there), rewritten: false, timed })?;
-            journal::forget_content(db, ino)
+            journal::forget_content(db, ino)?;
+            Ok(true)
         }
-        _ => take_back(db, ino),
+        _ => take_back(db, ino).map(|()| false),
     }
 }
 

@@ -20,7 +20,7 @@ use super::plan::{Job, Outcome};
 use super::queue::{Parked, Turn, Turns};
 use super::staging::{Snapshot, Staging};
 use super::stream::{self, Begun};
-use super::{Result, Writeback, WritebackError, answer, conflict, copies, table};
+use super::{Result, Writeback, WritebackError, answer, conflict, copies, recover, table};
 use crate::clock;
 use crate::crash;
 use crate::error::{Kind, Retry};
@@ -128,8 +128,8 @@ async fn turn(writeback: &Writeback, ino: Ino, turns: &Arc<Turns>, left: u64) ->
 }
 
 /// What to do about content that builds on a revision which the drive does not have any more and which is not here either:
-/// what is here of it is put aside, for it can never be sent whole. Not while somebody has it open, who would go on writing
-/// for nothing; they may also overwrite what is missing.
+/// what is here of it is put aside, for it can never be sent whole, and the entry is what the drive has under its identity, if it
+/// has one. Not while somebody has it open, who would go on writing for nothing; they may also overwrite what is missing.
 fn give_up(
     writeback: &Writeback,
     job: &Job,
@@ -139,7 +139,7 @@ fn give_up(
 ) -> Result<Outcome> {
     // Ours are the one that is sent, the one in `snapshot`, and that of who takes in the base.
     let ours = 1 + usize::from(staging.securing.load(Ordering::Relaxed));
-    if job.base.on_drive.is_some() || snapshot.is_shared(ours) {
+    if snapshot.is_shared(ours) {
         return Err(error);
     }
     let (ino, why) = match snapshot.shows_whole() {
@@ -156,12 +156,15 @@ fn give_up(
         if !table::is_newest(tx, ino, snapshot.seq())? {
             return Ok(false);
         }
-        table::retire(tx, ino)?;
-        journal::delete(tx, ino)?;
-        nodes::delete(tx, ino)?;
-        nodes::touch_folder(tx, node.parent, clock::now())?;
+        if recover::fall_back(tx, ino)? {
+            // Programs that look again get the drive's.
+            effects.attributes.push(ino);
+            effects.contents.push(ino);
+        } else {
+            nodes::touch_folder(tx, node.parent, clock::now())?;
+            effects.attributes.push(node.parent);
+        }
         effects.entries.push((node.parent, node.name));
-        effects.attributes.push(node.parent);
         Ok(true)
     })?;
     if gone {

@@ -254,6 +254,30 @@ fn a_copy_that_stays_open_is_made_whole_before_what_it_was_copied_from_is_change
 }
 
 #[test]
+fn a_copy_of_what_is_gone_leaves_the_file_that_it_was_to_replace() {
+    let cloud = Cloud::start();
+    let cold = cloud.upload("cold", &cloud.root(), &bytes(1, SIZE));
+    let replaced = cloud.upload("replaced", &cloud.root(), b"replaced");
+    let mut machine = Machine::new();
+    machine.arguments = ["--poll-interval", "1h"].map(str::to_owned).to_vec();
+    machine.mount(&cloud);
+    assert_eq!(names(machine.drive()), ["cold", "replaced"]);
+    cloud.rewrite(&cold, &bytes(2, SIZE));
+    cp(&machine, "cold", "new");
+    fs::rename(machine.at("new"), machine.at("replaced")).expect("renames over");
+    machine.flush();
+    let aside = machine.status()["set_aside"][0].clone();
+    assert!(aside["why"].as_str().expect("a reason").contains("gone from the drive"), "{aside}");
+    assert_eq!(machine.status()["unsent"]["entries"], 0);
+    assert_eq!(cloud.content(&replaced), b"replaced", "nothing could be sent");
+    assert_eq!(read(machine.at("replaced")), b"replaced");
+    machine.unmount();
+    machine.mount(&cloud);
+    assert_eq!(read(machine.at("replaced")), b"replaced");
+    assert_eq!(cloud.all().len(), 2, "{:?}", cloud.all());
+}
+
+#[test]
 fn what_was_copied_and_changed_elsewhere_is_copied_as_it_was_or_said_to_be_gone() {
     let cloud = Cloud::start();
     let content = bytes(1, SIZE);

@@ -2,7 +2,7 @@
 //!
 //! Waits as Drive's documentation asks: `min(2^n + random, 32 to 64 s)`, from a second on, and not less than a `Retry-After`.
 //! Two things go quicker: the first broken connection, because the pool may just have held a dead one, and a refused token,
-//! because another can be had. In sum no longer than the patience that the house was configured with.
+//! because another can be had, or it was refused by mistake. In sum no longer than the patience that the house was configured with.
 
 use std::time::Duration;
 
@@ -24,14 +24,17 @@ pub(super) struct Patience {
     pub(super) max: Duration,
 }
 
+/// So many refused tokens are followed by another attempt: at once by one with a new token, then by one a moment later.
+const TOKENS: u32 = 2;
+
 /// The attempts of one call so far.
 #[derive(Debug)]
 pub(super) struct Retry {
     patience: Patience,
     started: Instant,
     delays: ExponentialBackoff,
-    /// One token refused so far.
-    token_refused: bool,
+    /// Tokens refused so far.
+    tokens_refused: u32,
     /// One connection broken so far.
     broken: bool,
 }
@@ -45,7 +48,7 @@ impl Retry {
             .without_max_times()
             .with_jitter()
             .build();
-        Self { patience, started: Instant::now(), delays, token_refused: false, broken: false }
+        Self { patience, started: Instant::now(), delays, tokens_refused: 0, broken: false }
     }
 
     /// Forgets all failures, because there was progress.
@@ -53,22 +56,29 @@ impl Retry {
         *self = Self::new(self.patience);
     }
 
+    /// 100 to 250 ms, if the first wait is a second.
+    fn moment(&self) -> Duration {
+        self.patience.first.mul_f32(rand::random_range(0.1..=0.25))
+    }
+
     /// Waits for the right moment for another attempt, or gives the error back if there shall be none.
     pub(super) async fn after(&mut self, failure: Failure) -> Result<()> {
         let Failure { error, again, .. } = failure;
         let delay = match again {
             Again::No => return Err(error),
-            Again::NewToken if self.token_refused => return Err(error),
+            Again::NewToken if self.tokens_refused == TOKENS => return Err(error),
             Again::NewToken => {
                 // Outside of all patience: a token that ended is no sign of trouble.
-                self.token_refused = true;
                 metrics::RETRIES.add(1);
+                if self.tokens_refused > 0 {
+                    tokio::time::sleep(self.moment()).await;
+                }
+                self.tokens_refused += 1;
                 return Ok(());
             }
             Again::Soon if !self.broken => {
                 self.broken = true;
-                // 100 to 250 ms, if the first wait is a second.
-                self.patience.first.mul_f32(rand::random_range(0.1..=0.25))
+                self.moment()
             }
             Again::Soon | Again::Later => self.delays.next().unwrap_or(self.patience.max),
         };
@@ -151,9 +161,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_token_is_replaced_once_even_without_patience() {
+    async fn a_refused_token_is_replaced_and_then_tried_once_more_even_without_patience() {
         let mut retry = Retry::new(Patience { total: Duration::ZERO, ..PATIENCE });
         assert_eq!(wait(&mut retry, failure(Again::NewToken)).await, Some(0.0));
+        let waited = wait(&mut retry, failure(Again::NewToken)).await.expect("it may be a mistake");
+        assert!((0.1..=0.26).contains(&waited), "{waited}");
         assert_eq!(wait(&mut retry, failure(Again::NewToken)).await, None);
     }
 

@@ -9,8 +9,16 @@ use crate::error::{Kind, Retry};
 use crate::tree::Ino;
 use crate::writeback::WritebackError;
 
-/// How often in a row an upload is refused for the cap of a day before that is believed.
-const PASSING: u32 = 4;
+/// How often in a row an entry must fail for a reason before that is believed: some are given for what passes in a moment.
+fn believed_after(kind: Kind) -> u32 {
+    match kind {
+        // The drive refuses in the same words what comes too fast.
+        Kind::UploadLimit => 4,
+        // A token may be refused by mistake, and the next request be taken.
+        Kind::SignIn => 2,
+        _ => 1,
+    }
+}
 
 /// Why an entry was not sent.
 #[derive(Debug, Clone)]
@@ -25,11 +33,7 @@ pub(in crate::writeback) struct Failure {
 impl Failure {
     /// Whether it will not pass by itself.
     pub(super) fn is_hopeless(&self) -> bool {
-        match self.kind {
-            // The drive refuses in the same words what comes too fast, which passes.
-            Kind::UploadLimit => self.attempts >= PASSING,
-            kind => kind.retry() != Retry::Soon,
-        }
+        self.kind.retry() != Retry::Soon && self.attempts >= believed_after(self.kind)
     }
 
     pub(super) fn new(error: &WritebackError, attempts: u32) -> Self {
@@ -44,7 +48,7 @@ pub(super) type Failures = HashMap<Ino, Failure>;
 /// How long to wait before trying again.
 fn backoff(kind: Kind, attempts: u32) -> Duration {
     let (first, most) = match kind.retry() {
-        _ if kind == Kind::UploadLimit && attempts < PASSING => (Duration::from_secs(1), Duration::from_mins(1)),
+        _ if attempts < believed_after(kind) => (Duration::from_secs(1), Duration::from_mins(1)),
         Retry::Soon => (Duration::from_secs(1), Duration::from_mins(1)),
         Retry::Seldom | Retry::Never => (Duration::from_secs(15), Duration::from_mins(10)),
     };
