@@ -39,6 +39,7 @@ impl Default for Failures {
 
 impl Failures {
     pub(super) fn note(&self, ino: Ino, reason: &str) {
+        tracing::debug!(ino = ino.0, reason, "a program was told of an error");
         self.0.lock().put(ino, reason.to_owned());
     }
 

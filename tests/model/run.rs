@@ -66,7 +66,7 @@ impl Run {
         let cloud = Cloud::start();
         let mut machine = Machine::new();
         // Much trouble on a busy machine takes long, and must not become an error.
-        machine.arguments.extend(["--network-timeout", "5m"].map(str::to_owned));
+        machine.arguments.extend(["--network-timeout", "5m", "--log-level", "debug"].map(str::to_owned));
         machine.mount(&cloud);
         let sockets = tempfile::tempdir().expect("temporary folder");
         let workers = (0..WORKERS).map(|_| Worker::start(&machine.drive(), sockets.path())).collect();
@@ -270,8 +270,9 @@ impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let history = std::env::temp_dir().join(format!("drivemount-model-{}-{}", self.seed, std::process::id()));
+            std::fs::write(history.with_extension("log"), self.machine.log()).expect("writes");
             std::fs::write(&history, self.history.join("\n")).expect("writes");
-            eprintln!("what was done, round by round, stands in {}", history.display());
+            eprintln!("what was done, round by round, stands in {}, the log of the mount beside it", history.display());
         }
     }
 }
