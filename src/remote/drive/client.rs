@@ -150,7 +150,7 @@ impl Client {
         *outgoing.body_mut() = body.map(Into::into);
         let answer = tokio::time::timeout(self.first, self.http(request.call).execute(outgoing)).await;
         let answer = answer.map_err(|_| silent(request.call))?.map_err(|error| broken(request.call, error))?;
-        Ok(Reply::new(request.call, answer, self.idle, token, admitted))
+        Ok(self.reply(request.call, answer, token, admitted))
     }
 
     /// One attempt with a body that takes its time, or that can be had only once.
@@ -166,10 +166,18 @@ impl Client {
             () = sending.stalled(self.idle.min(UPLOAD_IDLE)) => Err(silent(request.call)),
         };
         match (answer, sending.take_error()) {
-            (Ok(answer), _) => Ok(Reply::new(request.call, answer, self.idle, token, admitted)),
+            (Ok(answer), _) => Ok(self.reply(request.call, answer, token, admitted)),
             (Err(_), Some(error)) => Err(unreadable(request.call, &error).into()),
             (Err(failure), None) => Err(failure),
         }
+    }
+
+    fn reply(&self, call: Call, answer: reqwest::Response, token: AccessToken, admitted: Admitted) -> Reply {
+        // A piece of an upload is taken with a status of redirection.
+        if answer.status().is_success() || answer.status().is_redirection() {
+            self.pacer.taken(admitted);
+        }
+        Reply::new(call, answer, self.idle, token, admitted)
     }
 
     /// What an answer that is no success means. The sources of tokens and of pace learn of it.

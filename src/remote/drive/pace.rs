@@ -6,7 +6,8 @@
 //! - With a budget, a token bucket holds the long-term rate below it. Waiters are served in the order in which they came.
 //! - On a refusal everybody stops for a moment, and then goes on at half the rate; what was cut is regained within a minute
 //!   ([`RECOVERY`]), steadily (additive increase, multiplicative decrease, as in TCP). The refusals of requests that were on
-//!   their way already count as the same one.
+//!   their way already count as the same one. The moments double while nothing is taken in between: who shares the quota of a
+//!   project with strangers is refused at any rate, and gets on by asking again soon.
 //! - One refusal of somebody who spends next to nothing says nothing of a rate: others use the account too, and a drive has bad
 //!   moments. All stop for a moment, and go on as before; a second one within a minute cuts.
 //! - Without a budget nothing waits until the first refusal, and the limit that it brings is lifted again when twice the rate
@@ -27,10 +28,10 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// What a refusal cut off is regained within this time: Drive counts by the minute.
 const RECOVERY: Duration = Duration::from_mins(1);
 
-/// No refusal cuts below this, in units a second: one edit a second, half of what `rclone` observed as sustained.
-const FLOOR: f64 = 50.0;
+/// No refusal cuts below this, in units a second: two edits a second, which is what `rclone` observed as sustained.
+const FLOOR: f64 = 100.0;
 
-/// The longest pause for all after a refusal, unless the drive asks for more.
+/// The longest pause for all after refusals in a row, unless the drive asks for more.
 const MAX_PAUSE: Duration = Duration::from_secs(32);
 
 /// Where each request waits for its turn.
@@ -114,6 +115,14 @@ impl Pacer {
         }
     }
 
+    /// The drive took a request.
+    pub(super) fn taken(&self, admitted: Admitted) {
+        let mut state = self.state.lock();
+        if state.cut.is_none_or(|cut| cut < admitted.0) {
+            state.pause = self.first_pause;
+        }
+    }
+
     /// The drive refused a request, for there were too many; `wait` if it said how long to stop.
     pub(super) fn refused(&self, admitted: Admitted, wait: Option<Duration>) {
         let mut state = self.state.lock();
@@ -121,9 +130,6 @@ impl Pacer {
         state.advance(now);
         if state.cut.is_none_or(|cut| cut < admitted.0) {
             let is_first = state.cut.is_none_or(|cut| now - cut > RECOVERY);
-            if is_first {
-                state.pause = self.first_pause;
-            }
             state.gate = state.gate.max(now + state.pause);
             state.pause = (state.pause * 2).min(MAX_PAUSE);
             state.cut = Some(now);
@@ -311,6 +317,14 @@ mod tests {
         let start = Instant::now();
         pacer.admit(5).await;
         assert!(start.elapsed() >= 2 * PAUSE, "the second pause is longer");
+
+        let taken = pacer.admit(5).await;
+        pacer.taken(taken);
+        let next = pacer.admit(5).await;
+        pacer.refused(next, None);
+        let start = Instant::now();
+        pacer.admit(5).await;
+        assert!(start.elapsed() < 2 * PAUSE, "something was taken in between");
     }
 
     #[tokio::test(start_paused = true)]
