@@ -267,7 +267,7 @@ impl Fs {
         Ok(())
     }
 
-    /// The entry of a number: as it is open, or as the tree has it. Of a number that means nothing any more the kernel is told
+    /// The entry of a number: as it is open, or as the tree has it, or as it was when it was removed here. Of a number that means nothing any more the kernel is told
     /// that it is *stale*, and not that there is no such file: then it looks the name up again, which may mean another entry by
     /// now.
     fn node(&self, ino: Ino) -> Result<Node> {
@@ -278,6 +278,7 @@ impl Fs {
         if let Some(node) = node.as_ref().filter(|node| node.is_linked()) {
             return Ok(node.clone());
         }
-        self.files.replaced(ino).map(|(node, _)| node).or(node).ok_or_else(|| Kind::Stale.into())
+        let gone = self.files.replaced(ino).map(|(node, _)| node).or(node).or_else(|| self.dirs.removed(ino));
+        gone.ok_or_else(|| Kind::Stale.into())
     }
 }

@@ -199,10 +199,13 @@ impl Fs {
             Ok(name) => name.to_owned(),
             Err(error) => return Answer::Now(Err(error)),
         };
-        let mut folders = vec![folder];
+        let (mut folders, mut found) = (vec![folder], None);
         match self.tree.child(folder.ino(), &old_name) {
-            // A folder must be known whole to be known empty.
-            Ok(Some(node)) if sort == Sort::Folder && node.is_folder() => folders.push(folder.child(node.ino, true)),
+            Ok(Some(node)) if sort == Sort::Folder && node.is_folder() => {
+                // A folder must be known whole to be known empty.
+                folders.push(folder.child(node.ino, true));
+                found = Some(node);
+            }
             Ok(None) if folder.alias_of(&old_name).is_some() => return Answer::err(Kind::Busy),
             Ok(_) => {}
             Err(error) => return Answer::Now(Err(error.into())),
@@ -213,7 +216,8 @@ impl Fs {
                 (Sort::Other, true) => Err(Kind::IsADirectory),
                 _ => Ok(()),
             };
-            let node = fs.writeback.remove(folder.ino(), &old_name, allowed)?;
+            let remove = || fs.writeback.remove(folder.ino(), &old_name, allowed);
+            let node = fs.dirs.removing(found.as_ref(), remove)?;
             fs.files.unlink(&node);
             fs.give_back(&node);
             Ok(((), vec![(folder, old_name)]))
@@ -261,7 +265,8 @@ impl Fs {
             let from = (old_folder.ino(), old_name.as_str());
             let target = fs.tree.child(new_folder.ino(), &new_name)?;
             let remembered = target.as_ref().map_or(Ok(None), |target| fs.remember_replaced(target))?;
-            let renamed = fs.writeback.rename(from, (new_folder.ino(), &new_name), replace);
+            let rename = || fs.writeback.rename(from, (new_folder.ino(), &new_name), replace);
+            let renamed = fs.dirs.removing(target.as_ref(), rename);
             if let (Err(_), Some(ino)) = (&renamed, remembered) {
                 fs.files.forget_replaced(ino);
             }

@@ -8,12 +8,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lru::LruCache;
 use parking_lot::{Mutex, RwLock};
 
 use super::{Answer, Entry, Fs, Locks, NodeId, Result};
 use crate::error::Kind;
 use crate::tree::listing::Listed;
 use crate::tree::{Ino, Node, NodeKind};
+use crate::writeback;
 
 /// The longest name, in bytes.
 const NAME_MAX: usize = 255;
@@ -21,11 +23,26 @@ const NAME_MAX: usize = 255;
 /// Entries that are looked at together for a listing with attributes. About as many as fit into the smallest reply.
 const BATCH: usize = 32;
 
+/// Removed folders that are remembered.
+const KEPT: usize = 1024;
+
 /// Open folders.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Dirs {
     open: RwLock<HashMap<u64, Arc<OpenDir>>>,
     next: AtomicU64,
+    /// Folders that were removed here, the last [`KEPT`]: who has one open, or works in it, can still look at it.
+    removed: Mutex<LruCache<Ino, Node>>,
+}
+
+impl Default for Dirs {
+    fn default() -> Self {
+        Self {
+            open: RwLock::default(),
+            next: AtomicU64::default(),
+            removed: Mutex::new(LruCache::new(KEPT.try_into().expect("not zero"))),
+        }
+    }
 }
 
 /// One opening of a folder.
@@ -40,6 +57,22 @@ impl Dirs {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         self.open.write().insert(number, Arc::default());
         number
+    }
+
+    /// Does what removes a folder, and remembers it from before that on: there is no moment in which it is unknown.
+    pub(super) fn removing<T>(
+        &self,
+        folder: Option<&Node>,
+        remove: impl FnOnce() -> writeback::Result<T>,
+    ) -> writeback::Result<T> {
+        let Some(folder) = folder.filter(|node| node.is_folder()) else { return remove() };
+        self.removed.lock().put(folder.ino, Node { parent: Ino::NOWHERE, ..folder.clone() });
+        remove().inspect_err(|_| drop(self.removed.lock().pop(&folder.ino)))
+    }
+
+    /// A folder that was removed here.
+    pub(super) fn removed(&self, ino: Ino) -> Option<Node> {
+        self.removed.lock().get(&ino).cloned()
     }
 }
 

@@ -63,6 +63,9 @@ impl Writeback {
                         "was closed and not yet synced when the machine went down: it is as the drive has it"
                     );
                     self.state.write::<_, rusqlite::Error>(|tx| fall_back(tx, ino))?;
+                } else {
+                    // Whoever sees what outlived one loss of power relies on it: it is not given up for what may not outlive another.
+                    self.state.write::<_, rusqlite::Error>(|tx| table::promise(tx, ino))?;
                 }
             }
         }

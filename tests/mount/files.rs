@@ -407,3 +407,40 @@ fn many_writers_at_once_do_not_hurt_each_other() {
         }
     }
 }
+
+#[test]
+fn a_removed_folder_can_be_looked_at_by_who_has_it_open_or_works_in_it() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    for (sent, name) in [(true, "removed"), (true, "replaced"), (false, "removed"), (false, "replaced")] {
+        let path = machine.at(name);
+        fs::create_dir(&path).expect("makes");
+        if sent {
+            machine.flush();
+        }
+        let open = File::open(&path).expect("opens");
+        let mut works_in_it = std::process::Command::new("sh")
+            .args(["-c", "read _ && exec stat --format=%h ."])
+            .current_dir(&path)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("starts");
+        if name == "removed" {
+            fs::remove_dir(&path).expect("removes");
+        } else {
+            fs::create_dir(machine.at("new")).expect("makes");
+            fs::rename(machine.at("new"), &path).expect("replaces");
+        }
+        // Nothing is left of it then.
+        machine.flush();
+        let metadata = open.metadata().expect("is there for who has it open");
+        assert!(metadata.is_dir() && metadata.nlink() == 0, "{metadata:?}");
+        works_in_it.stdin.take().expect("piped").write_all(b"\n").expect("writes");
+        let output = works_in_it.wait_with_output().expect("ends");
+        assert_eq!((output.status.success(), output.stdout.as_slice()), (true, &b"0\n"[..]), "{name}, sent: {sent}");
+        if name == "replaced" {
+            fs::remove_dir(&path).expect("removes");
+        }
+    }
+}
