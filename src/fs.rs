@@ -267,9 +267,9 @@ impl Fs {
         Ok(())
     }
 
-    /// The entry of a number: as it is open, or as the tree has it, or as it was when it was removed here. Of a number that means nothing any more the kernel is told
-    /// that it is *stale*, and not that there is no such file: then it looks the name up again, which may mean another entry by
-    /// now.
+    /// The entry of a number: as it is open, or as the tree has it, or as it was when it was removed here. Of a number that means
+    /// nothing any more the kernel is told that it is *stale*, and not that there is no such file: then it looks the name up again,
+    /// which may mean another entry by now.
     fn node(&self, ino: Ino) -> Result<Node> {
         if let Some(node) = self.files.unlinked(ino) {
             return Ok(node);
