@@ -51,6 +51,7 @@ mod refusals;
 mod rename;
 mod sealing;
 mod send;
+mod snapshot;
 mod space;
 mod staging;
 mod stagings;
@@ -63,6 +64,7 @@ mod trash;
 mod upload;
 mod waiting;
 mod worker;
+mod writing;
 
 use std::io;
 use std::ops::Range;

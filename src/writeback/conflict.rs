@@ -11,7 +11,8 @@ use rusqlite::{Connection, params};
 
 use super::outgoing::{self, Content};
 use super::plan::{Job, Outcome};
-use super::staging::{Snapshot, Staging};
+use super::snapshot::Snapshot;
+use super::staging::Staging;
 use super::{Conflict, Result, Writeback, WritebackError, answer, journal};
 use crate::clock;
 use crate::error::Kind;

@@ -10,7 +10,8 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt};
 use md5::{Digest, Md5 as Hash};
 use parking_lot::Mutex;
 
-use super::staging::{Snapshot, Staging};
+use super::snapshot::Snapshot;
+use super::staging::Staging;
 use super::{Result, Writeback, WritebackError, journal};
 use crate::crash;
 use crate::remote::{Body, Md5, Remote, Source};

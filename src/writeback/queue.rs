@@ -3,7 +3,7 @@
 //! The journal says *what* is to be sent; the queue, which lives in memory only, says *when*:
 //!
 //! - An entry that changed waits until it has rested, so that what comes in a burst (create, write, rename over) costs one request
-//!   and what is gone again costs none; a file that goes on changing waits for longer ([`pace`]). Somebody who waits for the
+//!   and what is gone again costs none ([`schedule`]); a file that goes on changing waits for longer ([`pace`]). Somebody who waits for the
 //!   drive ([`super::flush`]) is not made to wait for that.
 //! - One request at a time an entry, many entries at a time. Large uploads are bounded further ([`turns`]), and what waits for
 //!   that takes no place from who need not.
@@ -14,38 +14,25 @@
 
 mod failures;
 mod pace;
+mod schedule;
 mod turns;
 mod waits;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use self::failures::{Failure, Failures};
+use self::failures::Failure;
 pub(super) use self::pace::Change;
-use self::pace::{Pace, rested};
+use self::pace::Pace;
+pub(super) use self::schedule::{AT_ONCE, Inner};
 pub(super) use self::turns::{Turn, Turns};
-use self::waits::Waits;
 use super::WritebackError;
 use super::plan::Outcome;
 use crate::tree::Ino;
-
-/// Entries that are sent at one time. Large uploads are bounded further, see [`super::upload`].
-pub(super) const AT_ONCE: usize = 24;
-
-/// Entries that may wait for others to be uploaded, beside those.
-const PARKED: usize = 200;
-
-/// The same under a deadline, when small ones must get past large ones that wait.
-const PARKED_PRESSED: usize = 800;
-
-/// An upload of which the drive has taken nothing for this long is said to hang.
-const SILENCE: Duration = Duration::from_secs(10);
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -56,245 +43,6 @@ pub(super) struct Queue {
     pub(super) ended: watch::Sender<u64>,
     /// Moves with everything that gets to the drive for the first time.
     progress: AtomicU64,
-}
-
-/// Invariants: `due` and `at` say the same. An entry is in at most one of `at`, `running` and `waits`.
-#[derive(Debug, Default)]
-pub(super) struct Inner {
-    due: BTreeSet<(Instant, Ino)>,
-    at: HashMap<Ino, Scheduled>,
-    running: HashMap<Ino, Running>,
-    /// Those of them that wait for their turn to be uploaded.
-    parked: HashSet<Ino>,
-    waits: Waits,
-    failures: Failures,
-    pace: Pace,
-    /// How much the drive has of content whose upload was broken off.
-    reached: HashMap<Ino, u64>,
-    /// How much of an entry's content was ever on its way, over all tries.
-    furthest: HashMap<Ino, u64>,
-    /// How many wait for the drive: nothing is held back then.
-    hurry: usize,
-    /// How many of them have a deadline.
-    pressed: usize,
-}
-
-#[derive(Debug)]
-struct Scheduled {
-    when: Instant,
-    /// When it first changed.
-    since: Instant,
-    /// Why it is not sent at once, if because it changed.
-    change: Option<Change>,
-}
-
-#[derive(Debug)]
-struct Running {
-    cancel: CancellationToken,
-    /// It changed meanwhile.
-    again: Option<Change>,
-    sent: u64,
-    /// Since when that is so.
-    moved: Instant,
-    began: Instant,
-    /// The drive took its content, of this size.
-    uploaded: Option<u64>,
-}
-
-impl Inner {
-    fn schedule(&mut self, ino: Ino, when: Instant) {
-        self.put(ino, when, Instant::now(), None);
-    }
-
-    /// Schedules it anew, or for the first time; `since` in the second case.
-    fn put(&mut self, ino: Ino, when: Instant, since: Instant, change: Option<Change>) {
-        self.waits.stop(ino);
-        let since = self.unschedule(ino).map_or(since, |old| old.since);
-        self.due.insert((when, ino));
-        self.at.insert(ino, Scheduled { when, since, change });
-    }
-
-    fn unschedule(&mut self, ino: Ino) -> Option<Scheduled> {
-        let old = self.at.remove(&ino)?;
-        self.due.remove(&(old.when, ino));
-        Some(old)
-    }
-
-    fn settle(&mut self, ino: Ino, change: Change) {
-        let now = Instant::now();
-        let before = self.at.get(&ino).map(|before| (before.since, before.change));
-        let was = before.and_then(|(_, change)| change);
-        let mut change = was.map_or(change, |was| was.and(change));
-        let mut since = before.map_or(now, |(since, _)| since);
-        let when = if self.hurry > 0 {
-            // Who waits has what they wait for hastened: this may be a save that has nothing to do with it.
-            if change == Change::Temporary { rested(Change::Other, since) } else { now }
-        } else if let Some(not_before) = self.pace.not_before(ino, change) {
-            not_before.max(rested(change, since))
-        } else {
-            if matches!(change, Change::Grown { .. }) {
-                change = Change::Other;
-            }
-            if change == Change::Other && was.is_some_and(|was| was != Change::Other) {
-                // It was held back, and is not any more: from now on it rests as others do.
-                self.unschedule(ino);
-                since = now;
-            }
-            rested(change, since)
-        };
-        self.put(ino, when, since, Some(change));
-    }
-
-    fn wait(&mut self, ino: Ino, other: Ino) {
-        self.waits.wait(ino, other);
-        // So that there is somebody to wait for.
-        let is_known = self.at.contains_key(&other) || self.running.contains_key(&other);
-        if !is_known && !self.waits.is_waiting(other) {
-            self.schedule(other, Instant::now());
-        }
-    }
-
-    /// The entries that may run now.
-    pub(super) fn take_due(&mut self) -> Vec<(Ino, CancellationToken)> {
-        let now = Instant::now();
-        let mut taken = Vec::new();
-        while self.has_room() {
-            let Some(&(_, ino)) = self.due.first().filter(|(when, _)| *when <= now) else { break };
-            self.unschedule(ino);
-            if self.waits.hold(ino, |other| self.running.contains_key(&other)) {
-                continue;
-            }
-            let cancel = CancellationToken::new();
-            let running =
-                Running { cancel: cancel.clone(), again: None, sent: 0, moved: now, began: now, uploaded: None };
-            self.running.insert(ino, running);
-            taken.push((ino, cancel));
-        }
-        taken
-    }
-
-    /// When something may run next.
-    pub(super) fn next(&self) -> Option<Instant> {
-        if self.has_room() { self.due.first().map(|&(when, _)| when) } else { None }
-    }
-
-    fn has_room(&self) -> bool {
-        let parked = if self.pressed > 0 { PARKED_PRESSED } else { PARKED };
-        self.running.len() - self.parked.len() < AT_ONCE && self.parked.len() < parked
-    }
-
-    /// Tries at once to send an entry, or what it waits for, even if that failed before.
-    pub(super) fn hasten(&mut self, ino: Ino) {
-        self.hasten_to(ino, Instant::now());
-    }
-
-    fn hasten_to(&mut self, ino: Ino, when: Instant) {
-        let root = self.waits.root(ino);
-        self.failures.remove(&root);
-        if !self.running.contains_key(&root) {
-            self.schedule(root, when);
-        }
-    }
-
-    /// As [`Self::hasten`], in this order.
-    pub(super) fn hasten_in_order(&mut self, inos: &[Ino]) {
-        let now = Instant::now();
-        for (&ino, behind) in inos.iter().rev().zip(1..) {
-            self.hasten_to(ino, now.checked_sub(Duration::from_nanos(behind)).unwrap_or(now));
-        }
-    }
-
-    /// Tries again at once all that failed before. Says how many that are.
-    pub(super) fn hasten_failed(&mut self) -> usize {
-        let failed: Vec<Ino> = self.failures.drain().map(|(ino, _)| ino).collect();
-        for &ino in &failed {
-            if self.at.contains_key(&ino) {
-                self.schedule(ino, Instant::now());
-            }
-        }
-        failed.len()
-    }
-
-    /// The last of those that an entry waits for: itself, if for none.
-    pub(super) fn root(&self, ino: Ino) -> Ino {
-        self.waits.root(ino)
-    }
-
-    /// Whether sending an entry, or what it waits for, failed for a reason that will not pass by itself.
-    pub(super) fn is_hopeless(&self, ino: Ino) -> bool {
-        self.failures.get(&self.waits.root(ino)).is_some_and(Failure::is_hopeless)
-    }
-
-    /// Why an entry, or what it waits for, was not sent, if it failed.
-    pub(super) fn failure(&self, ino: Ino) -> Option<&Failure> {
-        self.failures.get(&ino).or_else(|| self.failures.get(&self.waits.root(ino)))
-    }
-
-    /// How much of an entry's content the drive has taken, if it is being sent.
-    pub(super) fn progress(&self, ino: Ino) -> Option<u64> {
-        self.running.get(&ino).filter(|_| !self.parked.contains(&ino)).map(|running| running.sent)
-    }
-
-    /// How much of an entry's content the drive has taken, if not all of it, as far as is known.
-    pub(super) fn reached(&self, ino: Ino) -> u64 {
-        let running = self.running.get(&ino).map_or(0, |running| running.sent);
-        running.max(self.reached.get(&ino).copied().unwrap_or(0))
-    }
-
-    /// For how long the drive has taken nothing of an entry that is being sent, if that is long.
-    pub(super) fn silence(&self, ino: Ino) -> Option<Duration> {
-        let running = self.running.get(&ino).filter(|_| !self.parked.contains(&ino))?;
-        Some(running.moved.elapsed()).filter(|silence| *silence >= SILENCE)
-    }
-
-    /// For how long an entry that goes on changing is still held back, if it is.
-    pub(super) fn held_back(&self, ino: Ino) -> Option<Duration> {
-        let scheduled = self.at.get(&ino)?;
-        let left = scheduled.when.saturating_duration_since(Instant::now());
-        let is_paced = matches!(scheduled.change, Some(Change::Grown { .. } | Change::Temporary));
-        (is_paced && left > pace::REST).then_some(left)
-    }
-
-    pub(super) fn hurry(&mut self) {
-        self.hurry += 1;
-    }
-
-    pub(super) fn hurry_no_more(&mut self) {
-        self.hurry -= 1;
-    }
-
-    /// From now on there is a deadline. Says whether there was none before.
-    pub(super) fn press(&mut self) -> bool {
-        self.pressed += 1;
-        self.pressed == 1
-    }
-
-    /// One deadline is over, or none any more. Says whether there is none left.
-    pub(super) fn press_no_more(&mut self) -> bool {
-        self.pressed -= 1;
-        self.pressed == 0
-    }
-
-    pub(super) fn is_pressed(&self) -> bool {
-        self.pressed > 0
-    }
-
-    /// Puts those of these entries that are due in this order.
-    pub(super) fn reorder(&mut self, inos: &[Ino]) {
-        let now = Instant::now();
-        let is_due = |ino: &Ino| self.at.get(ino).is_some_and(|at| at.when <= now);
-        let due: Vec<Ino> = inos.iter().copied().filter(is_due).collect();
-        for (&ino, behind) in due.iter().rev().zip(1..) {
-            self.schedule(ino, now.checked_sub(Duration::from_nanos(behind)).unwrap_or(now));
-        }
-    }
-
-    /// Breaks off what is sent of an entry, to be gone on with when its turn comes.
-    pub(super) fn break_off(&self, ino: Ino) {
-        if let Some(running) = self.running.get(&ino).filter(|_| !self.parked.contains(&ino)) {
-            running.cancel.cancel();
-        }
-    }
 }
 
 /// An entry that waits for others to be uploaded first, and keeps none of the rest from being sent.

@@ -8,7 +8,8 @@ use rusqlite::Connection;
 
 use super::journal::Seq;
 use super::layers::{Layer, Layers};
-use super::staging::{Durability, Sealed, Snapshot, Staging};
+use super::snapshot::Snapshot;
+use super::staging::{Durability, Sealed, Staging};
 use super::stagings::Stagings;
 use super::table::Safety;
 use super::{Result, table};

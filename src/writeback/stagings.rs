@@ -8,9 +8,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -28,21 +27,10 @@ use super::staging::{Inner, Sealed, Staging};
 use super::{Result, WritebackError, table};
 use crate::content::Content;
 use crate::crash;
-use crate::error::Kind;
 use crate::ranges::RangeSet;
 use crate::state::State;
-use crate::sys;
 use crate::tree::nodes::{self, from_sql};
 use crate::tree::{Ino, Node};
-
-/// What unsent content leaves free of the disk, for the journal. Much less than what the cache leaves to unsent content.
-const RESERVE: u64 = 64 << 20;
-
-/// Of a small disk it leaves one part in so many.
-const RESERVE_PART: u64 = 40;
-
-/// The most that is written between two looks at the disk.
-const CLAIM: u64 = 32 << 20;
 
 /// How long a file that is being put away is waited for.
 const PUTTING_AWAY: Duration = Duration::from_secs(10);
@@ -50,22 +38,22 @@ const PUTTING_AWAY: Duration = Duration::from_secs(10);
 /// All staging of one mount.
 #[derive(Debug)]
 pub(super) struct Stagings {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     pub(super) state: Arc<State>,
     pub(super) content: Arc<Content>,
     pub(super) runtime: Handle,
-    next_number: AtomicU64,
+    pub(super) next_number: AtomicU64,
     /// Bytes that the staging files hold.
     pub(super) space: Space,
     /// Bytes that may be written before the disk is looked at again.
-    claimable: AtomicU64,
+    pub(super) claimable: AtomicU64,
     in_use: Mutex<InUse>,
     /// Files that are worth an upload before they are closed.
-    growing: mpsc::UnboundedSender<Ino>,
+    pub(super) growing: mpsc::UnboundedSender<Ino>,
     /// One was put away.
     left: Condvar,
     /// The largest file that the drive takes.
-    largest: u64,
+    pub(super) largest: u64,
     pub(super) copies: Copies,
     pub(super) leavings: Leavings,
 }
@@ -280,152 +268,13 @@ impl Stagings {
         self.in_use.lock().get(ino)
     }
 
-    /// Writes. Blocks on the local disk only. Fails before the disk is full: what was written before must still be sent.
-    pub(super) fn write(&self, staging: &Staging, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.fits(offset.saturating_add(bytes.len() as u64))?;
-        self.claim(bytes.len() as u64)?;
-        self.make_way(bytes.len() as u64);
-        let mut inner = staging.inner.lock();
-        inner.growth.changing(offset);
-        self.layer_for(staging.ino(), &mut inner.pile, offset)?;
-        let new = inner.pile.write(offset, bytes)?;
-        crash::point("bytes-written");
-        inner.on_drive = None;
-        let Inner { growth, pile, .. } = &mut *inner;
-        let worth_an_upload = growth.written(pile);
-        drop(inner);
-        self.account(staging.ino(), new);
-        if worth_an_upload {
-            // Nobody listens after the end.
-            let _ended = self.growing.send(staging.ino());
-        }
-        Ok(())
-    }
-
-    /// Sets the size.
-    pub(super) fn resize(&self, staging: &Staging, size: u64) -> Result<()> {
-        let mut inner = staging.inner.lock();
-        if size > inner.pile.now.size {
-            self.fits(size)?;
-        }
-        if size == 0 {
-            inner.growth.emptied();
-        } else {
-            inner.growth.changing(size);
-        }
-        // One that only grows needs a layer too, if it is the first: into that the base is taken.
-        let from = size.min(inner.pile.now.size);
-        if from < inner.pile.now.size || (inner.pile.now.stack.is_empty() && inner.pile.now.base_size > 0) {
-            self.layer_for(staging.ino(), &mut inner.pile, from)?;
-        }
-        let freed = inner.pile.resize(size)?;
-        inner.on_drive = None;
-        drop(inner);
-        self.account_gone(staging.ino(), freed);
-        Ok(())
-    }
-
-    /// Makes a range zeros, as far as it is within the size. They take no room on the disk.
-    pub(super) fn zero(&self, staging: &Staging, range: Range<u64>) -> Result<()> {
-        let mut inner = staging.inner.lock();
-        let range = range.start..range.end.min(inner.pile.now.size);
-        if range.is_empty() {
-            return Ok(());
-        }
-        inner.growth.changing(range.start);
-        self.layer_for(staging.ino(), &mut inner.pile, range.start)?;
-        let freed = inner.pile.zero(range)?;
-        inner.on_drive = None;
-        drop(inner);
-        self.account_gone(staging.ino(), freed);
-        Ok(())
-    }
-
-    /// Whether the drive takes a file of that size.
-    pub(super) fn fits(&self, size: u64) -> Result<()> {
-        if size <= self.largest { Ok(()) } else { Err(WritebackError::Refused(Kind::TooLarge)) }
-    }
-
-    /// Whether a range of a file could be written, as the drive's limits and the local disk are now. Takes nothing.
-    pub(super) fn has_room(&self, staging: Option<&Staging>, range: Range<u64>) -> Result<()> {
-        self.fits(range.end)?;
-        let here = staging.map_or(0, |staging| staging.inner.lock().pile.held());
-        if self.spare()? < (range.end - range.start).saturating_sub(here) {
-            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
-        }
-        Ok(())
-    }
-
-    pub(super) fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
-        if pile.needs_layer(offset) {
-            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            let layer = Layer::create(number, self.path(ino, number), pile.shining())?;
-            crash::point("staging-made");
-            pile.push(layer);
-        }
-        Ok(())
-    }
-
-    /// Makes sure that so many bytes leave the journal the room that it needs to send and to remove what is there.
-    pub(super) fn claim(&self, bytes: u64) -> Result<()> {
-        let claimed = self.claimable.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
-        if claimed.is_ok() {
-            return Ok(());
-        }
-        let mut spare = self.spare()?;
-        if spare < bytes {
-            // What can be fetched again goes first.
-            let (_, total) = sys::disk_space(&self.dir)?;
-            self.content.cache().free_disk(RESERVE.min(total / RESERVE_PART) + bytes)?;
-            spare = self.spare()?;
-        }
-        if spare < bytes {
-            return Err(io::Error::from_raw_os_error(libc::ENOSPC).into());
-        }
-        // Others write to the disk too, so not all of it at once.
-        self.claimable.store((spare - bytes).min(CLAIM) / 2, Ordering::Relaxed);
-        Ok(())
-    }
-
     /// Makes the names of all files survive the loss of power.
     pub(super) fn sync_names(&self) -> Result<()> {
         Ok(File::open(&self.dir)?.sync_all()?)
     }
 
-    /// What of the disk may be written, as it is now.
-    fn spare(&self) -> Result<u64> {
-        let (free, total) = sys::disk_space(&self.dir)?;
-        Ok(free.saturating_sub(RESERVE.min(total / RESERVE_PART)))
-    }
-
     pub(super) fn path(&self, ino: Ino, number: u64) -> PathBuf {
         self.dir.join(file_name(ino, number))
-    }
-
-    /// Notes that a staging file holds more.
-    pub(super) fn account(&self, ino: Ino, more: u64) {
-        if more > 0 {
-            self.space.add(ino, more);
-            self.content.cache().leave_room(self.space.room(0));
-        }
-    }
-
-    /// Has the cache give way for so many bytes that are about to be written.
-    fn make_way(&self, bytes: u64) {
-        let cache = self.content.cache();
-        cache.leave_room(self.space.room(bytes));
-        if cache.is_crowded()
-            && let Err(error) = cache.give_way()
-        {
-            tracing::warn!(%error, "the cache could not give way to unsent content");
-        }
-    }
-
-    pub(super) fn account_gone(&self, ino: Ino, less: u64) {
-        if less > 0 {
-            self.space.take(ino, less);
-            self.content.cache().leave_room(self.space.room(0));
-        }
     }
 
     /// Entries whose content somebody has open: it stays here for as long as they do.
