@@ -11,7 +11,7 @@ use super::pace::{self, Change, Pace, rested};
 use super::waits::Waits;
 use crate::tree::Ino;
 
-/// Entries that are sent at one time. Large uploads are bounded further, see [`super::upload`].
+/// Entries that are sent at one time. Large uploads are bounded further, see [`crate::writeback::upload`].
 pub(in crate::writeback) const AT_ONCE: usize = 24;
 
 /// Entries that may wait for others to be uploaded, beside those.
