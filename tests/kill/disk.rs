@@ -18,7 +18,7 @@ pub(crate) struct Disk {
 impl Disk {
     /// A new one, mounted at `place`.
     pub(crate) fn new(image: &Path, place: &Path) -> Self {
-        File::create(image).and_then(|file| file.set_len(256 << 20)).expect("makes");
+        File::create(image).and_then(|file| file.set_len(1 << 30)).expect("makes");
         sh(&format!("mkfs.ext4 -q -F -m 0 '{}'", image.display()));
         let disk = Self::mount(image, place);
         fs::remove_dir(place.join("lost+found")).expect("removes");
