@@ -223,8 +223,15 @@ impl Writer<'_> {
         self.note(format!("rename {from} to {to}"));
         {
             let mut promises = self.promises.lock();
-            let moved = promises.names[&from].is_now().clone();
+            let source = promises.names[&from].clone();
+            let moved = source.is_now().clone();
             promises.becomes(&from, None, true);
+            // What replaces something is synced before that. Else it may be under its new name what it was when it was synced.
+            if !moved.synced && promises.names.get(&to).is_none_or(|name| name.is_now().content.is_none()) {
+                for version in &source.versions {
+                    promises.becomes(&to, version.content.as_ref(), false);
+                }
+            }
             promises.becomes(&to, moved.content.as_ref(), moved.synced);
         }
         fs::rename(self.folder.join(from), self.folder.join(to))?;
