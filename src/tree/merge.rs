@@ -373,6 +373,7 @@ impl<'a> Merge<'a> {
             return Ok(());
         }
         let survivors = self.survivors(top)?;
+        tracing::debug!(name = top.name, ino = top.ino.0, id = ?top.id, known = top.version, version, "merge: it is gone");
         let mut stack = vec![top.clone()];
         let mut freed = Vec::new();
         while let Some(node) = stack.pop() {

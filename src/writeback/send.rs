@@ -23,7 +23,7 @@ use super::plan::{Job, Outcome, Plan, plan};
 use super::trash::is_only_ours;
 use super::{Result, Writeback, answer, upload};
 use crate::crash;
-use crate::error::Kind;
+use crate::error::{Kind, Retry};
 use crate::remote::{FileId, Pages};
 use crate::tree::merge::Differences;
 use crate::tree::{Effects, FOR_GOOD, Ino, NEVER_SEEN, Node, OnDrive, asked, nodes};
@@ -215,13 +215,20 @@ impl Writeback {
         while let Some(folder) = folders.pop() {
             let Some(id) = &folder.id else { continue };
             let mut pages = Pages::new(&*self.remote, id);
+            let mut got_on = false;
             loop {
                 let items = match pages.next().await {
                     Ok(Some(items)) => items,
                     Ok(None) => break,
                     Err(error) if error.kind == Kind::NotFound => break,
+                    // It goes on where it is: who begins many pages again each time never comes to their end on a bad line.
+                    Err(error) if got_on && error.kind.retry() == Retry::Soon => {
+                        got_on = false;
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                 };
+                got_on = true;
                 for item in &items {
                     let known = self.state.read(|db| nodes::by_id(db, &item.id))?;
                     match known {
