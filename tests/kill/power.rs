@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, eventually};
 use crate::dice::{Dice, number};
 use crate::disk::Disk;
 use crate::machine::{Machine, wait_for_end};
@@ -367,6 +367,8 @@ fn work_until_it_is_lost(
         std::thread::sleep(Duration::from_millis(300 + dice.below(1200)));
         let before = all();
         kill(pid, libc::SIGSTOP);
+        // Who is in the middle of a sync ends that first, and the power is lost at one moment.
+        eventually("all threads stand still", || stands_still(pid).then_some(()));
         write_some(&machine.cache(), dice);
         disk.copy(lost).expect("copies");
         let after = all();
@@ -375,6 +377,13 @@ fn work_until_it_is_lost(
         wait_for_end(pid);
         (before, after)
     })
+}
+
+/// Whether all threads of a process are stopped.
+fn stands_still(pid: i32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("runs");
+    let mut stats = tasks.map(|task| fs::read_to_string(task.expect("entry").path().join("stat")).expect("reads"));
+    stats.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
 }
 
 /// What the kernel may have written by itself before the power was lost: nothing, the names of all files, or any file.
