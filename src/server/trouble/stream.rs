@@ -20,6 +20,9 @@ const LEAVE: Duration = Duration::from_millis(50);
 /// Slow bodies go in pieces that take this long.
 const BEATS_PER_SECOND: u64 = 20;
 const MAX_PIECE: u64 = 256 * 1024;
+/// While what came is handled, a line goes on carrying what the buffers at its ends hold: at most so many bytes, or so long.
+const BUFFERED: u64 = 4 << 20;
+const BUFFERED_FOR: Duration = Duration::from_millis(50);
 
 /// A line of limited bandwidth. Clones share it.
 #[derive(Debug, Clone)]
@@ -46,12 +49,17 @@ impl Pace {
         self.rate.map_or(MAX_PIECE, |rate| (rate / BEATS_PER_SECOND).clamp(1, MAX_PIECE))
     }
 
-    /// Puts bytes on the line: when they have arrived.
-    fn carry(&self, bytes: u64, now: Instant) -> Instant {
+    /// Puts bytes on the line: when they have arrived. `goes_on`: they follow others of the same body, and are on their way already if
+    /// there was time for that.
+    fn carry(&self, bytes: u64, goes_on: bool, now: Instant) -> Instant {
         let Some(rate) = self.rate else { return now };
-        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+        let time = |bytes: u64| {
+            let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+            Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        };
+        let ahead = if goes_on { time(BUFFERED).min(BUFFERED_FOR) } else { Duration::ZERO };
         let mut free = self.free.lock();
-        *free = (*free).max(now) + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        *free = (*free).max(now.checked_sub(ahead).unwrap_or(now)) + time(bytes);
         *free
     }
 }
@@ -60,6 +68,8 @@ impl Pace {
 pub(super) struct Rough {
     body: Body,
     pace: Option<Pace>,
+    /// Something of it was carried already.
+    goes_on: bool,
     /// Bytes until the cut.
     left: Option<u64>,
     /// Told when the cut comes.
@@ -74,7 +84,7 @@ pub(super) struct Rough {
 impl Rough {
     /// A body that comes at `pace`, and breaks off (saying so in `is_cut`) where more than `left` bytes would come.
     pub(super) fn new(body: Body, pace: Option<Pace>, left: Option<u64>, is_cut: Arc<AtomicBool>) -> Self {
-        Self { body, pace, left, is_cut, held: Bytes::new(), due: None, wait: None }
+        Self { body, pace, goes_on: false, left, is_cut, held: Bytes::new(), due: None, wait: None }
     }
 
     fn cut(&mut self) {
@@ -100,7 +110,8 @@ impl Rough {
         }
         let piece = self.held.split_to(usize::try_from(length).unwrap_or(self.held.len()));
         let Some(pace) = &self.pace else { return Some(piece) };
-        let arrives = pace.carry(length, Instant::now());
+        let arrives = pace.carry(length, self.goes_on, Instant::now());
+        self.goes_on = true;
         self.wait = Some(Box::pin(tokio::time::sleep_until(arrives.into())));
         self.due = Some(piece);
         None
@@ -191,10 +202,22 @@ mod tests {
     fn a_line_carries_one_thing_after_the_other() {
         let pace = Pace::new(Some(1000));
         let now = Instant::now();
-        assert!(pace.carry(500, now) >= now + Duration::from_millis(500));
-        assert!(pace.clone().carry(500, now) >= now + Duration::from_secs(1));
+        assert!(pace.carry(500, false, now) >= now + Duration::from_millis(500));
+        assert!(pace.clone().carry(500, true, now) >= now + Duration::from_secs(1));
         let later = now + Duration::from_mins(1);
-        assert_eq!(pace.carry(100, later), later + Duration::from_millis(100), "what was not used is not saved up");
+        assert_eq!(
+            pace.carry(100, false, later),
+            later + Duration::from_millis(100),
+            "what was not used is not saved up"
+        );
+        let handled = later + Duration::from_millis(130);
+        assert_eq!(
+            pace.carry(100, true, handled),
+            later + Duration::from_millis(200),
+            "it came while that was handled"
+        );
+        let late = later + Duration::from_mins(1);
+        assert_eq!(pace.carry(100, true, late), late + Duration::from_millis(50), "as far as there was room for it");
         assert_eq!(pace.slower(Some(Pace::new(Some(7)))).and_then(|pace| pace.rate), Some(7));
         assert!(Pace::new(None).slower(None).is_none());
     }
