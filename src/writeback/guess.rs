@@ -49,16 +49,15 @@ impl Habits {
         known.insert((folder, sort(from)), to.to_owned());
     }
 
-    /// The file on the drive that a new one is likely to replace.
-    pub(super) fn target(&self, db: &Connection, node: &Node) -> rusqlite::Result<Option<Node>> {
+    /// The file that a new one is likely to replace, and whether the drive has it by now.
+    pub(super) fn target(&self, db: &Connection, node: &Node) -> rusqlite::Result<Option<(Node, bool)>> {
         let habit = self.0.lock().get(&(node.parent, sort(&node.name))).cloned();
         for name in habit.as_deref().into_iter().chain(stem(&node.name)) {
             let target = nodes::by_name(db, node.parent, name)?
-                .filter(|target| target.kind == NodeKind::File && target.id.is_some() && target.ino != node.ino);
-            if let Some(target) = target
-                && nodes::base(db, target.ino)?.is_none_or(|base| base.on_drive.is_some())
-            {
-                return Ok(Some(target));
+                .filter(|target| target.kind == NodeKind::File && target.ino != node.ino);
+            if let Some(target) = target {
+                let is_there = nodes::base(db, target.ino)?.is_none_or(|base| base.on_drive.is_some());
+                return Ok(Some((target, is_there)));
             }
         }
         Ok(None)

@@ -295,3 +295,24 @@ fn what_is_saved_more_often_than_it_can_be_sent_arrives_now_and_then() {
     assert_eq!(seen(&cloud), ["last.ckpt"]);
     assert_eq!(machine.status()["conflicts"], serde_json::json!([]));
 }
+
+#[test]
+fn a_save_over_one_that_is_not_there_yet_waits_for_it_and_takes_nothing_of_the_line_from_it() {
+    let cloud = Cloud::start();
+    let machine = machine(&cloud);
+    cloud.make_trouble(&["uploads.*:bandwidth,up=8M,shared=true"]);
+    let (first, second) = (bytes(1, 24 * MIB), bytes(2, 24 * MIB));
+    write(machine.at("last.ckpt.tmp"), &first);
+    fs::rename(machine.at("last.ckpt.tmp"), machine.at("last.ckpt")).expect("renames");
+    let mut file = File::create(machine.at("last.ckpt.tmp")).expect("creates");
+    file.write_all(&second).expect("writes");
+    let there = eventually("the first is there", || cloud.all().pop());
+    assert!(uploaded(&machine) < 30 * MIB as u64, "{} bytes went for the first", uploaded(&machine));
+    sent_ahead(&machine);
+    drop(file);
+    fs::rename(machine.at("last.ckpt.tmp"), machine.at("last.ckpt")).expect("renames");
+    machine.flush();
+    assert_eq!(cloud.file("last.ckpt")["id"], there["id"]);
+    assert!(cloud.content(&cloud.id("last.ckpt")) == second);
+    assert!(uploaded(&machine) < 54 * MIB as u64, "{} bytes went for both", uploaded(&machine));
+}

@@ -243,14 +243,20 @@ impl Stream<'_> {
             let unsent = nodes::base(db, ino)?.is_some_and(|base| base.on_drive.is_none());
             let folder = nodes::by_ino(db, node.parent)?;
             let there = folder.as_ref().map_or(Ok(false), |folder| is_on_drive(db, folder.ino))?;
-            let target = if unsent { self.writeback.habits.target(db, &node)? } else { Some(node.clone()) };
+            let target = if unsent { self.writeback.habits.target(db, &node)? } else { Some((node.clone(), true)) };
             Ok((unsent, folder.filter(|_| there), target))
         })?;
         let is_busy = |ino| self.writeback.queue.is_busy(ino);
         // An upload of an earlier version would be slowed down, and sees the drive's word of it changed.
-        if is_busy(ino) || target.as_ref().is_some_and(|target| is_busy(target.ino)) {
+        if is_busy(ino) || target.as_ref().is_some_and(|(target, _)| is_busy(target.ino)) {
             return Ok(Aim::NotYet);
         }
+        let target = match target {
+            // It will be: what is sent for an item of its own until then is sent in vain, and takes the line from that one.
+            Some((_, false)) => return Ok(Aim::NotYet),
+            Some((target, true)) => Some(target),
+            None => None,
+        };
         if let Some(Node { id: Some(id), mtime, .. }) = target {
             let patch = Patch { modified: Some(mtime), ..Patch::default() };
             return Ok(Aim::Into(Write::Update { id, patch }));
