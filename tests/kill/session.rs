@@ -19,7 +19,7 @@ fn an_interrupted_upload_sends_at_most_one_piece_twice() {
     let machine = Machine::with(&cloud);
     let mut dice = Dice::new(number("DRIVEMOUNT_TEST_KILL_SEED", 1), 1 << 50);
     // Slowly enough that each kill finds it under way.
-    cloud.make_trouble(&["uploads.*:bandwidth,up=8M"]);
+    cloud.make_trouble(&["uploads.*:bandwidth,up=3M"]);
     cloud.call("DELETE", "/admin/meter", &[], None);
     let content = bytes(9, SIZE);
     write(machine.at("large"), &content);
