@@ -130,9 +130,11 @@ async fn an_ended_token_is_replaced_without_anybody_noticing() {
 }
 
 #[tokio::test]
-async fn a_second_refused_token_asks_for_a_sign_in() {
+async fn a_third_refused_token_asks_for_a_sign_in() {
     let drive = ScriptedDrive::start().await;
-    drive.expect("GET", PATH, Answer::error(401, "authError")).expect("GET", PATH, Answer::error(401, "authError"));
+    for _ in 0..3 {
+        drive.expect("GET", PATH, Answer::error(401, "authError"));
+    }
     let error = remote(&drive).get(&id("f")).await.expect_err("refused");
     assert_eq!((error.kind, error.status), (Kind::SignIn, Some(401)));
     assert!(!format!("{error} {error:?}").contains("token-"), "{error:?}");
