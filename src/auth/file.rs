@@ -118,6 +118,11 @@ mod tests {
         let path = dir.path().join("token");
         fs::write(&path, "secret").expect("writes");
 
+        // Other tests may come here for the first time at this moment, when nobody listens, which is remembered for all.
+        CredentialFile::new(path.clone()).read().await.expect("reads");
+        tracing::callsite::rebuild_interest_cache();
+        log.0.lock().clear();
+
         let file = CredentialFile::new(path.clone());
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("is ours");
         file.read().await.expect("reads");
