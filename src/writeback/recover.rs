@@ -62,7 +62,11 @@ impl Writeback {
                         path,
                         "was closed and not yet synced when the machine went down: it is as the drive has it"
                     );
-                    self.state.write::<_, rusqlite::Error>(|tx| fall_back(tx, ino))?;
+                    // Its files are found by the sweep then.
+                    self.state.write::<_, rusqlite::Error>(|tx| {
+                        fall_back(tx, ino)?;
+                        table::forget(tx, ino)
+                    })?;
                 } else {
                     // Whoever sees what outlived one loss of power relies on it: it is not given up for what may not outlive another.
                     self.state.write::<_, rusqlite::Error>(|tx| table::promise(tx, ino))?;
@@ -73,10 +77,10 @@ impl Writeback {
     }
 }
 
-/// Makes an entry what the drive had when it was edited here, under the name that it has here. Says whether there is one.
+/// Makes an entry what the drive had when it was edited here, under the name that it has here. Says whether there is one. What becomes
+/// of its staging is for the caller to say.
 pub(super) fn fall_back(db: &rusqlite::Connection, ino: Ino) -> rusqlite::Result<bool> {
     let origin = table::stored(db, ino)?.and_then(|stored| stored.origin);
-    table::forget(db, ino)?;
     let (node, base) = (nodes::by_ino(db, ino)?, nodes::base(db, ino)?);
     match (node, base, origin) {
         (Some(node), Some(Base { on_drive: Some(there), timed, .. }), Some(origin)) if node.is_linked() => {

@@ -157,7 +157,9 @@ fn give_up(
         if !table::is_newest(tx, ino, snapshot.seq())? {
             return Ok(false);
         }
-        if recover::fall_back(tx, ino)? {
+        let is_there = recover::fall_back(tx, ino)?;
+        table::retire(tx, ino)?;
+        if is_there {
             // Programs that look again get the drive's.
             effects.attributes.push(ino);
             effects.contents.push(ino);

@@ -161,6 +161,30 @@ fn what_was_never_closed_is_put_aside_and_not_sent() {
 }
 
 #[test]
+fn what_cannot_be_sent_any_more_is_put_aside_once_though_the_mount_is_killed_then() {
+    let cloud = Cloud::start();
+    let id = cloud.upload("data.bin", &cloud.root(), &bytes(1, 1_000_000));
+    let mut machine = Machine::new();
+    // When it was put aside, and its staging file is still there.
+    machine.environment = vec![("DRIVEMOUNT_CRASH_AT".to_owned(), "put-away-begun:1".to_owned())];
+    machine.mount(&cloud);
+    let pid = machine.pid();
+    let edit = OpenOptions::new().write(true).open(machine.at("data.bin")).expect("opens");
+    cloud.rewrite(&id, b"theirs");
+    edit.write_all_at(b"ours", 500_000).expect("writes");
+    drop(edit);
+    wait_for_end(pid);
+    machine.environment.clear();
+    machine.mount(&cloud);
+    machine.flush();
+    assert_eq!(read(machine.at("data.bin")), b"theirs");
+    let aside = machine.status()["set_aside"].clone();
+    assert_eq!(aside.as_array().map(Vec::len), Some(1), "{aside}");
+    assert!(aside[0]["why"].as_str().expect("a reason").contains("gone from the drive"), "{aside}");
+    assert_eq!(names(machine.cache().join("staging")), [""; 0], "nothing is left of it");
+}
+
+#[test]
 fn a_file_that_is_replaced_just_before_its_upload_begins_is_no_conflict_after_a_kill() {
     let cloud = Cloud::start();
     let mut machine = Machine::new();

@@ -254,8 +254,7 @@ impl Stream<'_> {
         let target = match target {
             // It will be: what is sent for an item of its own until then is sent in vain, and takes the line from that one.
             Some((_, false)) => return Ok(Aim::NotYet),
-            Some((target, true)) => Some(target),
-            None => None,
+            target => target.map(|(target, _)| target),
         };
         if let Some(Node { id: Some(id), mtime, .. }) = target {
             let patch = Patch { modified: Some(mtime), ..Patch::default() };
