@@ -381,9 +381,12 @@ fn work_until_it_is_lost(
 
 /// Whether all threads of a process are stopped.
 fn stands_still(pid: i32) -> bool {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("runs");
-    let mut stats = tasks.map(|task| fs::read_to_string(task.expect("entry").path().join("stat")).expect("reads"));
-    stats.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+    let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("runs");
+    tasks.all(|task| {
+        // One that ends at this moment was not stopped yet.
+        let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
 
 /// What the kernel may have written by itself before the power was lost: nothing, the names of all files, or any file.
