@@ -19,6 +19,8 @@ mod agreement;
 mod dice;
 #[path = "kill/disk.rs"]
 mod disk;
+#[path = "kill/evidence.rs"]
+mod evidence;
 #[path = "kill/manifest.rs"]
 mod manifest;
 #[path = "kill/points.rs"]

@@ -5,7 +5,7 @@
 //! the last one made here. So what is asked for is noted before it is sent, under the id of the item, since that may be another
 //! entry's by the time it is heard of; and what the drive tells is no news where it is the same.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::merge::Differences;
 use super::{Base, Node, OnDrive};
@@ -45,21 +45,29 @@ impl Asked {
     }
 }
 
+const COLUMNS: &str = "parent, name, mtime, mode, uid, gid, looked, id";
+
+fn asked(row: &Row<'_>) -> rusqlite::Result<Asked> {
+    let (uid, gid): (Option<u32>, Option<u32>) = (row.get(4)?, row.get(5)?);
+    let wanted = OnDrive {
+        parent: row.get::<_, Option<String>>(0)?.map(FileId),
+        name: row.get(1)?,
+        mtime: Timestamp::from_millis(row.get(2)?),
+        mode: row.get(3)?,
+        owner: uid.zip(gid),
+    };
+    Ok(Asked { wanted, looked: row.get(6)? })
+}
+
 /// What was last asked for an item, if that has no answer.
 pub fn get(db: &Connection, id: &FileId) -> rusqlite::Result<Option<Asked>> {
-    db.prepare_cached("SELECT parent, name, mtime, mode, uid, gid, looked FROM asked WHERE id = ?1")?
-        .query_row([&id.0], |row| {
-            let (uid, gid): (Option<u32>, Option<u32>) = (row.get(4)?, row.get(5)?);
-            let wanted = OnDrive {
-                parent: row.get::<_, Option<String>>(0)?.map(FileId),
-                name: row.get(1)?,
-                mtime: Timestamp::from_millis(row.get(2)?),
-                mode: row.get(3)?,
-                owner: uid.zip(gid),
-            };
-            Ok(Asked { wanted, looked: row.get(6)? })
-        })
-        .optional()
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM asked WHERE id = ?1"))?.query_row([&id.0], asked).optional()
+}
+
+/// All that was asked and has no answer.
+pub fn all(db: &Connection) -> rusqlite::Result<Vec<(FileId, Asked)>> {
+    let mut all = db.prepare(&format!("SELECT {COLUMNS} FROM asked"))?;
+    all.query_map([], |row| Ok((FileId(row.get(7)?), asked(row)?)))?.collect()
 }
 
 /// Notes what is about to be asked for: that the item becomes as `node` is now.
@@ -84,6 +92,13 @@ pub fn ask(db: &Connection, id: &FileId, node: &Node, folder: Option<FileId>) ->
 /// Notes that it was looked what became of it. It may arrive later all the same.
 pub fn looked(db: &Connection, id: &FileId) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE asked SET looked = 1 WHERE id = ?1")?.execute([&id.0]).map(|_| ())
+}
+
+/// Forgets what was asked of items that the tree does not know any more: what comes of it is news.
+pub fn sweep(db: &Connection) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM asked WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.id = asked.id)")?
+        .execute([])
+        .map(|_| ())
 }
 
 /// Notes that it was answered.

@@ -105,6 +105,7 @@ fn plan_removal(db: &Connection, job: Job) -> rusqlite::Result<Plan> {
     if let Some(folder) = parent.map_or(Ok(None), |id| nodes::by_id(db, id))?
         && let Some(above) = journal::get(db, folder.ino)?
         && takes_along(above.gone, job.entry.gone)
+        && !may_have_left(db, &job)?
     {
         return Ok(Plan::Wait(folder.ino));
     }
@@ -138,6 +139,11 @@ fn plan_removal(db: &Connection, job: Job) -> rusqlite::Result<Plan> {
     Ok(Plan::Remove(job))
 }
 
+/// Whether an item that was removed may be in another folder than the drive has told: it was changed before that, without an answer.
+fn may_have_left(db: &Connection, job: &Job) -> rusqlite::Result<bool> {
+    Ok(job.node.id.as_ref().map_or(Ok(None), |id| asked::get(db, id))?.is_some())
+}
+
 /// Whether the removal of a folder does for what was removed in it too.
 fn takes_along(folder: Gone, within: Gone) -> bool {
     match folder {
@@ -148,7 +154,7 @@ fn takes_along(folder: Gone, within: Gone) -> bool {
 }
 
 /// What must be done before an item is removed, with all that was removed in it: the upload of content that is still read from
-/// one of them, and the removal of what must not come into the trash with it.
+/// one of them, the removal of what [may have left it](may_have_left), and of what must not come into the trash with it.
 fn first_to_end(db: &Connection, ino: Ino, id: &FileId, gone: Gone) -> rusqlite::Result<Option<Ino>> {
     let first = |sql: &str| db.prepare_cached(sql)?.query_map(params![id.0, ino], |row| row.get(0))?.next().transpose();
     let within = "WITH RECURSIVE within (id, ino, gone) AS (
@@ -166,6 +172,10 @@ fn first_to_end(db: &Connection, ino: Ino, id: &FileId, gone: Gone) -> rusqlite:
     if let Some(ino) = first(&format!("{within} {reader}"))? {
         return Ok(Some(ino));
     }
+    let left = "SELECT within.ino FROM within JOIN asked ON asked.id = within.id WHERE within.ino <> ?2";
+    if let Some(ino) = first(&format!("{within} {left}"))? {
+        return Ok(Some(ino));
+    }
     if gone == Gone::Trash { first(&format!("{within} SELECT ino FROM within WHERE gone = 3")) } else { Ok(None) }
 }
 
@@ -174,6 +184,11 @@ impl Job {
     pub(super) fn posix(&self) -> Posix {
         let target = self.node.target.clone().filter(|_| self.node.kind == NodeKind::Symlink);
         Posix { mode: self.node.mode, owner: self.node.owner, target }
+    }
+
+    /// The metadata as it shall be on the drive.
+    pub(super) fn wanted(&self) -> OnDrive {
+        OnDrive::of_clean(&self.node, self.folder.clone())
     }
 
     /// What the drive is to make, under an id reserved for it.

@@ -4,7 +4,7 @@ use super::{Result, Writeback, conflict, journal, made, table};
 use crate::clock;
 use crate::crash;
 use crate::remote::Blob;
-use crate::tree::{Base, Ino, Node, nodes};
+use crate::tree::{Base, Ino, Node, asked, nodes};
 
 /// When the machine was started that the cache was last mounted on.
 const FACT_BOOT: &str = "boot";
@@ -27,6 +27,7 @@ impl Writeback {
         let now = clock::now();
         self.state.write::<_, rusqlite::Error>(|tx| {
             made::sweep(tx, now)?;
+            asked::sweep(tx)?;
             conflict::sweep(tx)
         })?;
         for (ino, path) in self.stagings.sweep()? {

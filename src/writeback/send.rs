@@ -5,7 +5,8 @@
 //! 1. an entry is created in, or moved into, a folder only when the drive has that folder;
 //! 2. a folder is moved only when all folders above its new place are where they shall be, so from the top down: then the drive
 //!    never sees a circle, whatever was moved into what;
-//! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it;
+//! 3. a folder is removed only after everything that was moved out of it has left, and takes along what was removed in it, but
+//!    what may have left it before, by a move that was not answered: that is removed first;
 //! 4. what was a temporary item is deleted before the folder that it is in goes to the trash, or it would be in the trash;
 //! 5. an item is removed only after the content has been sent that is still read from it, and so are the folders that it is in;
 //! 6. content is replaced or removed after the new files that are [copies](super::copies) of it were made, unless they fail.
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Gone};
 use super::plan::{Job, Outcome, Plan, plan};
+use super::stragglers::Next;
 use super::trash::is_only_ours;
 use super::{Result, Writeback, answer, upload};
 use crate::crash;
@@ -78,6 +80,9 @@ impl Writeback {
 
     async fn update(&self, job: Job, differences: Differences) -> Result<Outcome> {
         let id = job.id()?.clone();
+        if self.stragglers.wait(Some(&id), &Next::Metadata(job.wanted()), &self.queue, job.node.ino).await {
+            return Ok(Outcome::Again);
+        }
         self.state.write::<_, rusqlite::Error>(|tx| asked::ask(tx, &id, &job.node, job.folder.clone()))?;
         match self.remote.update(&id, &job.patch(differences)?).await {
             Ok(item) => {
@@ -149,7 +154,7 @@ impl Writeback {
             })?;
             return Ok(Outcome::Settled);
         };
-        if self.stragglers.wait(Some(&id), None, &self.queue, job.node.ino).await {
+        if self.stragglers.wait(Some(&id), &Next::Removal, &self.queue, job.node.ino).await {
             return Ok(Outcome::Again);
         }
         if job.node.is_folder() && job.base.on_drive.is_some() {

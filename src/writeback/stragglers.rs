@@ -1,11 +1,12 @@
-//! Uploads of an earlier process that the drive may still be carrying out.
+//! Requests of an earlier process that the drive may still be carrying out.
 //!
 //! What a process has given to its sockets is delivered though it is killed, and the drive does what is asked. So content that a killed
 //! mount was sending can arrive after the next mount has sent something newer for the same item, and be on top of it; or after the
-//! item was removed, and be there again. The journal knows these items: their uploads have no answer. For a while after the start
-//! nothing else is done about them on the drive; then what arrived is seen and known as ours ([`super::conflict`]).
+//! item was removed, and be there again; and so can a name. The tables know these items: their requests have no answer. For a while
+//! after the start nothing else is done about them on the drive; then what arrived is seen and known as ours ([`super::conflict`],
+//! [`asked`]).
 //!
-//! To send the very same content again does no harm, and waits for nothing.
+//! To send the very same again does no harm, and waits for nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,23 +18,54 @@ use tokio::time::Instant;
 use super::journal::Seq;
 use super::queue::{Parked, Queue};
 use crate::remote::FileId;
-use crate::tree::Ino;
 use crate::tree::nodes::from_sql;
+use crate::tree::{Ino, OnDrive, asked};
 
 /// How long that may take: what fits into the buffers of a connection (some megabytes) goes over a line of a megabyte a second.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// The items, and what was sent for each if that is known to be one content of the entry that has it now.
+/// What was sent for an item and has no answer.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sent {
+    /// The content, if it is known to be one content of the entry that has the item now.
+    content: Option<Option<Seq>>,
+    metadata: Option<OnDrive>,
+}
+
+/// What is to be sent for an item now.
+#[derive(Debug)]
+pub(super) enum Next {
+    Content(Seq, OnDrive),
+    Metadata(OnDrive),
+    /// What is asked of an item in the trash leaves it there.
+    Removal,
+}
+
+impl Sent {
+    /// Whether it must not arrive after `next`.
+    fn is_in_the_way_of(&self, next: &Next) -> bool {
+        let (content, metadata) = match next {
+            Next::Content(seq, metadata) => (Some(*seq), Some(metadata)),
+            Next::Metadata(metadata) => (None, Some(metadata)),
+            Next::Removal => (None, None),
+        };
+        let other_content = self.content.is_some_and(|sent| sent.is_none() || sent != content);
+        let other_metadata = self.metadata.as_ref().zip(metadata).is_some_and(|(sent, now)| sent != now);
+        other_content || other_metadata
+    }
+}
+
+/// The items, and what was sent for each.
 #[derive(Debug)]
 pub(super) struct Stragglers {
     until: Instant,
-    items: Mutex<HashMap<FileId, Option<Seq>>>,
+    items: Mutex<HashMap<FileId, Sent>>,
 }
 
 impl Stragglers {
     /// Those that this start finds.
     pub(super) fn find(db: &Connection) -> rusqlite::Result<Self> {
-        let mut items = HashMap::new();
+        let mut items: HashMap<FileId, Sent> = HashMap::new();
         let mut unanswered = db.prepare(
             "SELECT node.id, upload.seq, upload.inherited FROM upload JOIN node ON node.ino = upload.ino
              WHERE node.id IS NOT NULL",
@@ -42,17 +74,20 @@ impl Stragglers {
         while let Some(row) = rows.next()? {
             let inherited: bool = row.get(2)?;
             let seq = Some(Seq(from_sql(row.get(1)?))).filter(|_| !inherited);
-            items.entry(FileId(row.get(0)?)).and_modify(|known| *known = None).or_insert(seq);
+            let sent = items.entry(FileId(row.get(0)?)).or_default();
+            sent.content = Some(seq.filter(|_| sent.content.is_none()));
+        }
+        for (id, asked) in asked::all(db)? {
+            items.entry(id).or_default().metadata = Some(asked.wanted);
         }
         Ok(Self { until: Instant::now() + QUIET, items: Mutex::new(items) })
     }
 
-    /// Waits as long as something may still arrive at an item that is not what is to be sent now: `content`, or a removal. Says
-    /// whether it waited: then the drive may know more.
-    pub(super) async fn wait(&self, id: Option<&FileId>, content: Option<Seq>, queue: &Queue, ino: Ino) -> bool {
+    /// Waits as long as something may still arrive at an item that is not what is to be sent now. Says whether it waited: then the
+    /// drive may know more.
+    pub(super) async fn wait(&self, id: Option<&FileId>, next: &Next, queue: &Queue, ino: Ino) -> bool {
         let Some(id) = id else { return false };
-        let Some(sent) = self.items.lock().get(id).copied() else { return false };
-        if sent.is_some() && sent == content {
+        if !self.items.lock().get(id).is_some_and(|sent| sent.is_in_the_way_of(next)) {
             return false;
         }
         // Takes no place from who need not wait.
@@ -66,22 +101,42 @@ impl Stragglers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
 
-    fn stragglers(items: &[(&str, Option<u64>)]) -> Stragglers {
-        let items = items.iter().map(|&(id, seq)| (FileId(id.to_owned()), seq.map(Seq))).collect();
-        Stragglers { until: Instant::now() + QUIET, items: Mutex::new(items) }
+    fn named(name: &str) -> OnDrive {
+        OnDrive { parent: None, name: name.to_owned(), mtime: Timestamp::from_millis(0), mode: None, owner: None }
+    }
+
+    fn sent(content: Option<Option<u64>>, metadata: Option<&str>) -> Sent {
+        Sent { content: content.map(|seq| seq.map(Seq)), metadata: metadata.map(named) }
+    }
+
+    #[test]
+    fn nothing_else_may_be_sent_and_the_very_same_may() {
+        let (one, unknown) = (sent(Some(Some(7)), None), sent(Some(None), None));
+        let content = |seq, name| Next::Content(Seq(seq), named(name));
+        assert!(!one.is_in_the_way_of(&content(7, "a")), "the same again");
+        assert!(one.is_in_the_way_of(&content(8, "a")) && one.is_in_the_way_of(&Next::Removal));
+        assert!(unknown.is_in_the_way_of(&content(7, "a")), "it was of another");
+        let moved = sent(None, Some("a"));
+        assert!(!moved.is_in_the_way_of(&content(7, "a")) && !moved.is_in_the_way_of(&Next::Metadata(named("a"))));
+        assert!(moved.is_in_the_way_of(&content(7, "b")) && moved.is_in_the_way_of(&Next::Metadata(named("b"))));
+        assert!(!moved.is_in_the_way_of(&Next::Removal), "it is in the trash under any name");
+        let both = sent(Some(Some(7)), Some("a"));
+        assert!(!both.is_in_the_way_of(&content(7, "a")) && both.is_in_the_way_of(&content(7, "b")));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_something_else_for_an_item_that_may_still_change_waits_and_only_for_a_while() {
-        let (stragglers, queue) = (stragglers(&[("one", Some(7)), ("two", None)]), Queue::default());
-        let wait = async |id: &str, content: Option<u64>| {
-            let (start, id) = (Instant::now(), FileId(id.to_owned()));
-            (stragglers.wait(Some(&id), content.map(Seq), &queue, Ino(2)).await, start.elapsed())
+    async fn only_an_item_that_may_still_change_waits_and_only_for_a_while() {
+        let items = HashMap::from([(FileId("one".to_owned()), sent(Some(Some(7)), None))]);
+        let stragglers = Stragglers { until: Instant::now() + QUIET, items: Mutex::new(items) };
+        let queue = Queue::default();
+        let wait = async |id: &str, seq: u64| {
+            let (start, next) = (Instant::now(), Next::Content(Seq(seq), named("a")));
+            (stragglers.wait(Some(&FileId(id.to_owned())), &next, &queue, Ino(2)).await, start.elapsed())
         };
-        assert_eq!(wait("other", Some(7)).await, (false, Duration::ZERO));
-        assert_eq!(wait("one", Some(7)).await, (false, Duration::ZERO), "the same again");
-        assert_eq!(wait("two", None).await, (true, QUIET), "a removal is not what was sent");
-        assert_eq!(wait("one", Some(8)).await, (false, Duration::ZERO), "it is over");
+        assert_eq!(wait("other", 8).await, (false, Duration::ZERO));
+        assert_eq!(wait("one", 8).await, (true, QUIET));
+        assert_eq!(wait("one", 8).await, (false, Duration::ZERO), "it is over");
     }
 }

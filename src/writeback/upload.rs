@@ -20,6 +20,7 @@ use super::plan::{Job, Outcome};
 use super::queue::{Parked, Turn, Turns};
 use super::snapshot::Snapshot;
 use super::staging::Staging;
+use super::stragglers::Next;
 use super::stream::{self, Begun};
 use super::{Result, Writeback, WritebackError, answer, conflict, copies, recover, table};
 use crate::clock;
@@ -60,7 +61,8 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         };
         Content::Staged(staging, snapshot)
     };
-    if writeback.stragglers.wait(job.node.id.as_ref(), Some(content.seq()), &writeback.queue, job.node.ino).await {
+    let next = Next::Content(content.seq(), job.wanted());
+    if writeback.stragglers.wait(job.node.id.as_ref(), &next, &writeback.queue, job.node.ino).await {
         return Ok(Outcome::Again);
     }
     let write = if job.base.on_drive.is_some() {

@@ -34,6 +34,11 @@ impl Manifest {
         self.history.push_back(what);
     }
 
+    /// What was noted, in order.
+    pub(crate) fn history(&self) -> String {
+        self.history.iter().fold(String::new(), |text, line| text + line + "\n")
+    }
+
     /// Does what leads to `next`, all of it or nothing.
     pub(crate) fn step<T>(&mut self, next: Tree, call: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
         self.maybe = Some(next);
@@ -115,13 +120,9 @@ impl Manifest {
                 let _ = writeln!(text, "  the first byte that differs from what was promised: {at:?}");
             }
             let name = path.rsplit('/').next().unwrap_or(path);
-            let about: Vec<_> = self
-                .history
-                .iter()
-                .rev()
-                .filter(|line| line.contains(name) || line.starts_with("--"))
-                .take(40)
-                .collect();
+            let names = |line: &str| line.split([' ', '/', ':']).any(|word| word == name);
+            let about: Vec<_> =
+                self.history.iter().rev().filter(|line| names(line) || line.starts_with("--")).take(40).collect();
             about.iter().rev().for_each(|line| _ = writeln!(text, "    {line}"));
         }
         text

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::cloud::{Cloud, eventually};
 use crate::dice::{Dice, number};
 use crate::disk::Disk;
+use crate::evidence::Evidence;
 use crate::machine::{Machine, wait_for_end};
 use crate::manifest::{look, sum};
 use crate::writer::{folder, kill};
@@ -259,6 +260,7 @@ impl Writer<'_> {
 fn what_was_synced_survives_the_loss_of_power() {
     let (losses, seed) = (number("DRIVEMOUNT_TEST_POWER_LOSSES", 5), number("DRIVEMOUNT_TEST_KILL_SEED", 1));
     let scratch = tempfile::tempdir().expect("temporary folder");
+    let evidence = Evidence::new("power", scratch.path());
     let cloud = Cloud::start();
     let mut machine = Machine::new();
     machine.arguments.extend(["--sync-interval", "1h", "--log-level", "debug"].map(str::to_owned));
@@ -276,15 +278,16 @@ fn what_was_synced_survives_the_loss_of_power() {
         let lost = scratch.path().join("lost");
         let (before, after) = work_until_it_is_lost(&machine, &disk, &lost, &promises, &mut dice, (seed, round));
         disk = disk.replace(&lost);
-        let tables = Tables::take(&machine, &cloud, scratch.path().join("tables"));
         // As after a new start of the machine.
         machine.environment = vec![("DRIVEMOUNT_CRASH_BOOT".to_owned(), format!("{seed}-{round}"))];
+        evidence.take(&machine);
+        let watch = evidence.watch(&machine, &cloud);
         machine.mount(&cloud);
         for number in 0..WRITERS {
             let is = compare(&machine, number, &before[number], &after[number], (seed, round));
             *promises[number].lock() = is;
         }
-        drop(tables);
+        drop(watch);
         // What was not promised is kept, which would fill the disk in time.
         let _none = fs::remove_dir_all(machine.cache().join("unfinished"));
         if round % 3 == 0 || round == losses {
@@ -303,38 +306,6 @@ fn what_was_synced_survives_the_loss_of_power() {
     }
     machine.unmount();
     drop(disk);
-}
-
-/// The database as the loss of power left it: kept if the test fails, with what the drive has then.
-struct Tables<'a> {
-    cloud: &'a Cloud,
-    folder: PathBuf,
-}
-
-impl<'a> Tables<'a> {
-    fn take(machine: &Machine, cloud: &'a Cloud, folder: PathBuf) -> Self {
-        let _none = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).expect("makes");
-        for name in ["state.db", "state.db-wal"] {
-            fs::copy(machine.cache().join(name), folder.join(name)).expect("copies");
-        }
-        Self { cloud, folder }
-    }
-}
-
-impl Drop for Tables<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let kept = std::env::temp_dir().join(format!("drivemount-power-{}", std::process::id()));
-            fs::rename(&self.folder, &kept).expect("keeps");
-            let all: Vec<String> = self.cloud.files("").iter().map(ToString::to_string).collect();
-            fs::write(kept.join("on-the-drive"), all.join("\n")).expect("writes");
-            eprintln!(
-                "the tables as they were when the power was lost, and what is on the drive, stand in {}",
-                kept.display()
-            );
-        }
-    }
 }
 
 /// Lets the writers work for a moment, and takes what the disk has. Says what they had been promised before that, and what by then.

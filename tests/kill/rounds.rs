@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
 
 use crate::agreement;
 use crate::cloud::Cloud;
 use crate::dice::{Dice, number};
+use crate::evidence::Evidence;
 use crate::machine::{Machine, said, wait_for_end};
 use crate::manifest::Manifest;
 use crate::points::{Hint, POINTS};
@@ -90,6 +92,8 @@ struct Bench {
     next_step: usize,
     checked: u64,
     tally: Tally,
+    evidence: Evidence,
+    _scratch: TempDir,
 }
 
 impl Bench {
@@ -97,7 +101,7 @@ impl Bench {
         let cloud = Cloud::start();
         let mut machine = Machine::new();
         // No seal but those that the writers know of.
-        machine.arguments.extend(["--sync-interval", "1h"].map(str::to_owned));
+        machine.arguments.extend(["--sync-interval", "1h", "--log-level", "debug"].map(str::to_owned));
         machine.mount(&cloud);
         for number in 0..WRITERS {
             fs::create_dir(folder(&machine.drive(), number)).expect("makes");
@@ -107,7 +111,10 @@ impl Bench {
         cloud.make_trouble(&LINK);
         let manifests = (0..WRITERS).map(|_| Manifest::default()).collect();
         let (dice, tally) = (Dice::new(seed, 0), Tally::default());
-        Self { cloud, machine, manifests, dice, seed, round: 0, next_step: 0, checked: 0, tally }
+        let scratch = tempfile::tempdir().expect("temporary folder");
+        let evidence = Evidence::new("kill", scratch.path());
+        let (round, next_step, checked) = (0, 0, 0);
+        Self { cloud, machine, manifests, dice, seed, round, next_step, checked, tally, evidence, _scratch: scratch }
     }
 
     /// Mounts what the last kill left, compares, works, and kills.
@@ -208,6 +215,7 @@ impl Bench {
     fn killed(&mut self) {
         self.tally.kills += 1;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        self.evidence.take(&self.machine);
         let state = Connection::open_with_flags(self.machine.cache().join("state.db"), flags).expect("opens");
         let is_there = |sql: &str| state.query_row(sql, [], |row| row.get::<_, bool>(0)).expect("reads");
         let unsent = is_there("SELECT EXISTS (SELECT 1 FROM staging WHERE retired = 0)");
@@ -228,6 +236,15 @@ impl Bench {
         let holder = fs::read_to_string(self.machine.cache().join("lock")).expect("reads");
         let pid = holder.split([' ', ',']).nth(1).and_then(|pid| pid.parse().ok());
         pid.unwrap_or_else(|| panic!("no process in {holder:?}"))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let histories: Vec<String> = self.manifests.iter().map(Manifest::history).collect();
+            self.evidence.keep(&self.machine, &self.cloud, &histories.join("\n\n==== the next writer\n\n"));
+        }
     }
 }
 

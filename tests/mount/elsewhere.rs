@@ -383,3 +383,32 @@ fn a_name_that_the_drive_never_knew_goes_to_who_wants_it_when_it_is_given_up() {
     cloud.make_trouble(&[]);
     machine.flush();
 }
+
+#[test]
+fn what_left_a_folder_without_an_answer_is_removed_though_the_folder_is_too() {
+    let cloud = Cloud::start();
+    let mut machine = Machine::new();
+    machine.arguments = ["--poll-interval", "1h"].map(str::to_owned).to_vec();
+    machine.mount(&cloud);
+    fs::create_dir_all(machine.at("outer/inner")).expect("makes");
+    for place in ["outer/one", "outer/inner/two"] {
+        write(machine.at(place), bytes(1, 5000));
+    }
+    machine.flush();
+    // Each is done, and nobody hears of it.
+    cloud.make_trouble(&["files.update:lose-answer"]);
+    let root = cloud.root();
+    for (from, to) in [("outer/one", "one"), ("outer/inner/two", "two")] {
+        fs::rename(machine.at(from), machine.at(to)).expect("moves");
+        eventually("it is there", || (cloud.file(to)["parents"] == json!([root])).then_some(()));
+        fs::remove_file(machine.at(to)).expect("removes");
+    }
+    for folder in ["outer/inner", "outer"] {
+        fs::remove_dir(machine.at(folder)).expect("removes");
+    }
+    cloud.make_trouble(&[]);
+    machine.flush();
+    let left = cloud.all();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(names(machine.drive()).is_empty());
+}

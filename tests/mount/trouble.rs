@@ -463,3 +463,30 @@ fn what_was_removed_before_its_create_was_answered_is_not_brought_back_by_older_
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+#[test]
+fn a_name_that_was_asked_for_before_a_kill_does_not_undo_one_that_came_after() {
+    let cloud = Cloud::start();
+    let proxy = Proxy::start(&cloud);
+    let machine = behind(&proxy);
+    machine.mount(&cloud);
+    write(machine.at("old"), b"content");
+    machine.flush();
+    let sent = std::sync::Arc::new(AtomicBool::new(false));
+    let seen = std::sync::Arc::clone(&sent);
+    proxy.rule(move |method, _| {
+        let is_first = method == "PATCH" && !seen.swap(true, Ordering::Relaxed);
+        if is_first { Fate::ArrivesAfter(2 * SOON) } else { Fate::Pass }
+    });
+    fs::rename(machine.at("old"), machine.at("first")).expect("renames");
+    eventually("it is sent", || sent.load(Ordering::Relaxed).then_some(()));
+    machine.kill();
+    machine.mount(&cloud);
+    fs::rename(machine.at("first"), machine.at("second")).expect("renames");
+    machine.flush();
+    let renames = || cloud.call("GET", "/admin/log", &[], None).to_string().matches("files.update").count();
+    eventually("both arrived", || (renames() >= 2).then_some(()));
+    hear(&cloud, &machine);
+    assert_eq!(names(machine.drive()), ["second"]);
+    assert_eq!(cloud.content(&cloud.id("second")), b"content");
+}
