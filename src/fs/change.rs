@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::attr::{FILE_MODE, FOLDER_MODE};
 use super::dir::name;
-use super::handle::{Bytes, OpenFlags};
+use super::handle::{Bytes, OpenFile, OpenFlags};
 use super::{Answer, Caller, Entry, Fs, FsError, Locks, NodeId, Outdated, Result};
 use crate::error::Kind;
 use crate::tree::{Node, NodeKind};
+use crate::writeback::Durability;
 use crate::writeback::changes::NewEntry;
 
 /// The longest target of a symbolic link, in bytes: the kernel takes no longer path.
@@ -76,7 +77,7 @@ impl Fs {
             let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None);
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
-            fs.writeback.seal(node.ino, &staging, node.mtime, crate::writeback::Durability::Process)?;
+            fs.writeback.seal(node.ino, &staging, node.mtime, Durability::Process)?;
             Ok(fs.entry(folder, &node))
         })
     }
@@ -283,14 +284,21 @@ impl Fs {
     }
 
     /// What has to be on stable storage before it replaces something, if it is not: no thread that serves requests waits for that.
+    /// What is written and not sealed is sealed by it. For whoever renames a file over another says that it is the one to keep, and
+    /// the other, which was promised, is gone with that: a kill before the close must not leave neither.
     fn sync_first(self: &Arc<Self>, folder: NodeId, name: &str, replaces: bool) -> Result<Option<First>> {
         let source = if replaces { self.tree.child(folder.ino(), name)? } else { None };
         let Some(Node { ino, .. }) = source else { return Ok(None) };
-        if !self.writeback.replacing_waits(ino)? {
+        let is_edited = |file: &Arc<OpenFile>| file.staging().is_some_and(|staging| staging.is_dirty());
+        let edited = self.files.get(ino).filter(is_edited);
+        if edited.is_none() && !self.writeback.replacing_waits(ino)? {
             return Ok(None);
         }
         let fs = Arc::clone(self);
-        Ok(Some(Box::new(move || Ok(fs.writeback.prepare_to_replace(ino)?))))
+        Ok(Some(Box::new(move || match edited {
+            Some(file) => fs.seal(&file, Durability::PowerLoss),
+            None => Ok(fs.writeback.prepare_to_replace(ino)?),
+        })))
     }
 
     /// `readlink`.

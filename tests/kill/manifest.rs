@@ -18,8 +18,8 @@ pub(crate) type Tree = BTreeMap<String, Option<Arc<Vec<u8>>>>;
 pub(crate) struct Manifest {
     /// What is there after a kill: what was closed, synced, renamed, removed.
     pub(crate) now: Tree,
-    /// What may be there in its place: a call that says so is under way.
-    pub(crate) maybe: Option<Tree>,
+    /// What may be there in its place: a call that says so is under way. What will be there comes last.
+    maybe: Vec<Tree>,
     /// Names under which something was removed or replaced, or was left by a save that was killed: the trash may have those.
     pub(crate) removed: BTreeSet<String>,
     history: VecDeque<String>,
@@ -40,13 +40,19 @@ impl Manifest {
     }
 
     /// Does what leads to `next`, all of it or nothing.
-    pub(crate) fn step<T>(&mut self, next: Tree, call: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
-        self.maybe = Some(next);
+    pub(crate) fn step<T>(&mut self, next: Tree, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.steps(vec![next], call)
+    }
+
+    /// Does what leads to the last of these by the others, and may end at each of them.
+    pub(crate) fn steps<T>(&mut self, steps: Vec<Tree>, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.maybe = steps;
         // If it fails, nobody knows.
         let value = call()?;
-        if let Some(next) = self.maybe.take() {
-            self.now = next;
+        if let Some(last) = self.maybe.pop() {
+            self.now = last;
         }
+        self.maybe.clear();
         Ok(value)
     }
 
@@ -84,22 +90,19 @@ impl Manifest {
     /// look.
     pub(crate) fn settle(&mut self, folder: &Path) -> io::Result<Result<(), String>> {
         let is = look(folder)?;
-        let maybe = self.maybe.take();
-        if is != self.now {
-            match maybe {
-                Some(next) if next == is => {}
-                other => return Ok(Err(self.differences(&is, other.as_ref()))),
-            }
+        let maybe = std::mem::take(&mut self.maybe);
+        if is != self.now && !maybe.contains(&is) {
+            return Ok(Err(self.differences(&is, &maybe)));
         }
         // Which shares the content of what it equals.
         self.now = is;
         Ok(Ok(()))
     }
 
-    fn differences(&self, is: &Tree, maybe: Option<&Tree>) -> String {
+    fn differences(&self, is: &Tree, maybe: &[Tree]) -> String {
         let mut text = String::new();
         let paths: BTreeSet<&String> =
-            is.keys().chain(self.now.keys()).chain(maybe.iter().flat_map(|tree| tree.keys())).collect();
+            is.keys().chain(self.now.keys()).chain(maybe.iter().flat_map(Tree::keys)).collect();
         let tell = |tree: &Tree, path: &String| match tree.get(path) {
             None => "nothing".to_owned(),
             Some(None) => "a folder".to_owned(),
@@ -107,11 +110,11 @@ impl Manifest {
         };
         for path in paths {
             let here = is.get(path);
-            if here == self.now.get(path) && maybe.is_none_or(|maybe| here == maybe.get(path)) {
+            if here == self.now.get(path) && maybe.iter().all(|maybe| here == maybe.get(path)) {
                 continue;
             }
             let _ = write!(text, "{path}: is {}, was to be {}", tell(is, path), tell(&self.now, path));
-            if let Some(maybe) = maybe {
+            for maybe in maybe {
                 let _ = write!(text, " or {}", tell(maybe, path));
             }
             text.push('\n');

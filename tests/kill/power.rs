@@ -158,9 +158,13 @@ impl Writer<'_> {
         let (name, content) = (self.name(), self.some());
         self.count += 1;
         let beside = format!("save-{}-{}", self.round, self.count);
-        self.note(format!("save {name} by {beside}"));
+        let synced = self.dice.below(5) > 0;
+        self.note(format!("save {name} by {beside}, synced: {synced}"));
         let mut file = File::create(self.folder.join(&beside))?;
         file.write_all(&content)?;
+        if !synced {
+            return self.rename_open(file, &beside, &name, &content);
+        }
         self.sync(&file, &beside, &content)?;
         drop(file);
         {
@@ -170,6 +174,22 @@ impl Writer<'_> {
         }
         fs::rename(self.folder.join(beside), self.folder.join(name))?;
         self.sync_folder()
+    }
+
+    /// Renames what is open and was never synced, which it is by that if it replaces something.
+    fn rename_open(&mut self, file: File, from: &str, to: &str, content: &Arc<Vec<u8>>) -> io::Result<()> {
+        {
+            let mut promises = self.promises.lock();
+            let replaces = promises.names.get(to).is_some_and(|name| name.is_now().content.is_some());
+            if replaces {
+                promises.becomes(from, Some(content), true);
+                promises.becomes(from, None, true);
+            }
+            promises.becomes(to, Some(content), replaces);
+        }
+        fs::rename(self.folder.join(from), self.folder.join(to))?;
+        drop(file);
+        Ok(())
     }
 
     /// Another content for a name, synced or not.

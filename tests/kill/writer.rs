@@ -243,6 +243,17 @@ impl<'a> Writer<'a> {
         self.manifest.step(next, || fs::rename(here, there))
     }
 
+    /// Renames what is open and was not synced. What was written of it is a promise from then on if it replaces one.
+    fn rename_open(&mut self, from: &str, to: &str, content: &Arc<Vec<u8>>) -> io::Result<()> {
+        let steps = match self.manifest.now.contains_key(to) {
+            true => vec![self.manifest.with(from, content), self.manifest.with(to, content)],
+            false => vec![self.manifest.now.clone()],
+        };
+        self.manifest.note(format!("rename {from} to {to}, open"));
+        let (here, there) = (self.at(from), self.at(to));
+        self.manifest.steps(steps, || fs::rename(here, there))
+    }
+
     /// Saves as careful programs do, and as those that are less careful.
     fn save(&mut self) -> io::Result<()> {
         let (path, content) = (self.path(), Arc::new(self.some()));
@@ -255,11 +266,14 @@ impl<'a> Writer<'a> {
         if synced {
             self.sync(&file, &beside, &content)?;
         }
-        if closed_first || !synced {
+        if closed_first {
             self.close(file, &beside, &content)?;
             self.rename_file(&beside, &path)?;
-        } else {
+        } else if synced {
             self.rename_file(&beside, &path)?;
+            self.close(file, &path, &content)?;
+        } else {
+            self.rename_open(&beside, &path, &content)?;
             self.close(file, &path, &content)?;
         }
         if synced {

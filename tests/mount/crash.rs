@@ -213,6 +213,35 @@ fn a_file_that_is_replaced_just_before_its_upload_begins_is_no_conflict_after_a_
 }
 
 #[test]
+fn what_replaces_a_file_while_it_is_open_is_there_after_a_kill() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("sent"), b"the first");
+    machine.flush();
+    cloud.make_trouble(&["uploads.*:answer,status=503"]);
+    for name in ["sent", "new"] {
+        write(machine.at(name), b"the second, closed");
+        let mut open = File::create(machine.at("beside")).expect("creates");
+        open.write_all(b"the third").expect("writes");
+        fs::rename(machine.at("beside"), machine.at(name)).expect("renames");
+        open.write_all(b", and what came after").expect("writes");
+        // Not closed before the kill, and after it nobody hears of that.
+        std::mem::forget(open);
+    }
+    machine.kill();
+    machine.mount(&cloud);
+    let is_there = || names(machine.drive()).into_iter().map(|name| (name.clone(), read(machine.at(&name))));
+    let whole: Vec<_> = ["new", "sent"].map(|name| (name.to_owned(), b"the third".to_vec())).into();
+    assert_eq!(is_there().collect::<Vec<_>>(), whole);
+    cloud.make_trouble(&[]);
+    machine.flush();
+    assert_eq!(is_there().collect::<Vec<_>>(), whole);
+    for name in ["sent", "new"] {
+        assert_eq!(cloud.content(&cloud.id(name)), b"the third");
+    }
+}
+
+#[test]
 fn a_server_that_dies_under_uploads_costs_only_time() {
     let mut cloud = Cloud::start();
     let machine = Machine::with(&cloud);
