@@ -24,11 +24,19 @@ use crate::tree::{Ino, OnDrive, asked};
 /// How long that may take: what fits into the buffers of a connection (some megabytes) goes over a line of a megabyte a second.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// The content that was sent for an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// One of the entry that has the item now.
+    One(Seq),
+    /// Several, or of another entry that had the item before.
+    Unknown,
+}
+
 /// What was sent for an item and has no answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Sent {
-    /// The content, if it is known to be one content of the entry that has the item now.
-    content: Option<Option<Seq>>,
+    content: Option<Content>,
     metadata: Option<OnDrive>,
 }
 
@@ -45,11 +53,11 @@ impl Sent {
     /// Whether it must not arrive after `next`.
     fn is_in_the_way_of(&self, next: &Next) -> bool {
         let (content, metadata) = match next {
-            Next::Content(seq, metadata) => (Some(*seq), Some(metadata)),
+            Next::Content(seq, metadata) => (Some(Content::One(*seq)), Some(metadata)),
             Next::Metadata(metadata) => (None, Some(metadata)),
             Next::Removal => (None, None),
         };
-        let other_content = self.content.is_some_and(|sent| sent.is_none() || sent != content);
+        let other_content = self.content.is_some_and(|sent| sent == Content::Unknown || Some(sent) != content);
         let other_metadata = self.metadata.as_ref().zip(metadata).is_some_and(|(sent, now)| sent != now);
         other_content || other_metadata
     }
@@ -73,9 +81,11 @@ impl Stragglers {
         let mut rows = unanswered.query([])?;
         while let Some(row) = rows.next()? {
             let inherited: bool = row.get(2)?;
-            let seq = Some(Seq(from_sql(row.get(1)?))).filter(|_| !inherited);
             let sent = items.entry(FileId(row.get(0)?)).or_default();
-            sent.content = Some(seq.filter(|_| sent.content.is_none()));
+            sent.content = Some(match sent.content {
+                None if !inherited => Content::One(Seq(from_sql(row.get(1)?))),
+                _ => Content::Unknown,
+            });
         }
         for (id, asked) in asked::all(db)? {
             items.entry(id).or_default().metadata = Some(asked.wanted);
@@ -107,13 +117,13 @@ mod tests {
         OnDrive { parent: None, name: name.to_owned(), mtime: Timestamp::from_millis(0), mode: None, owner: None }
     }
 
-    fn sent(content: Option<Option<u64>>, metadata: Option<&str>) -> Sent {
-        Sent { content: content.map(|seq| seq.map(Seq)), metadata: metadata.map(named) }
+    fn sent(content: Option<Content>, metadata: Option<&str>) -> Sent {
+        Sent { content, metadata: metadata.map(named) }
     }
 
     #[test]
     fn nothing_else_may_be_sent_and_the_very_same_may() {
-        let (one, unknown) = (sent(Some(Some(7)), None), sent(Some(None), None));
+        let (one, unknown) = (sent(Some(Content::One(Seq(7))), None), sent(Some(Content::Unknown), None));
         let content = |seq, name| Next::Content(Seq(seq), named(name));
         assert!(!one.is_in_the_way_of(&content(7, "a")), "the same again");
         assert!(one.is_in_the_way_of(&content(8, "a")) && one.is_in_the_way_of(&Next::Removal));
@@ -122,13 +132,13 @@ mod tests {
         assert!(!moved.is_in_the_way_of(&content(7, "a")) && !moved.is_in_the_way_of(&Next::Metadata(named("a"))));
         assert!(moved.is_in_the_way_of(&content(7, "b")) && moved.is_in_the_way_of(&Next::Metadata(named("b"))));
         assert!(!moved.is_in_the_way_of(&Next::Removal), "it is in the trash under any name");
-        let both = sent(Some(Some(7)), Some("a"));
+        let both = sent(Some(Content::One(Seq(7))), Some("a"));
         assert!(!both.is_in_the_way_of(&content(7, "a")) && both.is_in_the_way_of(&content(7, "b")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_an_item_that_may_still_change_waits_and_only_for_a_while() {
-        let items = HashMap::from([(FileId("one".to_owned()), sent(Some(Some(7)), None))]);
+        let items = HashMap::from([(FileId("one".to_owned()), sent(Some(Content::One(Seq(7))), None))]);
         let stragglers = Stragglers { until: Instant::now() + QUIET, items: Mutex::new(items) };
         let queue = Queue::default();
         let wait = async |id: &str, seq: u64| {

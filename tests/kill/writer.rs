@@ -245,9 +245,10 @@ impl<'a> Writer<'a> {
 
     /// Renames what is open and was not synced. What was written of it is a promise from then on if it replaces one.
     fn rename_open(&mut self, from: &str, to: &str, content: &Arc<Vec<u8>>) -> io::Result<()> {
-        let steps = match self.manifest.now.contains_key(to) {
-            true => vec![self.manifest.with(from, content), self.manifest.with(to, content)],
-            false => vec![self.manifest.now.clone()],
+        let steps = if self.manifest.now.contains_key(to) {
+            vec![self.manifest.with(from, content), self.manifest.with(to, content)]
+        } else {
+            vec![self.manifest.now.clone()]
         };
         self.manifest.note(format!("rename {from} to {to}, open"));
         let (here, there) = (self.at(from), self.at(to));
