@@ -131,10 +131,14 @@ impl Model {
                 may
             }
             Step::Move { item, to } => {
-                let is_there = item >= USERS && self.role(user, item) == Some(Role::Owner);
-                let Some(parent) = self.0.get(&item).and_then(|entry| entry.parent).filter(|_| is_there) else {
+                let Some(parent) = self.0.get(&item).and_then(|entry| entry.parent).filter(|_| item >= USERS) else {
                     return false;
                 };
+                // Who moves it to where it is changes nothing of whose it is.
+                let least = if to == parent { Role::Writer } else { Role::Owner };
+                if self.role(user, item) < Some(least) {
+                    return false;
+                }
                 // The folder that it leaves must be named, and so be seen.
                 if self.role(user, parent).is_none() || self.role(user, to) < Some(Role::Writer) {
                     return false;
