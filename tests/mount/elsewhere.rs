@@ -412,3 +412,27 @@ fn what_left_a_folder_without_an_answer_is_removed_though_the_folder_is_too() {
     assert!(left.is_empty(), "{left:?}");
     assert!(names(machine.drive()).is_empty());
 }
+
+#[test]
+fn what_is_removed_before_it_left_a_removed_folder_goes_with_it() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    fs::create_dir(machine.at("folder")).expect("makes");
+    write(machine.at("folder/file"), b"content");
+    machine.flush();
+    // It cannot leave before the drive has the folder that it goes to.
+    cloud.make_trouble(&["files.create:answer,status=503"]);
+    fs::create_dir(machine.at("other")).expect("makes");
+    fs::rename(machine.at("folder/file"), machine.at("other/file")).expect("moves");
+    fs::remove_dir(machine.at("folder")).expect("removes");
+    // Each time that fails, whatever changed before has been looked at.
+    let failures = || machine.log().matches("files.create").count();
+    eventually("the folder waits for it to leave", || (failures() > 0).then_some(()));
+    fs::remove_file(machine.at("other/file")).expect("removes");
+    let so_far = failures();
+    eventually("it waits for nothing that waits for it", || (failures() > so_far).then_some(()));
+    cloud.make_trouble(&[]);
+    let left = || cloud.all().iter().map(|file| file["name"].to_string()).collect::<Vec<_>>();
+    eventually("by itself", || (left() == ["\"other\""]).then_some(()));
+    machine.flush();
+}

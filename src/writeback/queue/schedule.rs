@@ -111,10 +111,12 @@ impl Inner {
     }
 
     pub(super) fn wait(&mut self, ino: Ino, other: Ino) {
+        // Two that need each other first: no view of the tables says so, and one of them looked before something changed.
+        let is_outdated = self.waits.root(other) == ino;
         self.waits.wait(ino, other);
         // So that there is somebody to wait for.
         let is_known = self.at.contains_key(&other) || self.running.contains_key(&other);
-        if !is_known && !self.waits.is_waiting(other) {
+        if is_outdated || (!is_known && !self.waits.is_waiting(other)) {
             self.schedule(other, Instant::now());
         }
     }

@@ -105,6 +105,25 @@ async fn nothing_runs_round_in_a_circle_behind_one_that_is_idle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_those_that_wait_for_each_other_the_one_is_looked_at_again() {
+    let queue = Queue::default();
+    for number in 1..=3 {
+        queue.recovered(ino(number));
+    }
+    take(&queue);
+    queue.finish(ino(1), Ok(Outcome::Wait(ino(2))), 0);
+    queue.finish(ino(2), Ok(Outcome::Wait(ino(3))), 0);
+    assert!(take(&queue).is_empty());
+    // What the first one waits for is over since it looked.
+    queue.finish(ino(3), Ok(Outcome::Wait(ino(1))), 0);
+    assert_eq!(take(&queue), [1]);
+    queue.finish(ino(1), Ok(Outcome::Settled), 0);
+    assert_eq!(take(&queue), [3]);
+    queue.finish(ino(3), Ok(Outcome::Settled), 0);
+    assert_eq!(take(&queue), [2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_later_save_never_overtakes_the_first_one_under_way() {
     let queue = Queue::default();
     queue.recovered(ino(1));
