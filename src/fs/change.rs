@@ -234,7 +234,7 @@ impl Fs {
         if let Some(source) = Self::source(node) {
             let content = Arc::clone(&self.content);
             self.runtime.spawn_blocking(move || {
-                if let Err(error) = content.cache().forget(&source) {
+                if let Err(error) = content.forget(&source) {
                     tracing::debug!(%error, "a removed file stays in the cache until its turn to go");
                 }
             });

@@ -130,7 +130,7 @@ impl Stagings {
         // Nobody will ask for the revision that ours replaced; of another file's, from which ours was copied, that is not known.
         let replaced = |old: &Source| old.id == source.id && old != source;
         if let Some(old) = old.map(|old| old.source().clone()).filter(replaced)
-            && let Err(error) = self.content.cache().forget(&old)
+            && let Err(error) = self.content.forget(&old)
         {
             tracing::debug!(%error, "an old revision stays in the cache until its turn to go");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -309,6 +309,32 @@ fn a_file_that_is_being_read_reads_the_same_after_it_is_renamed_over_another() {
     assert_eq!(content, b"the draft");
     assert_eq!(read(machine.at("notes")), b"the draft");
     assert_eq!(cloud.content(&cloud.id("notes")), b"the draft");
+}
+
+#[test]
+fn who_has_a_file_open_reads_it_after_it_was_saved_again_and_again() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("model"), b"the first");
+    machine.flush();
+    eventually("it is in the cache", || names(machine.cache().join("staging")).is_empty().then_some(()));
+    let id = cloud.id("model");
+    let revisions = || cloud.call("GET", &format!("/drive/v3/files/{id}/revisions"), &[], None);
+    let first = revisions()["revisions"][0]["id"].as_str().expect("id").to_owned();
+    let mut open = File::open(machine.at("model")).expect("opens");
+    cloud.make_trouble(&["uploads.*:answer,status=503"]);
+    for content in [b"the second", b"the third "] {
+        write(machine.at("model.tmp"), content);
+        fs::rename(machine.at("model.tmp"), machine.at("model")).expect("renames");
+    }
+    // What was renamed over is remembered for a second, and then its room is wanted.
+    std::thread::sleep(Duration::from_millis(1500));
+    cloud.make_trouble(&[]);
+    machine.flush();
+    assert!(!revisions().to_string().contains(&first), "the drive has it no more");
+    let mut content = Vec::new();
+    open.read_to_end(&mut content).expect("reads");
+    assert_eq!(content, b"the first");
 }
 
 #[test]
