@@ -72,7 +72,10 @@ pub(super) async fn heed_storage(running: Arc<Running>, end: CancellationToken) 
         tokio::select! {
             () = tokio::time::sleep(QUOTA_AGE) => running.fs.refresh_quota(QUOTA_AGE),
             // What is said of a full drive beside the refusal is to agree with it.
-            () = writeback.heard_full() => ask_for_room(&running, false).await,
+            () = writeback.heard_full() => tokio::select! {
+                () = ask_for_room(&running, false) => {}
+                () = end.cancelled() => return,
+            },
             () = end.cancelled() => return,
         }
         let mut pause = FULL_PAUSE;
@@ -85,7 +88,10 @@ pub(super) async fn heed_storage(running: Arc<Running>, end: CancellationToken) 
                 }
                 () = end.cancelled() => return,
             }
-            ask_for_room(&running, true).await;
+            tokio::select! {
+                () = ask_for_room(&running, true) => {}
+                () = end.cancelled() => return,
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use super::staging::Inner;
 use super::stagings::{Stagings, remove_file};
 use super::{Result, table};
 use crate::crash;
+use crate::remote::Source;
 use crate::tree::Ino;
 
 /// What waits to be removed.
@@ -112,18 +113,29 @@ impl<'a> Known<'a> {
         }
         crash::point("put-away-begun");
         let held = inner.pile.held();
+        let paths: Vec<_> = inner.pile.now.stack.iter().map(|layer| layer.path.clone()).collect();
         if let Some(source) = inner.on_drive.take().filter(|_| !inner.discarded)
-            && let Some(whole) = inner.pile.squash()?
+            && let Err(error) = self.adopt(&source, &mut inner)
         {
-            crash::point("squashed");
-            stagings.content.cache().adopt(&source, whole)?;
-            crash::point("adopted");
+            // The drive has it: it is fetched again when somebody reads it.
+            tracing::warn!(%error, "what was sent could not be made a part of the cache");
         }
-        for layer in &inner.pile.now.stack {
-            remove_file(&layer.path)?;
+        // One of them may be the cache's now.
+        for path in &paths {
+            remove_file(path)?;
         }
         stagings.account_gone(ino, held);
         Ok(stagings.state.write(|tx| table::retired_is_gone(tx, ino))?)
+    }
+
+    /// Makes what the drive has a part of the cache.
+    fn adopt(&self, source: &Source, inner: &mut Inner) -> Result<()> {
+        if let Some(whole) = inner.pile.squash()? {
+            crash::point("squashed");
+            self.0.content.cache().adopt(source, whole)?;
+            crash::point("adopted");
+        }
+        Ok(())
     }
 
     /// Removes the files of retired staging that nobody uses.

@@ -23,6 +23,8 @@ pub(super) enum Outcome {
     After(Ino),
     /// Nothing can be sent until the entry changes once more.
     Idle,
+    /// Too many wait for their turn to be uploaded.
+    Crowded,
 }
 
 /// What is to be done for an entry, as one consistent view of the database has it.
@@ -148,8 +150,8 @@ fn may_have_left(db: &Connection, job: &Job) -> rusqlite::Result<bool> {
 fn takes_along(folder: Gone, within: Gone) -> bool {
     match folder {
         Gone::No => false,
-        Gone::Trash => within != Gone::Temporary,
-        Gone::Delete | Gone::Temporary => true,
+        // That has to go before any folder goes to the trash, also one that holds this one.
+        _ => within != Gone::Temporary,
     }
 }
 
@@ -216,7 +218,8 @@ impl Job {
     /// What the drive is to change of the metadata of an item, if anything, for it to be as it was to be sent.
     pub(super) fn rest(&self, item: &Item) -> Result<Option<Patch>> {
         let base = Base { on_drive: Some(OnDrive::of(item)), ..self.base.clone() };
-        let differences = base.differs(&self.node, self.folder.as_ref());
+        // What differs and was not to be changed was changed elsewhere, and is for the merge to know.
+        let differences = base.differs(&self.node, self.folder.as_ref()).and(self.differences());
         differences.any().then(|| self.patch_of(base.on_drive.as_ref(), differences)).transpose()
     }
 
@@ -228,8 +231,8 @@ impl Job {
         };
         let name = self.node.name_on_drive();
         Ok(Patch {
-            name: there.is_some_and(|there| there.name != name).then(|| name.to_owned()),
-            parent,
+            name: there.is_some_and(|there| differences.place && there.name != name).then(|| name.to_owned()),
+            parent: parent.filter(|_| differences.place),
             // Always: a drive sets the time to now with any change that does not say it.
             modified: Some(self.node.mtime),
             posix: (differences.mode || differences.owner).then(|| self.posix()),

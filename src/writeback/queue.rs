@@ -7,6 +7,8 @@
 //!   drive ([`super::flush`]) is not made to wait for that.
 //! - One request at a time an entry, many entries at a time. Large uploads are bounded further ([`turns`]), and what waits for
 //!   that takes no place from who need not.
+//! - Of uploads that wait for their turn there may be very many; so many are held in memory with what they need, the others as a number,
+//!   in the order in which they came.
 //! - An entry that needs another one first waits for exactly that one; one that took over an identity waits until what is under
 //!   way for it has ended ([`waits`]).
 //! - What failed is tried again, less and less often, for ever ([`failures`]).
@@ -62,6 +64,11 @@ impl<'a> Parked<'a> {
         queue.wake.notify_one();
         Self { queue, ino }
     }
+
+    /// `None` if so many are parked that memory must be thought of.
+    pub(super) fn try_new(queue: &'a Queue, ino: Ino) -> Option<Self> {
+        (!queue.is_crowded()).then(|| Self::new(queue, ino))
+    }
 }
 
 impl Drop for Parked<'_> {
@@ -73,6 +80,9 @@ impl Drop for Parked<'_> {
             running.began = Instant::now();
             running.moved = running.began;
         }
+        inner.let_one_in();
+        drop(inner);
+        self.queue.wake.notify_one();
     }
 }
 
@@ -93,6 +103,7 @@ impl Queue {
     pub(super) fn changed_so(&self, ino: Ino, change: Change) {
         let mut inner = self.inner.lock();
         inner.failures.remove(&ino);
+        inner.fruitless.remove(&ino);
         inner.reached.remove(&ino);
         let before = inner.next();
         match inner.running.get_mut(&ino) {
@@ -140,6 +151,11 @@ impl Queue {
         let mut inner = self.inner.lock();
         let Inner { waits, running, .. } = &mut *inner;
         waits.follow(ino, other, |other| running.contains_key(&other));
+    }
+
+    /// Whether so many are parked that one more must not be.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.inner.lock().is_crowded()
     }
 
     /// Whether somebody waits for the drive.
@@ -198,7 +214,7 @@ impl Queue {
         let mut inner = self.inner.lock();
         let ran = inner.running.remove(&ino);
         let again = ran.as_ref().and_then(|running| running.again);
-        if let Some(ran) = ran {
+        if let Some(ran) = &ran {
             match ran.uploaded {
                 Some(size) => inner.pace.sent(ino, ran.began, size),
                 None if ran.sent > 0 && again.is_none() => drop(inner.reached.insert(ino, ran.sent)),
@@ -211,7 +227,17 @@ impl Queue {
         for follower in inner.waits.released(ino) {
             inner.schedule(follower, Instant::now());
         }
+        let got_on = match result {
+            Ok(Outcome::Again) => ran.as_ref().is_some_and(|ran| ran.uploaded.is_some()),
+            Ok(Outcome::Wait(_)) => false,
+            _ => true,
+        };
+        if got_on || again.is_some() {
+            inner.fruitless.remove(&ino);
+        }
         match result {
+            // It is something else by now, of which that says nothing.
+            Err(_) if let Some(change) = again => inner.settle(ino, change),
             Err(error) => {
                 let failure = Failure::new(error, attempts);
                 let next = failure.next;
@@ -237,7 +263,10 @@ impl Queue {
                 }
                 match (outcome, again) {
                     (_, Some(change)) => inner.settle(ino, change),
-                    (Outcome::Again, None) => inner.schedule(ino, Instant::now()),
+                    (Outcome::Again, None) => {
+                        let when = inner.braked(ino);
+                        inner.schedule(ino, when);
+                    }
                     (Outcome::Wait(other), None) => inner.wait(ino, other),
                     // It failed just now.
                     (Outcome::After(other), None) if inner.failure(other).is_some() => {
@@ -247,10 +276,12 @@ impl Queue {
                         inner.wait(ino, other);
                         inner.waits.unless_it_fails(ino);
                     }
+                    (Outcome::Crowded, None) => inner.keep_out(ino),
                     (Outcome::Settled | Outcome::Idle, None) => {}
                 }
             }
         }
+        inner.let_one_in();
         drop(inner);
         self.ended.send_modify(|count| *count += 1);
         self.wake.notify_one();

@@ -40,6 +40,9 @@ pub(super) const LARGE_PRESSED: usize = 2;
 /// A session lives for a week; one that is older than this is not asked for again.
 const SESSION_MILLIS: i64 = 6 * 24 * 60 * 60 * 1000;
 
+/// A drive may ask for more patience than this; a place among the few large uploads is not held for longer.
+pub(super) const RETRY_AFTER_MOST: Duration = Duration::from_mins(1);
+
 /// How often in a row an upload may fail without the drive having taken a byte before the queue is told.
 const FRUITLESS: u32 = 4;
 
@@ -62,6 +65,9 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         Content::Staged(staging, snapshot)
     };
     let next = Next::Content(content.seq(), job.wanted());
+    if is_crowded(writeback, content.size()) {
+        return Ok(Outcome::Crowded);
+    }
     if writeback.stragglers.wait(job.node.id.as_ref(), &next, &writeback.queue, job.node.ino).await {
         return Ok(Outcome::Again);
     }
@@ -85,13 +91,15 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     let ino = job.node.ino;
     let sent = if content.size() <= writeback.remote.small() {
         stream::end(writeback, ino).await?;
-        let _turn = turn(writeback, ino, &writeback.uploads, content.size()).await;
+        let Some(_turn) = turn(writeback, ino, &writeback.uploads, content.size()).await else {
+            return Ok(Outcome::Crowded);
+        };
         put(writeback, &job, &write, &content).await
     } else {
         let begun = stream::take(writeback, &job, &write, &content).await?;
         let left = content.size().saturating_sub(writeback.queue.inner.lock().reached(ino));
-        let _turn = turn(writeback, ino, &writeback.large, left).await;
-        let _turn = turn(writeback, ino, &writeback.uploads, left).await;
+        let Some(_turn) = turn(writeback, ino, &writeback.large, left).await else { return Ok(Outcome::Crowded) };
+        let Some(_turn) = turn(writeback, ino, &writeback.uploads, left).await else { return Ok(Outcome::Crowded) };
         match resume(writeback, &job, &write, &content, begun, cancel).await {
             Ok(Some((item, md5))) => say_the_rest(writeback, &job, item).await.map(|item| Some((item, md5))),
             other => other,
@@ -121,12 +129,19 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
     }
 }
 
-/// Waits until one more may go. What waits takes no place in the queue from who need not.
+/// Whether content of that size would have to wait for its turn, and too many do.
+fn is_crowded(writeback: &Writeback, size: u64) -> bool {
+    let is_large = size > writeback.remote.small();
+    let waits = writeback.uploads.is_full() || (is_large && writeback.large.is_full());
+    waits && writeback.queue.is_crowded()
+}
+
+/// Waits until one more may go. What waits takes no place in the queue from who need not. `None`: too many wait.
 async fn turn(writeback: &Writeback, ino: Ino, turns: &Arc<Turns>, left: u64) -> Option<Turn> {
     if let Some(free) = turns.try_take() {
         return Some(free);
     }
-    let _parked = Parked::new(&writeback.queue, ino);
+    let _parked = Parked::try_new(&writeback.queue, ino)?;
     turns.take(left).await
 }
 
@@ -313,7 +328,11 @@ async fn resume(
             }
             Err(error) if error.kind.retry() == Retry::Soon && fruitless < FRUITLESS => {
                 metrics::RETRIES.add(1);
-                tokio::time::sleep(error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless))).await;
+                let pause = error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless)).min(RETRY_AFTER_MOST);
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = cancel.cancelled() => {}
+                }
                 fruitless += 1;
                 // The drive knows best what arrived.
                 offset = None;

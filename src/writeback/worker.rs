@@ -1,12 +1,14 @@
 //! Sends what is due, many entries at a time, and files that are worth it while they are written.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Outcome;
-use super::{Writeback, journal, send, stream};
+use super::{Writeback, WritebackError, journal, send, stream};
 use crate::error::Kind;
 use crate::tree::Ino;
 
@@ -44,7 +46,12 @@ impl Writeback {
         if !self.queue.is_hurried() {
             self.beside.wait().await;
         }
-        let result = send::step(self, ino, cancel).await;
+        let step = AssertUnwindSafe(send::step(self, ino, cancel)).catch_unwind().await;
+        // Whoever waits for the entry must not wait for ever for somebody who is gone.
+        let result = step.unwrap_or_else(|_panic| {
+            let why = "a mistake in this program; its message went to the standard error stream".to_owned();
+            Err(WritebackError::Damaged { ino, why })
+        });
         let ended = result.as_ref().map(|outcome| !matches!(outcome, Outcome::Again));
         self.refusals.note(ino, ended);
         self.note_storage(ino, ended);

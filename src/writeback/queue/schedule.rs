@@ -1,6 +1,6 @@
 //! [`Inner`]: which entries are due when, which are under way, and what is known of how they fare.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,10 +20,16 @@ const PARKED: usize = 200;
 /// The same under a deadline, when small ones must get past large ones that wait.
 const PARKED_PRESSED: usize = 800;
 
+/// Steps in a row that bring an entry nowhere, and for how long it rests after the next; each time for twice as long, up to half a
+/// minute.
+const FRUITLESS: u32 = 16;
+const BRAKE: Duration = Duration::from_millis(100);
+
 /// An upload of which the drive has taken nothing for this long is said to hang.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Invariants: `due` and `at` say the same. An entry is in at most one of `at`, `running` and `waits`.
+/// Invariants: `due` and `at` say the same. An entry is in at most one of `at`, `running`, `waits` and `crowd`. While somebody is in
+/// `crowd`, somebody is parked or due who [lets one in](Inner::let_one_in) when it ends.
 #[derive(Debug, Default)]
 pub(in crate::writeback) struct Inner {
     pub(super) due: BTreeSet<(Instant, Ino)>,
@@ -31,11 +37,16 @@ pub(in crate::writeback) struct Inner {
     pub(super) running: HashMap<Ino, Running>,
     /// Those of them that wait for their turn to be uploaded.
     pub(super) parked: HashSet<Ino>,
+    /// Those that will when there is room for it, and the order in which they came; what is in the second alone has gone.
+    crowd: HashSet<Ino>,
+    arrivals: VecDeque<Ino>,
     pub(super) waits: Waits,
     pub(super) failures: Failures,
     pub(super) pace: Pace,
     /// How much the drive has of content whose upload was broken off.
     pub(super) reached: HashMap<Ino, u64>,
+    /// How many steps in a row brought an entry nowhere.
+    pub(super) fruitless: HashMap<Ino, u32>,
     /// How much of an entry's content was ever on its way, over all tries.
     pub(super) furthest: HashMap<Ino, u64>,
     /// How many wait for the drive: nothing is held back then.
@@ -74,6 +85,7 @@ impl Inner {
     /// Schedules it anew, or for the first time; `since` in the second case.
     pub(super) fn put(&mut self, ino: Ino, when: Instant, since: Instant, change: Option<Change>) {
         self.waits.stop(ino);
+        self.crowd.remove(&ino);
         let since = self.unschedule(ino).map_or(since, |old| old.since);
         self.due.insert((when, ino));
         self.at.insert(ino, Scheduled { when, since, change });
@@ -115,10 +127,22 @@ impl Inner {
         let is_outdated = self.waits.root(other) == ino;
         self.waits.wait(ino, other);
         // So that there is somebody to wait for.
-        let is_known = self.at.contains_key(&other) || self.running.contains_key(&other);
-        if is_outdated || (!is_known && !self.waits.is_waiting(other)) {
+        let is_known = self.at.contains_key(&other) || self.running.contains_key(&other) || self.crowd.contains(&other);
+        if is_outdated {
+            let when = self.braked(other);
+            self.schedule(other, when);
+        } else if !is_known && !self.waits.is_waiting(other) {
             self.schedule(other, Instant::now());
         }
+    }
+
+    /// When an entry may go on after a step that brought it nowhere: at once, but not for ever. What leads nowhere again and again is
+    /// a mistake, of the drive or of this program, and must not become a storm of requests.
+    pub(super) fn braked(&mut self, ino: Ino) -> Instant {
+        let count = self.fruitless.entry(ino).or_default();
+        *count += 1;
+        let pause = count.checked_sub(FRUITLESS).map_or(Duration::ZERO, |over| BRAKE * 2_u32.pow(over.min(8)));
+        Instant::now() + pause
     }
 
     /// The entries that may run now.
@@ -146,8 +170,29 @@ impl Inner {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        let parked = if self.pressed > 0 { PARKED_PRESSED } else { PARKED };
-        self.running.len() - self.parked.len() < AT_ONCE && self.parked.len() < parked
+        self.running.len() - self.parked.len() < AT_ONCE
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        self.parked.len() >= if self.pressed > 0 { PARKED_PRESSED } else { PARKED }
+    }
+
+    /// Keeps an entry until there is room to wait.
+    pub(super) fn keep_out(&mut self, ino: Ino) {
+        if self.crowd.insert(ino) {
+            self.arrivals.push_back(ino);
+        }
+    }
+
+    /// Lets the one go on that has been kept out for longest, if there is room to wait.
+    pub(super) fn let_one_in(&mut self) {
+        while !self.is_crowded()
+            && let Some(ino) = self.arrivals.pop_front()
+        {
+            if self.crowd.remove(&ino) {
+                return self.schedule(ino, Instant::now());
+            }
+        }
     }
 
     /// Tries at once to send an entry, or what it waits for, even if that failed before.
@@ -158,7 +203,8 @@ impl Inner {
     pub(super) fn hasten_to(&mut self, ino: Ino, when: Instant) {
         let root = self.waits.root(ino);
         self.failures.remove(&root);
-        if !self.running.contains_key(&root) {
+        // Who is in the crowd waits for nothing but its turn.
+        if !self.running.contains_key(&root) && !self.crowd.contains(&root) {
             self.schedule(root, when);
         }
     }
@@ -233,6 +279,12 @@ impl Inner {
     /// From now on there is a deadline. Says whether there was none before.
     pub(in crate::writeback) fn press(&mut self) -> bool {
         self.pressed += 1;
+        // Those go first that have the least left, and it is not known who that is.
+        for ino in std::mem::take(&mut self.arrivals) {
+            if self.crowd.remove(&ino) {
+                self.schedule(ino, Instant::now());
+            }
+        }
         self.pressed == 1
     }
 

@@ -272,3 +272,59 @@ async fn who_only_lets_another_go_first_goes_on_when_that_or_what_it_waits_for_f
     queue.finish(ino(3), Err(&refusal()), 2);
     assert!(take(&queue).is_empty(), "who does not wait is not woken");
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_very_many_that_wait_for_their_turn_most_are_kept_out_and_nothing_else_waits_for_them() {
+    const MANY: u64 = 1000;
+    let queue = Queue::default();
+    for number in 0..MANY {
+        queue.recovered(ino(number));
+    }
+    let mut seen = 0;
+    let (mut parked, mut kept_out) = (Vec::new(), Vec::new());
+    while seen < MANY {
+        for number in take(&queue) {
+            seen += 1;
+            if let Some(waits) = Parked::try_new(&queue, ino(number)) {
+                parked.push((number, waits));
+            } else {
+                kept_out.push(number);
+                queue.finish(ino(number), Ok(Outcome::Crowded), 0);
+            }
+        }
+    }
+    assert!(parked.len() < 300, "{} are held in memory", parked.len());
+    assert!(take(&queue).is_empty());
+    queue.recovered(ino(MANY));
+    assert_eq!(take(&queue), [MANY], "what is small goes on");
+    queue.finish(ino(MANY), Ok(Outcome::Settled), 0);
+    queue.inner.lock().hasten(ino(kept_out[5]));
+    assert!(take(&queue).is_empty(), "who is kept out waits for its turn");
+    let mut let_in = Vec::new();
+    while let Some((number, waits)) = parked.pop() {
+        drop(waits);
+        queue.finish(ino(number), Ok(Outcome::Settled), 0);
+        for number in take(&queue) {
+            let_in.push(number);
+            parked.extend(Parked::try_new(&queue, ino(number)).map(|waits| (number, waits)));
+        }
+    }
+    assert_eq!(let_in, kept_out, "in the order in which they came, and all of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_leads_nowhere_again_and_again_rests() {
+    let queue = Queue::default();
+    queue.recovered(ino(1));
+    let mut steps = 0;
+    while take(&queue) == [1] {
+        steps += 1;
+        queue.finish(ino(1), Ok(Outcome::Again), 0);
+    }
+    assert!((10..100).contains(&steps), "{steps} steps without a pause");
+    tokio::time::advance(Duration::from_mins(1)).await;
+    assert_eq!(take(&queue), [1]);
+    queue.uploaded(ino(1), 1);
+    queue.finish(ino(1), Ok(Outcome::Again), 0);
+    assert_eq!(take(&queue), [1], "it got somewhere");
+}

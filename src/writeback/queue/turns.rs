@@ -52,6 +52,10 @@ impl Inner {
         self.taken < places
     }
 
+    fn is_full(&self) -> bool {
+        !self.waiting.is_empty() || !self.has_place()
+    }
+
     fn next(&mut self) -> Option<Waiter> {
         if self.waiting.is_empty() || !self.has_place() {
             return None;
@@ -69,10 +73,15 @@ impl Turns {
         Arc::new(Self(Mutex::new(Inner { places, pressed_places, pressed: false, taken: 0, waiting: Vec::new() })))
     }
 
+    /// Whether who comes now has to wait.
+    pub(in crate::writeback) fn is_full(&self) -> bool {
+        self.0.lock().is_full()
+    }
+
     /// A place, if one is free and nobody waits for it.
     pub(in crate::writeback) fn try_take(self: &Arc<Self>) -> Option<Turn> {
         let mut inner = self.0.lock();
-        if !inner.waiting.is_empty() || !inner.has_place() {
+        if inner.is_full() {
             return None;
         }
         inner.taken += 1;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::super::upload::RETRY_AFTER_MOST;
 use super::piece::Pieces;
 use super::rows::{self, Row};
 use super::{Handle, Streamed};
@@ -159,7 +160,10 @@ impl Stream<'_> {
                 Err(error) if error.kind.retry() == Retry::Soon => {
                     metrics::RETRIES.add(1);
                     fruitless += 1;
-                    let wait = error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless.min(6)));
+                    let wait = error
+                        .retry_after
+                        .unwrap_or(Duration::from_millis(500 << fruitless.min(6)))
+                        .min(RETRY_AFTER_MOST);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = self.handle.stop.cancelled() => return Ok(Some(None)),
