@@ -45,6 +45,8 @@ mod limits;
 mod logging;
 #[path = "mount/looked_at.rs"]
 mod looked_at;
+#[path = "mount/meanwhile.rs"]
+mod meanwhile;
 #[path = "mount/outage.rs"]
 mod outage;
 #[path = "mount/place.rs"]

@@ -345,8 +345,10 @@ impl Fs {
             return if durability == Durability::PowerLoss { Ok(self.writeback.sync()?) } else { Ok(()) };
         };
         if file.is_unlinked() {
-            // It ends with its last handle.
-            return Ok(());
+            // It ends with its last handle. But who began to write it at the moment in which it was replaced elsewhere removed nothing,
+            // and is told that this cannot be sent.
+            let is_lost = self.files.is_superseded(file.ino) && staging.is_dirty() && !staging.is_discarded();
+            return if is_lost { Err(Kind::Stale.into()) } else { Ok(()) };
         }
         let mtime = file.mtime();
         let sealed = self.writeback.seal(file.ino, &staging, mtime, durability);

@@ -94,9 +94,10 @@ pub fn looked(db: &Connection, id: &FileId) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE asked SET looked = 1 WHERE id = ?1")?.execute([&id.0]).map(|_| ())
 }
 
-/// Forgets what was asked of items that the tree does not know any more: what comes of it is news.
+/// Forgets what was asked of items that the tree does not know any more: what comes of it is news. And what was looked at by an
+/// earlier mount: if it did not arrive, it will not, and the same done elsewhere is no echo of it.
 pub fn sweep(db: &Connection) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM asked WHERE NOT EXISTS (SELECT 1 FROM node WHERE node.id = asked.id)")?
+    db.prepare_cached("DELETE FROM asked WHERE looked OR NOT EXISTS (SELECT 1 FROM node WHERE node.id = asked.id)")?
         .execute([])
         .map(|_| ())
 }

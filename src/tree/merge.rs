@@ -343,18 +343,24 @@ impl<'a> Merge<'a> {
         Ok(true)
     }
 
-    /// Whether a node or anything in it is not as the drive has it.
+    /// Whether a node or anything in it is not as the drive has it, or is just being written.
     fn has_unsent(&self, node: &Node) -> rusqlite::Result<bool> {
-        self.db
-            .prepare_cached(
-                "WITH RECURSIVE below (ino) AS (
-                     SELECT ?1
-                     UNION ALL
-                     SELECT node.ino FROM node JOIN below ON node.parent = below.ino
-                 )
-                 SELECT EXISTS (SELECT 1 FROM below JOIN base ON base.ino = below.ino)",
-            )?
-            .query_row([node.ino], |row| row.get(0))
+        let mut below = self.db.prepare_cached(
+            "WITH RECURSIVE below (ino) AS (
+                 SELECT ?1
+                 UNION ALL
+                 SELECT node.ino FROM node JOIN below ON node.parent = below.ino
+             )
+             SELECT below.ino, base.ino IS NOT NULL FROM below LEFT JOIN base ON base.ino = below.ino",
+        )?;
+        let mut rows = below.query([node.ino])?;
+        while let Some(row) = rows.next()? {
+            let (ino, has_base): (Ino, bool) = (row.get(0)?, row.get(1)?);
+            if has_base || self.listener.is_some_and(|listener| listener.is_edited(ino)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A node that is gone from the drive, with all that is in it. What was not sent yet survives, and its folders with it.
@@ -413,7 +419,8 @@ impl<'a> Merge<'a> {
         // A tag in its name came from the id that it loses: from now on it is a part of the name, on every machine.
         let drive_name = names::on_drive(&node, &node.name);
         if base.as_ref().is_some_and(|base| base.on_drive.is_none()) {
-            // If it was made there a moment ago, that went with the rest.
+            // If it was made there a moment ago, that went with the rest, and so did what was being sent for it.
+            self.effects.resend.push(node.ino);
             return nodes::update(self.db, &Node { id: None, version: 0, drive_name, ..node });
         }
         let rewritten = base.is_some_and(|base| base.rewritten);
@@ -472,6 +479,17 @@ impl Differences {
             mtime: self.mtime || other.mtime,
             mode: self.mode || other.mode,
             owner: self.owner || other.owner,
+        }
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            place: self.place && other.place,
+            mtime: self.mtime && other.mtime,
+            mode: self.mode && other.mode,
+            owner: self.owner && other.owner,
         }
     }
 

@@ -54,6 +54,8 @@ impl Writeback {
             ItemKind::Folder | ItemKind::Document { .. } => return Err(mismatch(md5, None)),
         };
         if item.trashed {
+            // Its session is over, whatever becomes of the entry.
+            self.state.write::<_, rusqlite::Error>(|tx| journal::end_one_upload(tx, ino, content.seq()))?;
             return self.trashed_meanwhile(job, item).await;
         }
         let there = Source { id: item.id.clone(), blob: blob.clone() };
@@ -180,13 +182,29 @@ impl Writeback {
     /// holds unsent work here is made anew.
     async fn trashed_meanwhile(&self, job: &Job, item: &Item) -> Result<Outcome> {
         // First the folder: else what is in it would be made in the trash again and again.
-        if let Some(folder) = &job.folder
-            && self.tree.by_id(folder)?.is_some_and(|folder| folder.ino != Ino::ROOT)
-        {
+        let is_in_root = match &job.folder {
+            Some(folder) => self.tree.by_id(folder)?.is_some_and(|folder| folder.ino == Ino::ROOT),
+            None => false,
+        };
+        if is_in_root && self.is_root_gone().await? {
+            // Which nobody makes anew.
+            return Err(root_is_gone().into());
+        }
+        if let Some(folder) = job.folder.as_ref().filter(|_| !is_in_root) {
             self.look(job, folder).await?;
         }
         self.tree.merge_news(&item.id, Some(item))?;
         Ok(Outcome::Again)
+    }
+
+    /// Whether the folder that is the root of this mount was removed elsewhere.
+    async fn is_root_gone(&self) -> Result<bool> {
+        let Some(id) = self.tree.node(Ino::ROOT)?.and_then(|root| root.id) else { return Ok(false) };
+        match self.remote.get(&id).await {
+            Ok(root) => Ok(root.trashed),
+            Err(error) if error.kind == Kind::NotFound => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Asks for the state of an item that a request was refused for, and merges it. Says whether that told nothing new.
@@ -221,6 +239,9 @@ impl Writeback {
                 let folder = job.folder()?;
                 let gone = matches!(self.remote.get(folder).await, Err(e) if e.kind == Kind::NotFound);
                 if gone {
+                    if self.tree.by_id(folder)?.is_some_and(|folder| folder.ino == Ino::ROOT) {
+                        return Err(root_is_gone().into());
+                    }
                     self.tree.merge_news(folder, None)?;
                     return Ok(Outcome::Again);
                 }
@@ -279,6 +300,11 @@ impl Writeback {
         }
         Ok(())
     }
+}
+
+fn root_is_gone() -> RemoteError {
+    let what = "the folder that is the root of this mount was removed on the drive; what is saved here waits until it is restored";
+    RemoteError::new(Kind::NotFound, "files.create", what)
 }
 
 fn mismatch(ours: Md5, theirs: Option<Md5>) -> WritebackError {

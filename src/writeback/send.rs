@@ -157,24 +157,25 @@ impl Writeback {
         if self.stragglers.wait(Some(&id), &Next::Removal, &self.queue, job.node.ino).await {
             return Ok(Outcome::Again);
         }
-        if job.node.is_folder() && job.base.on_drive.is_some() {
+        let mut is_ours = true;
+        if job.node.is_folder() {
             match self.left_in(&job.node).await? {
                 Left::Nothing => {}
+                Left::Changed => is_ours = false,
                 Left::MovedOut(ino) => return Ok(Outcome::Wait(ino)),
                 Left::Strangers => return self.restore(&job),
             }
         }
-        let version =
-            match job.entry.gone {
-                Gone::Delete | Gone::Temporary if self.delete_for_good(&job, &id).await? => {
-                    if job.base.on_drive.is_some() { FOR_GOOD } else { NEVER_SEEN }
-                }
-                _ => match self.remote.trash(&id).await {
-                    Ok(item) => item.version,
-                    Err(error) if error.kind == Kind::NotFound => job.node.version,
-                    Err(error) => return Err(error.into()),
-                },
-            };
+        let version = match job.entry.gone {
+            Gone::Delete | Gone::Temporary if is_ours && self.delete_for_good(&job, &id).await? => {
+                if job.base.on_drive.is_some() { FOR_GOOD } else { NEVER_SEEN }
+            }
+            _ => match self.remote.trash(&id).await {
+                Ok(item) => item.version,
+                Err(error) if error.kind == Kind::NotFound => job.node.version,
+                Err(error) => return Err(error.into()),
+            },
+        };
         crash::point("removal-answered");
         self.deleted();
         self.tree.took_away(&id);
@@ -217,6 +218,7 @@ impl Writeback {
     /// What a folder that was emptied and removed here still holds on the drive, at any depth.
     async fn left_in(&self, folder: &Node) -> Result<Left> {
         let mut folders = vec![folder.clone()];
+        let mut left = Left::Nothing;
         while let Some(folder) = folders.pop() {
             let Some(id) = &folder.id else { continue };
             let mut pages = Pages::new(&*self.remote, id);
@@ -242,14 +244,19 @@ impl Writeback {
                             return Ok(Left::MovedOut(node.ino));
                         }
                         Some(node) if node.is_linked() => return Ok(Left::Strangers),
+                        // Our removal of it got through, and somebody took it out of the trash again.
+                        Some(node) if node.version < item.version && !self.is_pending(node.ino)? => {
+                            return Ok(Left::Strangers);
+                        }
                         Some(node) if node.is_folder() => folders.push(node),
-                        Some(_) => {}
+                        Some(node) if is_only_ours(&node, item) => {}
+                        Some(_) => left = Left::Changed,
                         None => return Ok(Left::Strangers),
                     }
                 }
             }
         }
-        Ok(Left::Nothing)
+        Ok(left)
     }
 
     /// Takes the removal of a folder back: it holds what was put there elsewhere.
@@ -269,6 +276,8 @@ impl Writeback {
 enum Left {
     /// Only what was removed here, too.
     Nothing,
+    /// The same, and others changed some of it or may see it: it is not ours to delete for good.
+    Changed,
     /// This entry, which is elsewhere here and is about to leave.
     MovedOut(Ino),
     /// Something that was never seen here: removing the folder would remove what nobody here decided about.
