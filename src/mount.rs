@@ -22,6 +22,7 @@ pub mod mountpoint;
 mod notify;
 mod running;
 mod sign_in;
+mod signals;
 mod start;
 mod tasks;
 mod trash;
@@ -325,7 +326,7 @@ pub struct Ready {
 /// folder back.
 pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
     let names = Names { url: config.address(), dir: config.cache_dir.clone(), enable: sign_in::enable(&config) };
-    let mount = start::start(config).await.map_err(|error| error.of(names))?;
+    let mut mount = start::start(config).await.map_err(|error| error.of(names))?;
     ready(&mount.ready());
     let supervisor = notify::Supervisor::of_environment();
     supervisor.ready(&mount.running);

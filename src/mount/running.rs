@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::mountpoint::Mountpoint;
+use super::signals::Signals;
 use super::{Lock, Ready, drain};
 use crate::auth::Watched;
 use crate::clock::{self, Instant, Timestamp};
@@ -20,7 +20,6 @@ use crate::error::Retry;
 use crate::fs::{Fs, Parts};
 use crate::fuse::Mounted;
 use crate::server::Server;
-use crate::sys;
 use crate::tree::Ino;
 use crate::writeback::Pending;
 
@@ -82,6 +81,7 @@ pub(super) struct Mount {
     pub(super) serving: JoinHandle<std::io::Result<()>>,
     pub(super) server: Option<Server>,
     pub(super) lock: Lock,
+    pub(super) signals: Signals,
 }
 
 impl Running {
@@ -235,15 +235,15 @@ impl Mount {
     }
 
     /// Waits until somebody wants the mount to end: a command, a signal, or whoever removed it.
-    pub(super) async fn until_end(&self) {
+    pub(super) async fn until_end(&mut self) {
         let mut asked = self.running.ask.subscribe();
         tokio::select! {
             _ = asked.wait_for(Option::is_some) => tracing::info!("ending, as was asked"),
-            name = end_signal() => {
+            name = self.signals.end_or_look(&self.running) => {
                 tracing::info!(signal = name, "ending");
-                self.running.told_by_signal.store(true, Ordering::Relaxed);
+                // Who closes a terminal cannot say it again.
+                self.running.told_by_signal.store(name != "SIGHUP", Ordering::Relaxed);
             }
-            () = hangup(&self.running) => tracing::info!("the terminal is gone; ending"),
             () = self.running.gone.cancelled() => tracing::info!("the mount was removed; sending what is left"),
         }
     }
@@ -254,9 +254,8 @@ impl Mount {
             () = self.running.use_what_time_there_is() => {}
             () = drain::drain(&self.running) => {}
             () = self.running.out_of_patience() => tracing::warn!("the time to wait for the drive is over"),
-            // Whoever says so twice does not want to wait. Nothing is lost by it. (A terminal that goes away may say so twice by
-            // itself, so that does not count.)
-            name = end_signal() => tracing::warn!(signal = name, "not waiting for the drive any longer"),
+            // Whoever says so twice does not want to wait. Nothing is lost by it.
+            name = self.signals.end() => tracing::warn!(signal = name, "not waiting for the drive any longer"),
         }
         let left = drain::left(&self.running);
         // If somebody removed it already, what is there now is not ours.
@@ -292,42 +291,5 @@ impl Mount {
             Err(_) => tracing::warn!("somebody asks something and does not wait for the answer"),
         }
         left
-    }
-}
-
-/// Waits for a signal that means the end.
-async fn end_signal() -> &'static str {
-    tokio::select! {
-        () = received(SignalKind::terminate()) => "SIGTERM",
-        () = received(SignalKind::interrupt()) => "SIGINT",
-    }
-}
-
-/// Waits for the end of the terminal, unless there is none, or the process was told not to care (`nohup`): then SIGHUP has the
-/// meaning that it has for daemons, and the mount looks what is new.
-async fn hangup(running: &Arc<Running>) {
-    let hangup = SignalKind::hangup();
-    if sys::has_terminal() && !sys::is_ignored(hangup.as_raw_value()) {
-        return received(hangup).await;
-    }
-    loop {
-        received(hangup).await;
-        tracing::info!(signal = "SIGHUP", "looking what is new");
-        let running = Arc::clone(running);
-        tokio::spawn(async move {
-            if let Err(error) = running.refresh_all("").await {
-                tracing::warn!(error, "not refreshed");
-            }
-        });
-    }
-}
-
-async fn received(kind: SignalKind) {
-    match signal(kind) {
-        Ok(mut signal) => drop(signal.recv().await),
-        Err(error) => {
-            tracing::error!(%error, "a signal cannot be waited for");
-            std::future::pending::<()>().await;
-        }
     }
 }

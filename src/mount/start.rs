@@ -13,6 +13,7 @@ use url::Url;
 use super::caches::{FACT_PERSON, FACT_SOURCE};
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
+use super::signals::Signals;
 use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
 use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
 use crate::cache::Cache;
@@ -154,6 +155,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         let (controlled, answering) = (Arc::clone(&running), answering.clone());
         async move { control::serve(socket, controlled, answering).await }
     });
+    let signals = Signals::heed().map_err(|source| MountError::System { what: "heeding signals", source })?;
     tracing::info!(mountpoint = %running.mountpoint.path().display(), source = %running.config.source, "mounted");
     Ok(Mount {
         running,
@@ -166,6 +168,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         serving,
         server: drive.server,
         lock,
+        signals,
     })
 }
 
