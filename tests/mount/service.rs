@@ -111,8 +111,12 @@ fn a_mount_in_the_foreground_of_a_terminal_ends_with_it() {
     let words: Vec<String> = arguments(&machine, &cloud).iter().map(|word| format!("'{word}'")).collect();
     // Not the leader of the session: that one is the shell, as it is for people.
     let line = format!("env --default-signal '{PROGRAM}' {}; true", words.join(" "));
-    let mut terminal = Command::new("script");
-    terminal.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // The shell as well, however these tests were started: it is the one that is told, and passes it on by its end.
+    let mut terminal = Command::new("env");
+    terminal
+        .args(["--default-signal", "script", "-qec", &line, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut terminal = Service(terminal.spawn().expect("starts"));
     let output = terminal.0.stdout.take().expect("piped");
     let mut said = BufReader::new(output).lines().map_while(Result::ok);
