@@ -179,14 +179,19 @@ impl Mountpoint {
         }
         detach(&self.path)
     }
-}
 
-impl Drop for Mountpoint {
-    fn drop(&mut self) {
+    /// Removes the folder if it was made for the mount and nothing is mounted there any more. Also done when this is dropped.
+    pub fn give_back(&self) {
         if self.made && mount_at(&self.path).is_none() {
             // Only if it is empty, so nothing can be lost.
             let _not_empty = fs::remove_dir(&self.path);
         }
+    }
+}
+
+impl Drop for Mountpoint {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

@@ -282,6 +282,8 @@ impl Mount {
         // Whoever comes next makes one of their own.
         let _absent = std::fs::remove_file(self.running.config.control_socket());
         self.lock.keep();
+        // Before it is said that the mount has ended: whoever hears it finds the place as it was.
+        self.running.mountpoint.give_back();
         self.running.ended.send_replace(Some(left.clone()));
         self.answering.cancel();
         match tokio::time::timeout(LAST_ANSWERS, self.serving).await {
