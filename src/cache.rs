@@ -215,6 +215,11 @@ impl Cache {
         entry
     }
 
+    /// The number of the entry of a revision, if there is one.
+    pub fn number(&self, source: &Source) -> Option<u32> {
+        self.table.lock().numbers.get(&Key::of(source)).copied()
+    }
+
     fn use_file(&self, table: &mut Table, number: u32) -> Option<Arc<Entry>> {
         let known = table.files.get_mut(&number)?;
         Some(known.entry.upgrade().unwrap_or_else(|| {

@@ -89,14 +89,9 @@ impl Content {
     /// Drops what is cached of a revision that nobody will open again; unless somebody has it open: for them the drive may not have it
     /// any more, and it goes when its turn comes.
     pub fn forget(&self, source: &Source) -> crate::cache::Result<()> {
-        // Their last owner may be this list: they end when nobody holds the lock.
-        let readers: Vec<Arc<Reader>> = self.readers.lock().values().filter_map(Weak::upgrade).collect();
-        let reads = |reader: &Arc<Reader>| {
-            let theirs = reader.source();
-            // A file that takes over an identity has the revision of the old one until it is sent, and a size of its own.
-            theirs.id == source.id && theirs.blob.revision == source.blob.revision
-        };
-        if readers.iter().any(reads) { Ok(()) } else { self.cache.forget(source) }
+        let Some(number) = self.cache.number(source) else { return Ok(()) };
+        let is_read = self.readers.lock().get(&number).is_some_and(|reader| reader.strong_count() > 0);
+        if is_read { Ok(()) } else { self.cache.forget(source) }
     }
 
     /// The cache behind it.
