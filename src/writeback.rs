@@ -121,6 +121,11 @@ pub enum WritebackError {
         /// In which way.
         why: String,
     },
+    /// A step of sending panicked.
+    #[error(
+        "a mistake in drivemount kept it from being sent; it is safe here and tried again; `drivemount logs` tells more"
+    )]
+    Mistake,
     /// The change is not possible as things are.
     #[error("{0}")]
     Refused(Kind),
@@ -158,7 +163,7 @@ impl WritebackError {
             Self::Content(error) => error.kind(),
             Self::Cache(error) => error.kind(),
             Self::Io(error) => Kind::of_io(error),
-            Self::Damaged { .. } => Kind::Corrupt,
+            Self::Damaged { .. } | Self::Mistake => Kind::Corrupt,
             Self::Refused(kind) | Self::NotTaken { kind, .. } => *kind,
             Self::NoRoom { .. } => Kind::DiskFull,
             Self::Mismatch { .. } => Kind::Server,

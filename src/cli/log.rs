@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::OpenOptionsExt;
+use std::panic;
 use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
@@ -60,6 +61,16 @@ fn write_to<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(writer: W, colour
         LogFormat::Text => lines.with_ansi(colours).finish().try_init(),
         LogFormat::Json => lines.with_ansi(false).json().flatten_event(true).finish().try_init(),
     };
+    log_panics();
+}
+
+/// Has panics logged: a daemon has no standard error that anybody reads.
+fn log_panics() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |told| {
+        tracing::error!(%told, "a mistake in drivemount");
+        before(told);
+    }));
 }
 
 /// What is logged. Each request of the kernel, and each step of HTTP, only if asked for by name.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Outcome;
-use super::{Writeback, WritebackError, journal, send, stream};
+use super::{Result, Writeback, WritebackError, journal, send, stream};
 use crate::error::Kind;
 use crate::tree::Ino;
 
@@ -46,12 +46,7 @@ impl Writeback {
         if !self.queue.is_hurried() {
             self.beside.wait().await;
         }
-        let step = AssertUnwindSafe(send::step(self, ino, cancel)).catch_unwind().await;
-        // Whoever waits for the entry must not wait for ever for somebody who is gone.
-        let result = step.unwrap_or_else(|_panic| {
-            let why = "a mistake in this program; its message went to the standard error stream".to_owned();
-            Err(WritebackError::Damaged { ino, why })
-        });
+        let result = or_mistake(send::step(self, ino, cancel)).await;
         let ended = result.as_ref().map(|outcome| !matches!(outcome, Outcome::Again));
         self.refusals.note(ino, ended);
         self.note_storage(ino, ended);
@@ -69,5 +64,22 @@ impl Writeback {
             }
         }
         self.queue.finish(ino, result.as_ref().copied(), attempts);
+    }
+}
+
+/// What a step comes to, also if it panics: whoever waits for its entry must not wait for ever for somebody who is gone.
+async fn or_mistake(step: impl Future<Output = Result<Outcome>>) -> Result<Outcome> {
+    AssertUnwindSafe(step).catch_unwind().await.unwrap_or(Err(WritebackError::Mistake))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_step_that_panics_has_failed() {
+        assert_eq!(or_mistake(async { Ok(Outcome::Idle) }).await.expect("ends"), Outcome::Idle);
+        let mistake = or_mistake(async { panic!("a mistake of the test") }).await;
+        assert!(matches!(mistake, Err(WritebackError::Mistake)), "{mistake:?}");
     }
 }
