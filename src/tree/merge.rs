@@ -367,7 +367,7 @@ impl<'a> Merge<'a> {
     fn lost(&mut self, top: &Node, version: Option<u64>) -> rusqlite::Result<()> {
         if top.ino == Ino::ROOT {
             tracing::warn!(
-                "the folder that is the root of this mount was removed elsewhere; what is written here goes there with it"
+                "the folder that is the root of this mount was removed elsewhere; what is saved here waits until it is restored"
             );
             return Ok(());
         }

@@ -182,28 +182,25 @@ impl Writeback {
     /// holds unsent work here is made anew.
     async fn trashed_meanwhile(&self, job: &Job, item: &Item) -> Result<Outcome> {
         // First the folder: else what is in it would be made in the trash again and again.
-        let is_in_root = match &job.folder {
-            Some(folder) => self.tree.by_id(folder)?.is_some_and(|folder| folder.ino == Ino::ROOT),
-            None => false,
-        };
-        if is_in_root && self.is_root_gone().await? {
-            // Which nobody makes anew.
-            return Err(root_is_gone().into());
-        }
-        if let Some(folder) = job.folder.as_ref().filter(|_| !is_in_root) {
-            self.look(job, folder).await?;
+        match &job.folder {
+            Some(folder) if self.is_root(folder)? => self.root_is_there(folder).await?,
+            Some(folder) => drop(self.look(job, folder).await?),
+            None => {}
         }
         self.tree.merge_news(&item.id, Some(item))?;
         Ok(Outcome::Again)
     }
 
-    /// Whether the folder that is the root of this mount was removed elsewhere.
-    async fn is_root_gone(&self) -> Result<bool> {
-        let Some(id) = self.tree.node(Ino::ROOT)?.and_then(|root| root.id) else { return Ok(false) };
-        match self.remote.get(&id).await {
-            Ok(root) => Ok(root.trashed),
-            Err(error) if error.kind == Kind::NotFound => Ok(true),
-            Err(error) => Err(error.into()),
+    fn is_root(&self, folder: &FileId) -> Result<bool> {
+        Ok(self.tree.by_id(folder)?.is_some_and(|folder| folder.ino == Ino::ROOT))
+    }
+
+    /// Fails if the folder that is the root of this mount was removed elsewhere: nobody makes that anew.
+    async fn root_is_there(&self, root: &FileId) -> Result<()> {
+        match self.remote.get(root).await {
+            Ok(root) if root.trashed => Err(root_is_gone().into()),
+            Err(error) if error.kind == Kind::NotFound => Err(root_is_gone().into()),
+            other => Ok(other.map(drop)?),
         }
     }
 
@@ -237,11 +234,12 @@ impl Writeback {
             }
             Kind::NotFound => {
                 let folder = job.folder()?;
+                if self.is_root(folder)? {
+                    self.root_is_there(folder).await?;
+                    return Err(error.into());
+                }
                 let gone = matches!(self.remote.get(folder).await, Err(e) if e.kind == Kind::NotFound);
                 if gone {
-                    if self.tree.by_id(folder)?.is_some_and(|folder| folder.ino == Ino::ROOT) {
-                        return Err(root_is_gone().into());
-                    }
                     self.tree.merge_news(folder, None)?;
                     return Ok(Outcome::Again);
                 }
@@ -303,7 +301,8 @@ impl Writeback {
 }
 
 fn root_is_gone() -> RemoteError {
-    let what = "the folder that is the root of this mount was removed on the drive; what is saved here waits until it is restored";
+    let what = "the folder that is the root of this mount was removed on the drive; restore it from the trash there, and what is saved \
+                here is sent";
     RemoteError::new(Kind::NotFound, "files.create", what)
 }
 
