@@ -308,12 +308,8 @@ fn an_older_save_that_arrives_late_does_not_replace_a_newer_one() {
     machine.mount(&cloud);
     write(machine.at("file"), b"zero");
     machine.flush();
-    let sent = std::sync::Arc::new(AtomicBool::new(false));
-    let seen = std::sync::Arc::clone(&sent);
-    proxy.rule(move |method, path| {
-        let is_first = method == "PATCH" && path.starts_with("/upload") && !seen.swap(true, Ordering::Relaxed);
-        if is_first { Fate::ArrivesAfter(3 * SOON) } else { Fate::Pass }
-    });
+    let sent =
+        proxy.first(Fate::ArrivesAfter(3 * SOON), |method, path| method == "PATCH" && path.starts_with("/upload"));
     write(machine.at("file"), b"save one");
     eventually("it is sent", || sent.load(Ordering::Relaxed).then_some(()));
     for content in [&b"save two"[..], b"save three"] {
@@ -473,12 +469,7 @@ fn a_name_that_was_asked_for_before_a_kill_does_not_undo_one_that_came_after() {
     write(machine.at("old"), b"content");
     machine.flush();
     cloud.call("DELETE", "/admin/meter", &[], None);
-    let sent = std::sync::Arc::new(AtomicBool::new(false));
-    let seen = std::sync::Arc::clone(&sent);
-    proxy.rule(move |method, _| {
-        let is_first = method == "PATCH" && !seen.swap(true, Ordering::Relaxed);
-        if is_first { Fate::ArrivesAfter(2 * SOON) } else { Fate::Pass }
-    });
+    let sent = proxy.first(Fate::ArrivesAfter(2 * SOON), |method, _| method == "PATCH");
     fs::rename(machine.at("old"), machine.at("first")).expect("renames");
     eventually("it is sent", || sent.load(Ordering::Relaxed).then_some(()));
     machine.kill();

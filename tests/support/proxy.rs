@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -51,6 +52,17 @@ impl Proxy {
     /// From now on the fate of a request is told from its method and path.
     pub(crate) fn rule(&self, rule: impl FnMut(&str, &str) -> Fate + Send + 'static) {
         *self.rule.lock() = Box::new(rule);
+    }
+
+    /// The first request that `is` means by method and path has this fate, and all others pass. Says whether it has come.
+    pub(crate) fn first(&self, fate: Fate, is: impl Fn(&str, &str) -> bool + Send + 'static) -> Arc<AtomicBool> {
+        let came = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&came);
+        self.rule(move |method, path| {
+            let is_first = is(method, path) && !seen.swap(true, Ordering::Relaxed);
+            if is_first { fate } else { Fate::Pass }
+        });
+        came
     }
 }
 
