@@ -225,10 +225,14 @@ impl Writeback {
             Kind::Invalid => {
                 self.state.write::<_, rusqlite::Error>(|tx| {
                     journal::drop_ids(tx)?;
-                    match nodes::by_ino(tx, job.node.ino)? {
-                        Some(node) => nodes::update(tx, &Node { id: None, ..node }),
-                        None => Ok(()),
+                    // It may have taken over the identity of another meanwhile, which it keeps.
+                    let is_new = nodes::base(tx, job.node.ino)?.is_some_and(|base| base.on_drive.is_none());
+                    if let Some(node) = nodes::by_ino(tx, job.node.ino)?.filter(|_| is_new) {
+                        // With what was begun under that id.
+                        journal::end_upload(tx, job.node.ino)?;
+                        nodes::update(tx, &Node { id: None, ..node })?;
                     }
+                    Ok(())
                 })?;
                 Err(error.into())
             }
