@@ -22,7 +22,7 @@ use super::rate::Rate;
 use super::reply::Reply;
 use super::request::{Addresses, Call, ROOT, Request};
 use super::retry::{Patience, Retry};
-use super::sending::{Line, Sending};
+use super::sending::Sending;
 use super::{DriveOptions, convert};
 use crate::auth::{AccessToken, AuthError, TokenSource};
 use crate::error::{self, Kind};
@@ -48,8 +48,6 @@ pub(super) struct Client {
     tokens: Arc<dyn TokenSource>,
     pacer: Arc<Pacer>,
     upload_rate: Arc<Rate>,
-    /// What is known of the line by the bodies on their way up.
-    line: Arc<Line>,
     pub(super) download_rate: Arc<Rate>,
     patience: Patience,
     /// How long a connection may be silent.
@@ -83,7 +81,6 @@ impl Client {
             tokens,
             pacer: Arc::new(Pacer::new(options.units_per_minute, options.backoff)),
             upload_rate: Arc::new(Rate::new(options.upload_rate)),
-            line: Arc::new(Line::new()),
             download_rate: Arc::new(Rate::new(options.download_rate)),
             patience: Patience { total: options.retry_for, first: options.backoff, max: options.max_backoff },
             idle: options.read_timeout,
@@ -163,7 +160,7 @@ impl Client {
         let mut outgoing = outgoing(request, &token)?;
         // Said here, because a stream has no length: it would go in chunks.
         outgoing.headers_mut().insert(CONTENT_LENGTH, body.length.into());
-        let (stream, sending) = Sending::new(body, Arc::clone(&self.upload_rate), Arc::clone(&self.line));
+        let (stream, sending) = Sending::new(body, Arc::clone(&self.upload_rate));
         *outgoing.body_mut() = Some(reqwest::Body::wrap_stream(stream));
         let answer = tokio::select! {
             answer = self.http(request.call).execute(outgoing) => answer.map_err(|error| broken(request.call, error)),
