@@ -23,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::error::Kind;
@@ -30,11 +31,11 @@ use crate::error::Kind;
 pub use pages::{Pages, all_trashed};
 
 /// Identity of an item on the drive. Opaque.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileId(pub String);
 
 /// Identity of one content of one file. Opaque; equal ids mean equal bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RevisionId(pub String);
 
 /// A place in the feed of changes. Opaque; does not expire.
@@ -46,7 +47,8 @@ pub struct Cursor(pub String);
 pub struct PageToken(pub String);
 
 /// MD5 of a whole content.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Md5(pub [u8; 16]);
 
 /// The address of an upload under way. Whoever knows it can write to the file: a secret, so `Debug` does not show it.
@@ -54,7 +56,7 @@ pub struct Md5(pub [u8; 16]);
 pub struct UploadSession(pub String);
 
 /// An item as the drive describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     /// Its identity.
     pub id: FileId,
@@ -72,6 +74,10 @@ pub struct Item {
     pub created: Timestamp,
     /// In the trash (itself, or a folder above it).
     pub trashed: bool,
+    /// Put there itself, and not only a folder above it.
+    pub trashed_itself: bool,
+    /// It belongs to the person of the account.
+    pub owned: bool,
     /// Others may see it: it, or a folder above it, is shared, or it is in a drive of several people.
     pub shared: bool,
     /// What POSIX knows of a file and a drive does not.
@@ -79,7 +85,7 @@ pub struct Item {
 }
 
 /// The kinds of item.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ItemKind {
     /// Holds other items.
     Folder,
@@ -97,7 +103,7 @@ pub enum ItemKind {
 }
 
 /// One content of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blob {
     /// Length in bytes.
     pub size: u64,
@@ -108,7 +114,7 @@ pub struct Blob {
 }
 
 /// Attributes that the drive keeps for us without understanding them. `None`: never set, the mount's default holds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posix {
     /// Permission bits, `0..=0o7777`.
     pub mode: Option<u32>,
@@ -249,6 +255,8 @@ pub struct Changes {
     pub next: Cursor,
     /// Whether more is waiting right now.
     pub more: bool,
+    /// When the drive said so, by its own clock, at most a second too early; `None`: it does not tell.
+    pub at: Option<Timestamp>,
 }
 
 /// That an item changed, and what it is now.
@@ -300,12 +308,13 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// One item, trashed or not. [`Kind::NotFound`] if there is none or it is not ours to see.
     fn get<'a>(&'a self, id: &'a FileId) -> BoxFuture<'a, Result<Item>>;
 
-    /// One page of the children of a folder, the trashed left out, in no order. An empty listing does not prove that the
-    /// folder exists. [`Kind::Invalid`] if the page token has gone stale: begin again, as [`Pages`] does.
-    fn list<'a>(&'a self, folder: &'a FileId, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>>;
+    /// One page of the children of some folders (1 to 50), the trashed left out, in no order. An empty listing does not prove
+    /// that a folder exists; one of several folders, if all of it is empty, does not even prove that they are: Drive is known to
+    /// answer so at times. [`Kind::Invalid`] if the page token has gone stale: begin again, as [`Pages`] does.
+    fn list<'a>(&'a self, folders: &'a [FileId], page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>>;
 
-    /// The folders of exactly this name in a folder, the trashed left out.
-    fn folders<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>>;
+    /// The items of exactly this name in a folder, the trashed left out. What was just made or named may be missing.
+    fn named<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>>;
 
     /// The end of the feed of changes as it is now. Take it before the first listing and nothing is missed.
     fn cursor(&self) -> BoxFuture<'_, Result<Cursor>>;
@@ -443,6 +452,20 @@ impl Md5 {
             *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
         }
         Some(Self(digest))
+    }
+}
+
+impl From<Md5> for String {
+    fn from(md5: Md5) -> Self {
+        md5.to_string()
+    }
+}
+
+impl TryFrom<String> for Md5 {
+    type Error = &'static str;
+
+    fn try_from(hex: String) -> std::result::Result<Self, Self::Error> {
+        Self::parse(&hex).ok_or("not the 32 digits of an MD5")
     }
 }
 

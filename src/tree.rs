@@ -3,8 +3,9 @@
 //! It owns the tables `node` and `base` of [`crate::state`], and promises:
 //!
 //! - **Local truth is immediate.** A change made here is one transaction and visible at once, whether the network is up or not.
-//! - **Remote truth arrives by itself.** Folders are listed when somebody first asks for them, and from then on kept true by
-//!   the feed of changes ([`follow`]), whose cursor is taken before the first listing.
+//! - **Remote truth arrives by itself.** All folders are listed in the background ([`crawl`]), first those that somebody asks
+//!   for ([`listing`]), and from then on kept true by the feed of changes ([`follow`]), whose cursor is taken before the first
+//!   listing. To stay true, nothing is listed again.
 //! - **Three sides are merged, never two** ([`merge`]): what is here, what the drive has now, and what it had when we last
 //!   agreed (the `base` row). A field changed on one side only follows that side; a field changed on both stays ours until it is
 //!   sent; content changed on both is a conflict, which [`crate::writeback`] resolves.
@@ -14,6 +15,7 @@
 //! There is no table of inodes in memory: the rows are looked up in microseconds, so what the kernel forgets costs nothing.
 
 pub mod asked;
+pub mod crawl;
 pub mod follow;
 pub mod listing;
 pub mod local;
@@ -22,6 +24,7 @@ mod names;
 pub mod nodes;
 mod root;
 mod trash;
+mod unplaced;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -30,6 +33,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rusqlite::Transaction;
+use tokio::sync::Notify;
 
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
@@ -302,6 +306,8 @@ pub struct Tree {
     inos: Mutex<Inos>,
     listings: listing::Listings,
     looks: follow::Looks,
+    /// There may be folders to be listed.
+    unlisted: Notify,
     listener: OnceLock<Arc<dyn Listener>>,
 }
 
@@ -356,6 +362,7 @@ impl Tree {
             inos: Mutex::new(Inos { next, reserved: next }),
             listings: listing::Listings::default(),
             looks: follow::Looks::default(),
+            unlisted: Notify::new(),
             listener: OnceLock::new(),
         };
         tree.state.write::<_, TreeError>(|tx| Ok(nodes::sweep_tombstones(tx, clock::now())?))?;

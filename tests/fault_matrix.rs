@@ -164,7 +164,7 @@ impl<'d> Try<'d> {
             self.file(&format!("file {number}"), b"x").await;
         }
         self.set_trouble(seed, rules).await;
-        let mut pages = Pages::new(&self.remote, &self.folder);
+        let mut pages = Pages::new(&self.remote, std::slice::from_ref(&self.folder));
         let mut found = BTreeMap::new();
         while let Some(items) = pages.next().await.map_err(told)? {
             found.extend(items.into_iter().map(|item| (item.id, item.name)));

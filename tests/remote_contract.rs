@@ -108,4 +108,4 @@ fn new_item(kind: NewKind) -> NewItem {
 
 /// The fields that every answer about items must be asked for, in full.
 const FILE_FIELDS: &str = "id,name,mimeType,parents,size,md5Checksum,headRevisionId,version,modifiedTime,createdTime,trashed,\
-    shared,driveId,properties,webViewLink,spaces";
+    explicitlyTrashed,ownedByMe,shared,driveId,properties,webViewLink,spaces";

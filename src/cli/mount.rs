@@ -160,6 +160,7 @@ impl MountArgs {
             occupied,
             limits: self.limits.limits(),
             use_trash: self.place.use_trash,
+            list_ahead: self.place.list_ahead,
             fsync: self.limits.fsync,
             root,
             metrics: self.logging.metrics,

@@ -32,6 +32,17 @@ pub enum UseTrash {
     Never,
 }
 
+/// Which folders are listed though nobody asked for them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ListAhead {
+    /// All, in the background, so that whatever somebody asks for is known already
+    #[default]
+    All,
+    /// None: a folder is listed when somebody first asks for it
+    None,
+}
+
 /// What `fsync` waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Credentials, Fsync, MountConfig, UseTrash};
+use super::{Credentials, Fsync, ListAhead, MountConfig, UseTrash};
 
 /// Values of flags, by their names.
 pub type Settings = BTreeMap<String, String>;
@@ -20,6 +20,10 @@ impl MountConfig {
             UseTrash::Auto => "auto",
             UseTrash::Always => "always",
             UseTrash::Never => "never",
+        };
+        let ahead = match self.list_ahead {
+            ListAhead::All => "all",
+            ListAhead::None => "none",
         };
         let fsync = match self.fsync {
             Fsync::Local => "local",
@@ -46,6 +50,7 @@ impl MountConfig {
             ("file-mode", Some(mode(shown.file_mode))),
             ("dir-mode", Some(mode(shown.dir_mode))),
             ("use-trash", Some(trash.to_owned())),
+            ("list-ahead", Some(ahead.to_owned())),
             ("fsync", Some(fsync.to_owned())),
             ("log-level", Some(self.log_level.clone())),
             ("log-file", log.file.as_ref().map(|file| file.display().to_string())),

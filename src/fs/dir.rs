@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{Answer, Entry, Fs, Locks, NodeId, Result};
 use crate::error::Kind;
-use crate::tree::listing::Listed;
+use crate::tree::listing::{Arriving, Listed};
 use crate::tree::{Ino, Node, NodeKind};
 use crate::writeback;
 
@@ -22,6 +22,9 @@ const NAME_MAX: usize = 255;
 
 /// Entries that are looked at together for a listing with attributes. About as many as fit into the smallest reply.
 const BATCH: usize = 32;
+
+/// Entries of a folder that is still arriving which are looked at together.
+const SOME: usize = 512;
 
 /// Removed folders that are remembered.
 const KEPT: usize = 1024;
@@ -48,14 +51,25 @@ impl Default for Dirs {
 /// One opening of a folder.
 #[derive(Debug, Default)]
 struct OpenDir {
-    /// The entries that there were when the listing began, so that places in it stay what they are.
-    entries: Mutex<Option<Arc<Vec<Listed>>>>,
+    source: Mutex<Source>,
+}
+
+/// What an open folder is read from, so that places in it stay what they are.
+#[derive(Debug, Default)]
+enum Source {
+    /// Nothing was read yet.
+    #[default]
+    Unread,
+    /// The entries that there were when the listing began, by name.
+    Known(Arc<Vec<Listed>>),
+    /// The entries as the drive gives them.
+    Arriving(Arc<Arriving>),
 }
 
 impl Dirs {
-    fn open(&self) -> u64 {
+    fn open(&self, source: Source) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        self.open.write().insert(number, Arc::default());
+        self.open.write().insert(number, Arc::new(OpenDir { source: Mutex::new(source) }));
         number
     }
 
@@ -94,7 +108,11 @@ pub struct DirEntry<'a> {
 pub struct Listing {
     folder: NodeId,
     parent: Ino,
+    /// The first of them has the place `first` in the listing, the dots not counted.
     entries: Arc<Vec<Listed>>,
+    first: usize,
+    /// All of them, and by name.
+    is_sorted: bool,
     from: usize,
 }
 
@@ -109,7 +127,8 @@ impl Listing {
     /// The entries, each with the place after it.
     fn rest(&self) -> impl Iterator<Item = (&Listed, u64)> {
         // The first two places are those of the dots.
-        self.entries.iter().zip(3..).skip(self.from.saturating_sub(2))
+        let next = 3 + self.first as u64;
+        self.entries.iter().zip(next..).skip(self.from.saturating_sub(2).saturating_sub(self.first))
     }
 
     /// The entries as they were when the listing began.
@@ -146,7 +165,7 @@ impl Fs {
         }
         let (fs, name) = (Arc::clone(self), name.to_owned());
         let answer = Answer::later(async move {
-            fs.tree.list(folder.ino()).await?;
+            fs.tree.find(folder.ino(), &name).await?;
             fs.lookup_now(folder, &name)?.ok_or_else(|| Kind::NotFound.into())
         });
         answer.holding(|| self.hold(Locks::Lookup(folder)))
@@ -168,7 +187,8 @@ impl Fs {
         Ok(Some(Entry { id: alias, ..self.entry(alias, &parent) }))
     }
 
-    /// `opendir`. The folder's entries are in the tree when this is answered. Says whether the kernel may keep the listing.
+    /// `opendir`. The first of the folder's entries are in the tree when this is answered; the others are waited for when the
+    /// listing gets there. Says whether the kernel may keep the listing.
     pub fn opendir(self: &Arc<Self>, id: NodeId) -> Answer<(u64, bool)> {
         let node = match self.node(id.ino()) {
             Ok(node) if !node.is_folder() => return Answer::err(Kind::NotADirectory),
@@ -176,27 +196,62 @@ impl Fs {
             Err(error) => return Answer::Now(Err(error)),
         };
         if node.listed || !node.is_linked() {
-            return Answer::Now(Ok((self.dirs.open(), !id.is_alias())));
+            return Answer::Now(Ok((self.dirs.open(Source::Unread), !id.is_alias())));
         }
         let fs = Arc::clone(self);
         Answer::later(async move {
-            fs.tree.list(id.ino()).await?;
-            Ok((fs.dirs.open(), !id.is_alias()))
+            let source = match fs.tree.begin(id.ino())? {
+                Some(arriving) if arriving.begun().await? => Source::Arriving(arriving),
+                _ => Source::Unread,
+            };
+            Ok((fs.dirs.open(source), !id.is_alias()))
         })
     }
 
-    /// `readdir`: the entries from a place on, as they were when that handle was last read from the start.
-    pub fn readdir(&self, id: NodeId, handle: u64, from: u64) -> Result<Listing> {
+    /// `readdir`: the entries from a place on, as they were when that handle was last read from the start, or as they arrive.
+    pub fn readdir(&self, id: NodeId, handle: u64, from: u64) -> Answer<Listing> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        match self.readdir_now(id, handle, from) {
+            Ok((listing, None)) => Answer::Now(Ok(listing)),
+            Ok((listing, Some(arriving))) => {
+                let answer = Answer::later(async move {
+                    let entries = Arc::new(arriving.entries(listing.first, SOME).await?);
+                    Ok(Listing { entries, ..listing })
+                });
+                answer.holding(|| self.hold(Locks::These(vec![id])))
+            }
+            Err(error) => Answer::Now(Err(error)),
+        }
+    }
+
+    /// What can be said at once; and what has to be waited for to say more.
+    fn readdir_now(&self, id: NodeId, handle: u64, from: usize) -> Result<(Listing, Option<Arc<Arriving>>)> {
         let open = self.dirs.open.read().get(&handle).cloned().ok_or(Kind::BadHandle)?;
-        let known = open.entries.lock().clone().filter(|_| from > 0);
-        let entries = match known {
-            Some(entries) => entries,
-            None => Arc::new(self.tree.entries(id.ino())?),
-        };
-        *open.entries.lock() = Some(Arc::clone(&entries));
         let parent = self.tree.node(id.ino())?.map_or(Ino::ROOT, |node| node.parent);
         let parent = if parent == Ino::NOWHERE { Ino::ROOT } else { parent };
-        Ok(Listing { folder: id, parent, entries, from: usize::try_from(from).unwrap_or(usize::MAX) })
+        let listing = Listing { folder: id, parent, entries: Arc::default(), first: 0, is_sorted: true, from };
+        let is_listed = from == 0 && self.node(id.ino())?.listed;
+        let mut source = open.source.lock();
+        if is_listed {
+            *source = Source::Unread;
+        }
+        if let Source::Arriving(arriving) = &*source {
+            let first = from.saturating_sub(2);
+            let arriving = Arc::clone(arriving);
+            drop(source);
+            let listing = Listing { first, is_sorted: false, ..listing };
+            return Ok(match arriving.now(first, SOME) {
+                Some(entries) => (Listing { entries: Arc::new(entries), ..listing }, None),
+                None => (listing, Some(arriving)),
+            });
+        }
+        let entries = match &*source {
+            Source::Known(entries) if from > 0 => Arc::clone(entries),
+            _ => Arc::new(self.tree.entries(id.ino())?),
+        };
+        *source = Source::Known(Arc::clone(&entries));
+        drop(source);
+        Ok((Listing { entries, ..listing }, None))
     }
 
     /// Shows the entries of a listing, as they are now and with attributes, until `show` has enough. What is gone is left out.
@@ -207,7 +262,9 @@ impl Fs {
         mut show: impl FnMut(DirEntry<'_>, Option<Entry>) -> ControlFlow<()>,
     ) -> Result<()> {
         let folder = listing.folder;
+        let mut shown = false;
         for dot in listing.dots() {
+            shown = true;
             if show(dot, None).is_break() {
                 return Ok(());
             }
@@ -215,18 +272,34 @@ impl Fs {
         let mut rest = listing.rest();
         loop {
             let batch: Vec<_> = rest.by_ref().take(BATCH).collect();
-            let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else { return Ok(()) };
+            let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else { break };
             let open: HashSet<Ino> = self.files.all().iter().map(|file| file.ino).collect();
-            let nodes = self.tree.nodes_between(folder.ino(), &first.name, &last.name)?;
+            let nodes = if listing.is_sorted {
+                self.tree.nodes_between(folder.ino(), &first.name, &last.name)?
+            } else {
+                Vec::new()
+            };
             for (Listed { name, .. }, next) in batch {
-                let Ok(at) = nodes.binary_search_by(|node| node.name.cmp(name)) else { continue };
-                let Some(entry) = self.entry_now(folder, &nodes[at], &open)? else { continue };
+                let node = match nodes.binary_search_by(|node| node.name.cmp(name)) {
+                    Ok(at) => Some(nodes[at].clone()),
+                    Err(_) if listing.is_sorted => None,
+                    Err(_) => self.tree.child(folder.ino(), name)?,
+                };
+                let Some(node) = node else { continue };
+                let Some(entry) = self.entry_now(folder, &node, &open)? else { continue };
                 let listed = DirEntry { next, name, kind: entry.attr.kind, id: entry.id };
+                shown = true;
                 if show(listed, Some(entry)).is_break() {
                     return Ok(());
                 }
             }
         }
+        if let Some((Listed { name, kind, .. }, next)) = listing.rest().last().filter(|_| !shown && !listing.is_sorted)
+        {
+            // All of these are gone by now. To say nothing would say that the listing is at its end.
+            let _full = show(DirEntry { next, name, kind: *kind, id: NodeId(0) }, None);
+        }
+        Ok(())
     }
 
     /// The entry of a node that was read when these files were open. If it has been closed since, all that was written to it is

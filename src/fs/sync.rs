@@ -97,7 +97,7 @@ impl Fs {
         let mut id = NodeId::ROOT;
         let mut node = self.node(id.ino())?;
         for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
-            self.tree.list(node.ino).await?;
+            self.tree.find(node.ino, name).await?;
             node = match self.tree.child(node.ino, name)? {
                 Some(child) => child,
                 None if id.alias_of(name).is_some() => self.node(Ino::ROOT)?,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::convert;
 use super::reply::{Refuse, caller, give_entry, give_xattr};
 use crate::error::Kind;
-use crate::fs::{Answer, Caching, Fs, Hold, Locks, OpenFlags, Place, Result, SetAttr, Writer};
+use crate::fs::{Answer, Caching, Fs, Hold, Listing, Locks, OpenFlags, Place, Result, SetAttr, Writer};
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -102,15 +102,14 @@ impl Adapter {
         });
     }
 
-    /// As [`Self::respond`], for what fills its reply at once and piece by piece.
+    /// Fills a reply piece by piece, and gives it.
     fn fill<R: Refuse>(
-        &self,
         operation: &'static str,
         mut reply: R,
-        call: impl FnOnce(&Arc<Fs>, &mut R) -> Result<()>,
+        work: impl FnOnce(&mut R) -> Result<()>,
         give: impl FnOnce(R),
     ) {
-        match catch_unwind(AssertUnwindSafe(|| call(&self.fs, &mut reply))) {
+        match catch_unwind(AssertUnwindSafe(|| work(&mut reply))) {
             Ok(Ok(())) => give(reply),
             Ok(Err(error)) => reply.refuse(operation, &error),
             Err(_panic) => reply.panicked(operation),
@@ -373,22 +372,23 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let id = convert::id(ino);
-        let list = |fs: &Arc<Fs>, reply: &mut ReplyDirectory| {
-            for entry in fs.readdir(id, fh.0, offset)?.entries() {
+        let give = |mut reply: ReplyDirectory, listing: Listing| {
+            for entry in listing.entries() {
                 if reply.add(INodeNo(entry.id.0), entry.next, convert::file_type(entry.kind), entry.name) {
                     break;
                 }
             }
-            Ok(())
+            reply.ok();
         };
-        self.fill("readdir", reply, list, ReplyDirectory::ok);
+        self.respond("readdir", reply, |fs| fs.readdir(id, fh.0, offset), give);
     }
 
     fn readdirplus(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let id = convert::id(ino);
-        let list = |fs: &Arc<Fs>, reply: &mut ReplyDirectoryPlus| {
-            let (listing, own) = (fs.readdir(id, fh.0, offset)?, fs.getattr(id)?.0);
-            fs.show_listed(&listing, |listed, entry| {
+        let fs = Arc::clone(&self.fs);
+        let fill = move |reply: &mut ReplyDirectoryPlus, listing: &Listing| {
+            let own = fs.getattr(id)?.0;
+            fs.show_listed(listing, |listed, entry| {
                 // Of `.` and `..` the kernel wants to know no more than the names.
                 let (attr, attr_ttl, name_ttl) = entry.map_or_else(
                     || (convert::attr(listed.id, &own), Duration::ZERO, Duration::ZERO),
@@ -400,7 +400,10 @@ impl Filesystem for Adapter {
                 if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
         };
-        self.fill("readdirplus", reply, list, ReplyDirectoryPlus::ok);
+        let give = move |reply, listing| {
+            Self::fill("readdirplus", reply, |reply| fill(reply, &listing), ReplyDirectoryPlus::ok);
+        };
+        self.respond("readdirplus", reply, |fs| fs.readdir(id, fh.0, offset), give);
     }
 
     fn releasedir(

@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
 use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
 use crate::cache::Cache;
-use crate::config::{GOOGLE, MountConfig, Source};
+use crate::config::{GOOGLE, ListAhead, MountConfig, Source};
 use crate::content::Content;
 use crate::error::Kind;
 use crate::fs::{self, Fs};
@@ -122,6 +122,9 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let end = CancellationToken::new();
     let mut jobs = tokio::task::JoinSet::new();
     jobs.spawn(tree::follow::follow(Arc::clone(&parts.tree), config.poll_interval, end.clone()));
+    if config.list_ahead == ListAhead::All {
+        jobs.spawn(tree::crawl::crawl(Arc::clone(&parts.tree), end.clone()));
+    }
     jobs.spawn(Arc::clone(&parts.writeback).run(end.clone()));
 
     let socket = config.control_socket();

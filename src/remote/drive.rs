@@ -132,12 +132,12 @@ impl Remote for DriveRemote {
         items::get(&self.client, id).boxed()
     }
 
-    fn list<'a>(&'a self, folder: &'a FileId, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>> {
-        listing::list(&self.client, folder, page).boxed()
+    fn list<'a>(&'a self, folders: &'a [FileId], page: Option<&'a PageToken>) -> BoxFuture<'a, Result<Page>> {
+        listing::list(&self.client, folders, page).boxed()
     }
 
-    fn folders<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>> {
-        listing::folders(&self.client, folder, name).boxed()
+    fn named<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>> {
+        listing::named(&self.client, folder, name).boxed()
     }
 
     fn cursor(&self) -> BoxFuture<'_, Result<Cursor>> {

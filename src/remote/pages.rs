@@ -1,4 +1,4 @@
-//! [`Pages`]: the children of a folder, page after page, to their end.
+//! [`Pages`]: the children of a folder, or of several, page after page, to their end.
 //!
 //! A listing can lose its place: the drive forgets the token of the next page after some hours, or sooner. Then it begins
 //! again, and what it gives comes a second time, so whoever takes it in goes by identity. It can also lead nowhere: a drive
@@ -15,11 +15,11 @@ const RESTARTS: u32 = 10;
 /// Pages in a row that bring nothing new. One is no sign of anything.
 const FRUITLESS: u32 = 100;
 
-/// The children of a folder, the trashed left out, in no order.
+/// The children of some folders, the trashed left out, in no order.
 #[derive(Debug)]
 pub struct Pages<'a> {
     remote: &'a dyn Remote,
-    folder: &'a FileId,
+    folders: &'a [FileId],
     next: Next,
     /// What was given out.
     ids: HashSet<FileId>,
@@ -36,8 +36,8 @@ enum Next {
 
 impl<'a> Pages<'a> {
     /// Asks nothing yet.
-    pub fn new(remote: &'a dyn Remote, folder: &'a FileId) -> Self {
-        Self { remote, folder, next: Next::First, ids: HashSet::new(), restarts: 0, fruitless: 0 }
+    pub fn new(remote: &'a dyn Remote, folders: &'a [FileId]) -> Self {
+        Self { remote, folders, next: Next::First, ids: HashSet::new(), restarts: 0, fruitless: 0 }
     }
 
     /// The items of the next page, maybe none, maybe some that came before; `None` at the end. [`Kind::Protocol`]: the drive
@@ -49,7 +49,7 @@ impl<'a> Pages<'a> {
                 Next::At(token) => Some(token),
                 Next::End => return Ok(None),
             };
-            let Page { items, next } = match self.remote.list(self.folder, token).await {
+            let Page { items, next } = match self.remote.list(self.folders, token).await {
                 Err(error) if error.kind == Kind::Invalid && token.is_some() => {
                     self.restarts += 1;
                     if self.restarts > RESTARTS {
@@ -59,7 +59,7 @@ impl<'a> Pages<'a> {
                             ..error
                         });
                     }
-                    tracing::debug!(folder = %self.folder, "a listing begins again: its page token is refused");
+                    tracing::debug!(folders = ?self.folders, "a listing begins again: its page token is refused");
                     self.next = Next::First;
                     continue;
                 }
@@ -74,6 +74,11 @@ impl<'a> Pages<'a> {
             }
             return Ok(Some(items));
         }
+    }
+
+    /// Whether all that there is was given out.
+    pub const fn is_at_end(&self) -> bool {
+        matches!(self.next, Next::End)
     }
 
     /// The identities of all that was given out.

@@ -13,14 +13,19 @@ use rusqlite::Transaction;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::merge::Merge;
-use super::{Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes, trash};
+use super::merge::{self, Merge};
+use super::{
+    Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes, trash, unplaced,
+};
 use crate::error::Kind;
 use crate::remote::{Change, Changes, Cursor, FileId, Item, RemoteError};
 use crate::state;
 
 /// Pages in a row that lead nowhere: one is no sign of anything, this many are a feed that does not end.
 const FRUITLESS: u32 = 100;
+
+/// The clocks of a drive, of which there are many, agree to that, and its answers say the time to the second.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// Who wants the feed to be read at once, and how the last reading ended.
 #[derive(Debug, Default)]
@@ -87,7 +92,7 @@ impl Tree {
                 Err(error) => return Err(error.into()),
             };
             let more = changes.more;
-            if !changes.changes.is_empty() || changes.next != cursor {
+            if !changes.changes.is_empty() || changes.next != cursor || !self.is_dated()? {
                 let effects = self.merge_changes(&changes)?;
                 self.tell(effects);
                 if let Some(listener) = self.listener() {
@@ -111,39 +116,54 @@ impl Tree {
         }
     }
 
+    /// Whether it is known from when on new folders are known whole.
+    fn is_dated(&self) -> Result<bool> {
+        Ok(self.state.peek(|db| Ok(unplaced::whole_since(db)?.is_some()))?)
+    }
+
     fn merge_changes(&self, changes: &Changes) -> Result<Effects> {
-        let inos = self.new_inos(changes.changes.len())?;
+        let count = changes.changes.len();
+        let adoptable = self.state.peek(|db| merge::adoptable(db, count))?;
+        let inos = self.new_inos(count + adoptable)?;
         self.listings.remember(changes.changes.iter().map(|change| match change {
             Change::Present(item) => (item.id.clone(), item.version),
             Change::Removed(id) => (id.clone(), u64::MAX),
         }));
         let open = self.listings.folders();
-        self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, inos, &open, self.listener());
+        let effects = self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::adopting(tx, inos, &open, self.listener());
             for change in &changes.changes {
                 merge.change(change)?;
                 trash::heard(tx, change)?;
             }
             self.merging(tx, &merge.effects)?;
+            unplaced::tidy(tx, changes.at.map(|at| at.after(SLACK)))?;
             state::set_fact(tx, FACT_CURSOR, &changes.next.0)?;
             Ok(merge.effects)
-        })
+        });
+        if count > 0 {
+            // Among what is new may be folders of which not all is known.
+            self.unlisted.notify_one();
+        }
+        effects
     }
 
     /// Merges the state of one item that was asked for; `None`: the drive does not have it any more.
     pub fn merge_news(&self, id: &FileId, item: Option<&Item>) -> Result<()> {
         let change = item.map_or_else(|| Change::Removed(id.clone()), |item| Change::Present(item.clone()));
-        let inos = self.new_inos(1)?;
+        let adoptable = self.state.peek(|db| merge::adoptable(db, 1))?;
+        let inos = self.new_inos(1 + adoptable)?;
         let version = item.map_or(u64::MAX, |item| item.version);
         self.listings.remember(std::iter::once((id.clone(), version)));
         let open = self.listings.folders();
         let effects = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, inos, &open, self.listener());
+            let mut merge = Merge::adopting(tx, inos, &open, self.listener());
             merge.change(&change)?;
             self.merging(tx, &merge.effects)?;
             Ok(merge.effects)
         })?;
         self.tell(effects);
+        self.unlisted.notify_one();
         Ok(())
     }
 
@@ -181,13 +201,11 @@ impl Tree {
             let folders = nodes::listed_folders(tx)?;
             nodes::forget_listings(tx)?;
             trash::forget_all(tx)?;
+            unplaced::forget(tx)?;
             state::set_fact(tx, FACT_CURSOR, &cursor.0)?;
             Ok(folders)
         })?;
-        for folder in folders {
-            self.list(folder).await?;
-        }
-        Ok(())
+        self.list_again(folders).await
     }
 
     /// Merges the answer to a request of ours that changed the metadata of an entry. Says whether both sides agree now; then

@@ -1,23 +1,29 @@
-//! Listing a folder of the drive when somebody first asks for it.
+//! Listing folders of the drive: one that somebody asks for, at once; all others, many at a time, by [`super::crawl`].
 //!
-//! One listing a folder at a time, however many wait for it. A folder is either listed whole or not at all: an error midway
-//! leaves it unlisted, and whoever waits gets the error, never a short listing. While listings run, the feed of changes goes
-//! on, and so do our own requests; which items they told of is remembered until the last listing ends, so that an older page
-//! can neither bring back what is gone nor take away what is new.
+//! One listing a folder at a time for whoever asks, however many wait for it. What has arrived can be read before the rest has
+//! ([`Arriving`]). A folder is either listed whole or not at all: an error midway leaves it unlisted, and whoever waits gets the
+//! error, never a short listing. While listings run, the feed of changes goes on, and so do our own requests; which items they
+//! told of is remembered until the last listing ends, so that an older page can neither bring back what is gone nor take away
+//! what is new.
+
+mod arriving;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
+pub use self::arriving::Arriving;
 use super::merge::Merge;
 use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, names, nodes};
 use crate::error::Kind;
 use crate::remote::{FileId, Item, Pages, RemoteError};
 
+/// Items that are merged in one transaction: others wait no longer for it than a few milliseconds.
+const AT_ONCE: usize = 128;
+
 /// An entry of a folder: what a listing says of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Listed {
     /// Its name.
     pub name: String,
@@ -35,37 +41,82 @@ pub(super) struct Listings {
 
 #[derive(Debug, Default)]
 struct Running {
-    /// Each folder that is being listed, and where its end will be told.
-    folders: HashMap<Ino, watch::Receiver<Option<Result<()>>>>,
+    /// Each folder that is being listed for somebody, and what of it is here.
+    asked: HashMap<Ino, Arc<Arriving>>,
+    /// The folders that are being listed though nobody asked.
+    ahead: HashSet<Ino>,
     /// The versions of which the feed and our own requests told since the first of these listings began.
     seen: HashMap<FileId, u64>,
+}
+
+impl Running {
+    fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.ahead.is_empty()
+    }
+
+    fn tidy(&mut self) {
+        if self.is_idle() {
+            self.seen = HashMap::new();
+        }
+    }
 }
 
 impl Listings {
     /// The folders that are being listed.
     pub(super) fn folders(&self) -> HashSet<Ino> {
-        self.running.lock().folders.keys().copied().collect()
+        let running = self.running.lock();
+        running.asked.keys().chain(&running.ahead).copied().collect()
     }
 
     /// Remembers news of items, if a listing is under way that may know older. To be called before the news is merged.
     pub(super) fn remember(&self, news: impl Iterator<Item = (FileId, u64)>) {
         let mut running = self.running.lock();
-        if !running.folders.is_empty() {
+        if !running.is_idle() {
             running.seen.extend(news);
         }
     }
 
-    fn seen(&self) -> HashMap<FileId, u64> {
-        self.running.lock().seen.clone()
+    /// Folders are being listed though nobody asked, while the claim lives.
+    fn claim<'a>(&'a self, folders: &'a [(Ino, FileId)]) -> Claim<'a> {
+        self.running.lock().ahead.extend(folders.iter().map(|(folder, _)| *folder));
+        Claim { listings: self, folders }
     }
 
-    fn end(&self, folder: Ino) {
-        let mut running = self.running.lock();
-        running.folders.remove(&folder);
-        if running.folders.is_empty() {
-            running.seen.clear();
+    /// Those of some versions that were told of since the first listing began.
+    fn seen<'a>(&self, ids: impl Iterator<Item = &'a FileId>) -> HashMap<FileId, u64> {
+        let running = self.running.lock();
+        if running.seen.is_empty() {
+            return HashMap::new();
         }
+        ids.filter_map(|id| running.seen.get(id).map(|&version| (id.clone(), version))).collect()
     }
+}
+
+/// Folders that are being listed, until this is dropped.
+struct Claim<'a> {
+    listings: &'a Listings,
+    folders: &'a [(Ino, FileId)],
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut running = self.listings.running.lock();
+        for (folder, _) in self.folders {
+            running.ahead.remove(folder);
+        }
+        running.tidy();
+    }
+}
+
+/// What pages brought, for those who have to know.
+#[derive(Default)]
+struct Brought {
+    /// Names that changed in the folders that are listed.
+    names: Vec<(Ino, String)>,
+    /// What is new, or has another name, in them.
+    entries: Vec<Listed>,
+    /// An item that none of the folders claims.
+    stray: bool,
 }
 
 impl Tree {
@@ -83,89 +134,196 @@ impl Tree {
     /// Makes sure that the children of a folder are in the tree. Asks the drive at most once a folder, and not at all for a
     /// folder that the drive does not have yet.
     pub async fn list(self: &Arc<Self>, folder: Ino) -> Result<()> {
-        let Some(node) = self.node(folder)? else { return Ok(()) };
-        if node.listed {
-            return Ok(());
+        match self.begin(folder)? {
+            Some(arriving) => arriving.ended().await,
+            None => Ok(()),
         }
-        let mut end = {
-            let mut running = self.listings.running.lock();
-            if let Some(end) = running.folders.get(&folder) {
-                end.clone()
-            } else {
-                let (tell, end) = watch::channel(None);
-                running.folders.insert(folder, end.clone());
-                let tree = Arc::clone(self);
-                // A task of its own: the listing goes on when the first who asked goes away. It ends, since each request does.
-                tokio::spawn(async move {
-                    let result = tree.list_now(&node).await;
-                    tree.listings.end(folder);
-                    tell.send_replace(Some(result));
-                });
-                end
-            }
-        };
-        let result = end.wait_for(Option::is_some).await.map(|result| result.clone());
-        result.ok().flatten().unwrap_or_else(|| {
-            Err(RemoteError::new(Kind::TimedOut, "files.list", "the listing of the folder was given up").into())
-        })
     }
 
-    async fn list_now(self: &Arc<Self>, folder: &Node) -> Result<()> {
-        let Some(id) = &folder.id else {
+    /// Begins to list a folder, if it is neither listed nor being listed; what of it is here. `None`: it is listed.
+    pub fn begin(self: &Arc<Self>, folder: Ino) -> Result<Option<Arc<Arriving>>> {
+        let Some(node) = self.node(folder)?.filter(|node| !node.listed) else { return Ok(None) };
+        let mut running = self.listings.running.lock();
+        if let Some(arriving) = running.asked.get(&folder) {
+            return Ok(Some(Arc::clone(arriving)));
+        }
+        let arriving = Arc::new(Arriving::default());
+        running.asked.insert(folder, Arc::clone(&arriving));
+        drop(running);
+        let (tree, told) = (Arc::clone(self), Arc::clone(&arriving));
+        // A task of its own: the listing goes on when the first who asked goes away. It ends, since each request does.
+        tokio::spawn(async move {
+            let result = tree.list_now(&node, &told).await;
+            let mut running = tree.listings.running.lock();
+            running.asked.remove(&folder);
+            running.tidy();
+            drop(running);
+            told.end(result);
+            // The folders in it are to be listed.
+            tree.unlisted.notify_one();
+        });
+        Ok(Some(arriving))
+    }
+
+    /// Waits until a name of a folder is in the tree, or the folder is listed. If there are many entries, the drive is asked for that name.
+    pub async fn find(self: &Arc<Self>, folder: Ino, name: &str) -> Result<()> {
+        let Some(arriving) = self.begin(folder)? else { return Ok(()) };
+        let mut asked = false;
+        let mut pages = 0;
+        loop {
+            match arriving.page_after(pages).await {
+                None => return arriving.ended().await,
+                Some(page) => pages = page,
+            }
+            if self.child(folder, name)?.is_some() {
+                return Ok(());
+            }
+            if !asked && let Some(_turn) = arriving.may_ask() {
+                asked = true;
+                if self.ask_for(folder, name).await {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Asks the drive for a name in a folder that is being listed. Says whether it is in the tree now: if not, that says nothing.
+    async fn ask_for(&self, folder: Ino, name: &str) -> bool {
+        let Ok(Some(Node { id: Some(id), .. })) = self.node(folder) else { return false };
+        match self.remote.named(&id, name).await {
+            Ok(items) => {
+                let merged = self.merge_page(&HashMap::from([(id, folder)]), &items, &mut Brought::default());
+                merged.is_ok() && self.child(folder, name).is_ok_and(|child| child.is_some())
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the drive could not be asked for a name");
+                false
+            }
+        }
+    }
+
+    async fn list_now(self: &Arc<Self>, folder: &Node, arriving: &Arriving) -> Result<()> {
+        let Some(id) = folder.id.clone() else {
             // Not on the drive, so all there can be in it is here.
             return self.state.write(|tx| Ok(nodes::set_listed(tx, folder.ino, true)?));
         };
         let mut names = Vec::new();
-        let result = self.list_pages(folder, id, &mut names).await;
+        let folders = [(folder.ino, id)];
+        let result = self.list_pages(&folders, &mut names, |brought, more| {
+            arriving.add(brought);
+            arriving.page(more);
+        });
+        let result = match result.await {
+            Ok(_) => self.entries(folder.ino).map(|entries| arriving.add(entries)),
+            Err(error) => Err(error),
+        };
         // To be told of names, the kernel takes the lock of their folder, and who waits for this listing may have it. So at the
         // end, when there is nobody to wait for any more.
         self.tell(Effects { entries: names, ..Effects::default() });
         result
     }
 
-    /// Lists, and tells of everything but the names in the folder that changed.
-    async fn list_pages(&self, folder: &Node, id: &FileId, names: &mut Vec<(Ino, String)>) -> Result<()> {
-        let mut pages = Pages::new(&*self.remote, id);
-        let mut tell = |mut effects: Effects| {
-            names.extend(effects.entries.extract_if(.., |(parent, _)| *parent == folder.ino));
-            self.tell(effects);
-        };
+    /// Lists folders with requests for all of them. Says whether what came can be believed to be all: if not, they are not listed, and
+    /// each is to be listed by itself.
+    pub(super) async fn list_ahead(&self, folders: &[(Ino, FileId)]) -> Result<bool> {
+        let claim = self.listings.claim(folders);
+        let mut names = Vec::new();
+        let listed = self.list_pages(folders, &mut names, |_, _| {}).await;
+        drop(claim);
+        self.tell(Effects { entries: names, ..Effects::default() });
+        listed
+    }
+
+    /// Lists, and tells of everything but the names in the folders, which it puts into `names`. Says as [`Self::list_ahead`].
+    async fn list_pages(
+        &self,
+        folders: &[(Ino, FileId)],
+        names: &mut Vec<(Ino, String)>,
+        mut arrived: impl FnMut(Vec<Listed>, bool),
+    ) -> Result<bool> {
+        let ids: Vec<_> = folders.iter().map(|(_, id)| id.clone()).collect();
+        let inos: HashMap<_, _> = folders.iter().map(|(ino, id)| (id.clone(), *ino)).collect();
+        let mut pages = Pages::new(&*self.remote, &ids);
+        let mut stray = false;
         while let Some(items) = pages.next().await? {
-            tell(self.merge_page(folder, &items)?);
+            let mut brought = Brought::default();
+            for items in items.chunks(AT_ONCE) {
+                self.merge_page(&inos, items, &mut brought)?;
+            }
+            stray |= brought.stray;
+            names.append(&mut brought.names);
+            arrived(brought.entries, !pages.is_at_end());
         }
-        tell(self.finish_listing(folder, &pages.into_ids())?);
+        let ids = pages.into_ids();
+        if folders.len() > 1 && (stray || ids.is_empty()) {
+            return Ok(false);
+        }
+        for (folder, _) in folders {
+            let mut effects = self.finish_listing(*folder, &ids)?;
+            names.extend(effects.entries.extract_if(.., |(parent, _)| parent == folder));
+            self.tell(effects);
+        }
+        Ok(true)
+    }
+
+    /// Merges items that are in these folders, and tells of it, but for names in them.
+    fn merge_page(&self, folders: &HashMap<FileId, Ino>, items: &[Item], brought: &mut Brought) -> Result<()> {
+        let inos = self.new_inos(items.len())?;
+        let open = self.listings.folders();
+        let seen = self.listings.seen(items.iter().map(|item| &item.id));
+        let only = folders.values().next().filter(|_| folders.len() == 1);
+        let (mut effects, entries) = self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::new(tx, inos, &open, self.listener());
+            for item in items {
+                // What was shared without its folder may not say which that is.
+                let Some(&ino) = item.parent.as_ref().and_then(|id| folders.get(id)).or(only) else {
+                    brought.stray = true;
+                    continue;
+                };
+                // Looked up each time: it may have been removed or moved since the listing began.
+                if let Some(folder) = nodes::by_ino(tx, ino)?.filter(Node::is_linked) {
+                    merge.listed(&folder, item, &seen)?;
+                }
+            }
+            self.merging(tx, &merge.effects)?;
+            let mut entries = std::mem::take(&mut merge.placed);
+            for (folder, name) in merge.effects.entries.iter().filter(|(folder, _)| only == Some(folder)) {
+                entries.extend(nodes::by_name(tx, *folder, name)?.map(|node| (*folder, listed(&node))));
+            }
+            Ok((merge.effects, entries))
+        })?;
+        brought.entries.extend(entries.into_iter().filter(|(folder, _)| only == Some(folder)).map(|(_, entry)| entry));
+        let ours = |ino: &Ino| folders.values().any(|folder| folder == ino);
+        brought.names.extend(effects.entries.extract_if(.., |(parent, _)| ours(parent)));
+        self.tell(effects);
         Ok(())
     }
 
-    fn merge_page(&self, folder: &Node, items: &[Item]) -> Result<Effects> {
-        let inos = self.new_inos(items.len())?;
-        let open = self.listings.folders();
-        let seen = self.listings.seen();
-        self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, inos, &open, self.listener());
-            for item in items {
-                merge.listed(folder, item, &seen)?;
-            }
-            self.merging(tx, &merge.effects)?;
-            Ok(merge.effects)
-        })
-    }
-
     /// What was in the folder before and is not in the whole listing is gone.
-    fn finish_listing(&self, folder: &Node, ids: &HashSet<FileId>) -> Result<Effects> {
+    fn finish_listing(&self, folder: Ino, ids: &HashSet<FileId>) -> Result<Effects> {
         let open = self.listings.folders();
-        let seen = self.listings.seen();
+        let running = self.listings.running.lock();
+        let seen = running.seen.keys().cloned().collect::<HashSet<_>>();
+        drop(running);
         self.state.write::<_, TreeError>(|tx| {
             let mut merge = Merge::new(tx, 0..0, &open, self.listener());
-            for child in nodes::children(tx, folder.ino)? {
-                if child.id.as_ref().is_some_and(|id| !ids.contains(id) && !seen.contains_key(id)) {
+            let is_to_do = nodes::by_ino(tx, folder)?.is_some_and(|node| node.is_linked() && !node.listed);
+            if !is_to_do {
+                return Ok(merge.effects);
+            }
+            for child in nodes::children(tx, folder)? {
+                if child.id.as_ref().is_some_and(|id| !ids.contains(id) && !seen.contains(id)) {
                     merge.missing(&child)?;
                 }
             }
-            nodes::set_listed(tx, folder.ino, true)?;
-            names::settle(tx, folder.ino, &mut merge.effects)?;
+            nodes::set_listed(tx, folder, true)?;
+            names::settle(tx, folder, &mut merge.effects)?;
             self.merging(tx, &merge.effects)?;
             Ok(merge.effects)
         })
     }
+}
+
+fn listed(node: &Node) -> Listed {
+    Listed { name: node.name.clone(), ino: node.ino, kind: node.kind }
 }

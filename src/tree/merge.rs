@@ -3,12 +3,17 @@
 //! Works within one transaction of the caller's; collects in [`Effects`] what others have to know of it. See the head of
 //! [`crate::tree`] for the rules.
 
+mod gone;
+mod newcomer;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
-use super::{Base, Effects, Ino, Listener, NEVER_SEEN, Node, NodeKind, OnDrive, asked, names, nodes};
+use self::newcomer::item_of;
+use super::listing::Listed;
+use super::{Base, Effects, Ino, Listener, NEVER_SEEN, Node, OnDrive, asked, names, nodes, unplaced};
 use crate::clock;
 use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 
@@ -16,14 +21,18 @@ use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 #[derive(Debug)]
 pub struct Merge<'a> {
     db: &'a Connection,
-    /// Numbers for new nodes; at least as many as items are merged.
+    /// Numbers for new nodes; at least as many as items are merged, and if it adopts, as many more as are unplaced.
     inos: Range<u64>,
+    /// Takes what is kept of the children of a new folder in with it.
+    adopts: bool,
     /// Folders that are being listed: they take entries although they are not listed yet.
     open_folders: &'a HashSet<Ino>,
     /// Who knows what is being written.
     listener: Option<&'a dyn Listener>,
     /// What was changed.
     pub effects: Effects,
+    /// What is new in which folder.
+    pub placed: Vec<(Ino, Listed)>,
 }
 
 /// How a merge learns of an item.
@@ -43,7 +52,17 @@ impl<'a> Merge<'a> {
         open_folders: &'a HashSet<Ino>,
         listener: Option<&'a dyn Listener>,
     ) -> Self {
-        Self { db, inos, open_folders, listener, effects: Effects::default() }
+        Self { db, inos, adopts: false, open_folders, listener, effects: Effects::default(), placed: Vec::new() }
+    }
+
+    /// As [`Self::new`], and what is kept of the children of a folder appears with it. `inos` must hold numbers for [that](adoptable) too.
+    pub fn adopting(
+        db: &'a Connection,
+        inos: Range<u64>,
+        open_folders: &'a HashSet<Ino>,
+        listener: Option<&'a dyn Listener>,
+    ) -> Self {
+        Self { adopts: true, ..Self::new(db, inos, open_folders, listener) }
     }
 
     /// An entry of the feed of changes.
@@ -62,11 +81,11 @@ impl<'a> Merge<'a> {
                 Ok(())
             }
             // An answer to our own request may have told the version, and not that.
-            Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item.version)),
+            Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item)),
             Some(node) if item.version <= node.version => Ok(()),
             Some(node) if !node.is_linked() => self.unlinked(&node, item),
             Some(node) => self.known(node, item, News::Heard),
-            None if item.trashed => Ok(()),
+            None if item.trashed => self.set_aside(item),
             None => {
                 let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
                 self.stranger(folder, item, Some(clock::now()))
@@ -85,36 +104,6 @@ impl<'a> Merge<'a> {
             }
             _ => self.heard(item),
         }
-    }
-
-    /// An item that was deleted for good, or is not ours to see any more.
-    fn removed(&mut self, id: &FileId) -> rusqlite::Result<()> {
-        match nodes::by_id(self.db, id)? {
-            Some(node) => self.lost(&node, None),
-            None => Ok(()),
-        }
-    }
-
-    /// A node that a whole listing of its folder did not have. No news if it is not on the drive yet.
-    pub fn missing(&mut self, node: &Node) -> rusqlite::Result<()> {
-        if nodes::base(self.db, node.ino)?.is_some() { Ok(()) } else { self.lost(node, None) }
-    }
-
-    /// Puts a node that was removed here back to where the drive has it.
-    pub fn restore(&mut self, node: &Node, there: Option<&OnDrive>) -> rusqlite::Result<()> {
-        nodes::delete_base(self.db, node.ino)?;
-        let folder = there.and_then(|there| there.parent.as_ref());
-        let folder = folder.map_or(Ok(None), |id| nodes::by_id(self.db, id))?.filter(Node::is_linked);
-        let (Some(folder), Some(there), Some(id)) = (folder, there, &node.id) else {
-            // It will be found when its folder is.
-            return nodes::delete(self.db, node.ino);
-        };
-        let name = names::place(self.db, folder.ino, &there.name, id, node.created, &mut self.effects)?;
-        let drive_name = (name != there.name).then(|| there.name.clone());
-        self.effects.entries.push((folder.ino, name.clone()));
-        self.effects.attributes.push(folder.ino);
-        nodes::update(self.db, &Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() })?;
-        names::aged(self.db, folder.ino, &there.name, &mut self.effects)
     }
 
     /// The drive's answer to a request of ours that changed the metadata of `node`. Says whether both sides agree now.
@@ -151,36 +140,6 @@ impl<'a> Merge<'a> {
             nodes::delete_base(self.db, ino)?;
         }
         Ok(agreed)
-    }
-
-    /// An item that is not in the tree. `arrived` if it came into the folder just now, rather than was there before; of a folder
-    /// that is being listed for the first time nobody was told yet what is in it, or what is not.
-    fn stranger(
-        &mut self,
-        folder: Option<Node>,
-        item: &Item,
-        arrived: Option<clock::Timestamp>,
-    ) -> rusqlite::Result<()> {
-        let takes = |folder: &Node| {
-            folder.is_folder() && folder.is_linked() && (folder.listed || self.open_folders.contains(&folder.ino))
-        };
-        let Some(folder) = folder.filter(takes) else {
-            // Its folder was never listed: it will be found there.
-            return Ok(());
-        };
-        let wanted = names::wanted(item);
-        let created = item.created.millis();
-        let name = names::place(self.db, folder.ino, &wanted, &item.id, created, &mut self.effects)?;
-        let ino = Ino(self.inos.next().expect("a number for each item was reserved"));
-        nodes::insert(self.db, &new_node(ino, folder.ino, name.clone(), item))?;
-        if let Some(now) = arrived {
-            names::aged(self.db, folder.ino, &wanted, &mut self.effects)?;
-            self.effects.entries.push((folder.ino, name));
-            // Programs that watch a folder's time (Python's importer does) must see that it changed.
-            nodes::touch_folder(self.db, folder.ino, now)?;
-            self.effects.attributes.push(folder.ino);
-        }
-        Ok(())
     }
 
     /// A node that was removed here, and of which the drive says that it is there.
@@ -251,7 +210,7 @@ impl<'a> Merge<'a> {
                     node.drive_name = (name != item.name).then(|| item.name.clone());
                     (node.parent, node.name) = (parent, name);
                 }
-                None if !self.has_unsent(&node)? => return self.lost(&before, Some(item.version)),
+                None if !self.has_unsent(&node)? => return self.lost(&before, Some(item)),
                 // It went where the tree does not reach, and holds what is not on the drive: it stays here, and comes back.
                 None if base.is_none() => {
                     let there = Base { on_drive: Some(there.clone()), rewritten: false, timed: false };
@@ -308,154 +267,12 @@ impl<'a> Merge<'a> {
         let name = names::place(self.db, folder.ino, &wanted, &item.id, item.created.millis(), &mut self.effects)?;
         Ok(Some((folder.ino, name)))
     }
+}
 
-    /// Takes back moves that are not sent, of the folders from `from` up to below `to`: the drive would refuse them, since it has
-    /// moved `to` below what they were to move into it.
-    fn take_back_moves(&mut self, from: Ino, to: Ino) -> rusqlite::Result<()> {
-        let mut at = from;
-        while at != to {
-            let Some(node) = nodes::by_ino(self.db, at)?.filter(Node::is_linked) else { return Ok(()) };
-            at = node.parent;
-            self.take_back_move(&node, None)?;
-        }
-        Ok(())
-    }
-
-    /// Puts a node that was moved here, and not there yet, back to where the drive has it, unless that is within `lost`. Says
-    /// whether it did.
-    fn take_back_move(&mut self, node: &Node, lost: Option<Ino>) -> rusqlite::Result<bool> {
-        let there = nodes::base(self.db, node.ino)?.and_then(|base| base.on_drive);
-        let (Some(there), Some(id)) = (there, &node.id) else { return Ok(false) };
-        let home = there.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?.filter(Node::is_linked);
-        let Some(home) = home.filter(|home| home.is_folder() && home.ino != node.parent) else { return Ok(false) };
-        for outside in [Some(node.ino), lost].into_iter().flatten() {
-            if nodes::is_within(self.db, home.ino, outside)? {
-                return Ok(false);
-            }
-        }
-        let name = names::place(self.db, home.ino, &there.name, id, node.created, &mut self.effects)?;
-        let drive_name = (name != there.name).then(|| there.name.clone());
-        self.effects.entries.push((node.parent, node.name.clone()));
-        self.effects.entries.push((home.ino, name.clone()));
-        nodes::update(self.db, &Node { parent: home.ino, name, drive_name, ..node.clone() })?;
-        names::freed(self.db, node.parent, &node.name, &mut self.effects)?;
-        names::aged(self.db, home.ino, &there.name, &mut self.effects)?;
-        Ok(true)
-    }
-
-    /// Whether a node or anything in it is not as the drive has it, or is just being written.
-    fn has_unsent(&self, node: &Node) -> rusqlite::Result<bool> {
-        let mut below = self.db.prepare_cached(
-            "WITH RECURSIVE below (ino) AS (
-                 SELECT ?1
-                 UNION ALL
-                 SELECT node.ino FROM node JOIN below ON node.parent = below.ino
-             )
-             SELECT below.ino, base.ino IS NOT NULL FROM below LEFT JOIN base ON base.ino = below.ino",
-        )?;
-        let mut rows = below.query([node.ino])?;
-        while let Some(row) = rows.next()? {
-            let (ino, has_base): (Ino, bool) = (row.get(0)?, row.get(1)?);
-            if has_base || self.listener.is_some_and(|listener| listener.is_edited(ino)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// A node that is gone from the drive, with all that is in it. What was not sent yet survives, and its folders with it.
-    fn lost(&mut self, top: &Node, version: Option<u64>) -> rusqlite::Result<()> {
-        if top.ino == Ino::ROOT {
-            tracing::warn!(
-                "the folder that is the root of this mount was removed elsewhere; what is saved here waits until it is restored"
-            );
-            return Ok(());
-        }
-        if !top.is_linked() {
-            // Removed here too. If our removal is not sent yet it will find nothing to do; else the tombstone has served.
-            if let Some(version) = version {
-                nodes::update(self.db, &Node { version, ..top.clone() })?;
-            }
-            return Ok(());
-        }
-        let survivors = self.survivors(top)?;
-        tracing::debug!(name = top.name, ino = top.ino.0, id = ?top.id, known = top.version, version, "merge: it is gone");
-        let mut stack = vec![top.clone()];
-        let mut freed = Vec::new();
-        while let Some(node) = stack.pop() {
-            let survives = survivors.contains(&node.ino);
-            let moved = !survives && node.ino != top.ino && self.take_back_move(&node, Some(top.ino))?;
-            if moved {
-                // Put into it here, and not there yet: it did not go with it.
-                continue;
-            }
-            if node.is_folder() {
-                stack.extend(nodes::children(self.db, node.ino)?);
-            }
-            if survives {
-                self.recreate(node)?;
-            } else {
-                nodes::delete(self.db, node.ino)?;
-                // Below an entry that the kernel drops there is nothing left to drop.
-                if node.ino == top.ino || survivors.contains(&node.parent) {
-                    freed.push((node.parent, node.name.clone()));
-                    self.effects.entries.push((node.parent, node.name));
-                }
-            }
-        }
-        for (folder, name) in freed {
-            names::freed(self.db, folder, &name, &mut self.effects)?;
-        }
-        if !survivors.contains(&top.ino) {
-            nodes::touch_folder(self.db, top.parent, clock::now())?;
-            self.effects.attributes.push(top.parent);
-        }
-        Ok(())
-    }
-
-    /// Makes a node that the drive lost into one that it does not have yet.
-    fn recreate(&mut self, node: Node) -> rusqlite::Result<()> {
-        let base = nodes::base(self.db, node.ino)?;
-        // A tag in its name came from the id that it loses: from now on it is a part of the name, on every machine.
-        let drive_name = names::on_drive(&node, &node.name);
-        if base.as_ref().is_some_and(|base| base.on_drive.is_none()) {
-            // If it was made there a moment ago, that went with the rest, and so did what was being sent for it.
-            self.effects.resend.push(node.ino);
-            return nodes::update(self.db, &Node { id: None, version: 0, drive_name, ..node });
-        }
-        let rewritten = base.is_some_and(|base| base.rewritten);
-        nodes::set_base(self.db, node.ino, &Base::unsent(rewritten))?;
-        self.effects.resend.push(node.ino);
-        nodes::update(self.db, &Node { id: None, version: 0, drive_name, revision: None, md5: None, ..node })
-    }
-
-    /// Of a node and all in it, those that hold what the drive does not have, and the folders on the way to them.
-    fn survivors(&self, node: &Node) -> rusqlite::Result<HashSet<Ino>> {
-        let mut statement = self.db.prepare_cached(
-            "WITH RECURSIVE below (ino, parent) AS (
-                 SELECT ino, parent FROM node WHERE ino = ?1
-                 UNION ALL
-                 SELECT node.ino, node.parent FROM node JOIN below ON node.parent = below.ino
-             )
-             SELECT below.ino, below.parent, coalesce(base.rewritten OR NOT base.on_drive, 0)
-             FROM below LEFT JOIN base ON base.ino = below.ino",
-        )?;
-        let rows = statement.query_map(params![node.ino], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let rows: Vec<(Ino, Ino, bool)> = rows.collect::<rusqlite::Result<_>>()?;
-        let parents: HashMap<Ino, Ino> = rows.iter().map(|&(ino, parent, _)| (ino, parent)).collect();
-        let mut survivors = HashSet::new();
-        let edited = |ino| self.listener.is_some_and(|listener| listener.is_edited(ino));
-        for (mut ino, _, unsent) in rows {
-            let unsent = unsent || edited(ino);
-            while unsent && survivors.insert(ino) && ino != node.ino {
-                match parents.get(&ino) {
-                    Some(&parent) => ino = parent,
-                    None => break,
-                }
-            }
-        }
-        Ok(survivors)
-    }
+/// How many entries at most may appear with the items of a page, besides those items.
+pub(super) fn adoptable(db: &Connection, items: usize) -> rusqlite::Result<usize> {
+    // What is set aside while the page is merged may be adopted by what comes later on it.
+    Ok(items + usize::try_from(unplaced::count(db)?).unwrap_or(0))
 }
 
 /// Which parts of a node are not as the drive has them.
@@ -518,40 +335,6 @@ fn blob(item: &Item) -> Option<&Blob> {
     match &item.kind {
         ItemKind::File(blob) | ItemKind::Symlink(blob) => Some(blob),
         ItemKind::Folder | ItemKind::Document { .. } => None,
-    }
-}
-
-fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node {
-    let blob = blob(item);
-    let (kind, target) = match &item.kind {
-        ItemKind::Folder => (NodeKind::Folder, None),
-        ItemKind::File(_) => (NodeKind::File, None),
-        ItemKind::Symlink(_) => (NodeKind::Symlink, item.posix.target.clone()),
-        ItemKind::Document { media_type, link } => {
-            let text = serde_json::json!({ "url": link, "id": item.id.0, "type": media_type });
-            (NodeKind::Document, Some(format!("{text}\n")))
-        }
-    };
-    let text_size = if kind == NodeKind::Document { target.as_ref().map_or(0, |text| text.len() as u64) } else { 0 };
-    Node {
-        ino,
-        id: Some(item.id.clone()),
-        parent,
-        drive_name: (name != item.name).then(|| item.name.clone()),
-        name,
-        kind,
-        mode: item.posix.mode,
-        owner: item.posix.owner,
-        size: blob.map_or(text_size, |blob| blob.size),
-        mtime: item.modified,
-        atime: item.modified,
-        ctime: item.modified,
-        created: item.created.millis(),
-        revision: blob.map(|blob| blob.revision.clone()),
-        md5: blob.and_then(|blob| blob.md5),
-        version: item.version,
-        target,
-        listed: false,
     }
 }
 

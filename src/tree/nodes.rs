@@ -148,6 +148,16 @@ pub fn listed_folders(db: &Connection) -> rusqlite::Result<Vec<Ino>> {
     db.prepare_cached("SELECT ino FROM node WHERE listed = 1")?.query_map([], |row| row.get(0))?.collect()
 }
 
+/// Folders after some number that are not listed, and that the drive has.
+pub fn unlisted(db: &Connection, after: Ino, most: usize) -> rusqlite::Result<Vec<(Ino, FileId)>> {
+    db.prepare_cached(
+        "SELECT ino, id FROM node WHERE kind = 0 AND listed = 0 AND ino > ?1 AND id IS NOT NULL AND (parent <> 0 OR ino = ?2)
+         ORDER BY ino LIMIT ?3",
+    )?
+    .query_map(params![after, Ino::ROOT, to_sql(most as u64)], |row| Ok((row.get(0)?, FileId(row.get(1)?))))?
+    .collect()
+}
+
 /// The way from the root, `a/b`; `""` for the root. Of what is unlinked, the name it last had is not known: it is described.
 pub fn path(db: &Connection, ino: Ino) -> rusqlite::Result<String> {
     let mut names = Vec::new();
@@ -236,8 +246,13 @@ fn execute(db: &Connection, sql: &str, node: &Node) -> rusqlite::Result<usize> {
     ])
 }
 
-/// Takes a node, and its base, away. Its children, if any, are the caller's to think of.
+/// Takes a node, and its base, away. Its children, if any, are the caller's to think of. A folder that comes back is not taken for
+/// a new one of which everything is known (see [`super::unplaced`]).
 pub fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT OR IGNORE INTO unplaced (id, listed) SELECT id, 0 FROM node WHERE ino = ?1 AND kind = 0 AND id IS NOT NULL",
+    )?
+    .execute([ino])?;
     db.prepare_cached("DELETE FROM node WHERE ino = ?1")?.execute([ino])?;
     delete_base(db, ino)
 }
@@ -276,11 +291,11 @@ pub fn forget_listings(db: &Connection) -> rusqlite::Result<()> {
 /// Removes nodes that were unlinked long ago and that nothing is to be sent for.
 pub fn sweep_tombstones(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = Timestamp::from_millis(now.millis() - TOMBSTONE_MILLIS);
-    db.prepare_cached(
-        "DELETE FROM node WHERE parent = 0 AND ino <> ?1 AND ctime < ?2 AND ino NOT IN (SELECT ino FROM journal)",
-    )?
-    .execute(params![Ino::ROOT, before.nanos()])
-    .map(|_| ())
+    let old = db
+        .prepare("SELECT ino FROM node WHERE parent = 0 AND ino <> ?1 AND ctime < ?2 AND ino NOT IN (SELECT ino FROM journal)")?
+        .query_map(params![Ino::ROOT, before.nanos()], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<Ino>>>()?;
+    old.into_iter().try_for_each(|ino| delete(db, ino))
 }
 
 /// What the drive has of a node that is not the same here.

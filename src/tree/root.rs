@@ -29,9 +29,10 @@ pub(super) async fn find(remote: &dyn Remote, named: Option<&str>) -> Result<Fil
 async fn by_path(remote: &dyn Remote, top: &FileId, path: &str) -> Result<Option<FileId>> {
     let mut at = top.clone();
     for (depth, name) in path.split('/').filter(|name| !name.is_empty()).enumerate() {
-        let folders = remote.folders(&at, name).await?;
+        let found = remote.named(&at, name).await?.into_iter();
+        let folders = found.filter(|item| matches!(item.kind, ItemKind::Folder));
         // Of several of a name the oldest has it here, as in every listing.
-        match folders.into_iter().min_by_key(|folder| (folder.created, folder.id.0.clone())) {
+        match folders.min_by_key(|folder| (folder.created, folder.id.0.clone())) {
             Some(folder) => at = folder.id,
             None if depth == 0 && ALIASES.contains(&name) => {}
             None => return Ok(None),

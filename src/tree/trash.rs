@@ -90,6 +90,8 @@ mod tests {
             modified: Timestamp::default(),
             created: Timestamp::default(),
             trashed,
+            trashed_itself: trashed,
+            owned: true,
             shared: false,
             posix: Posix::default(),
         };

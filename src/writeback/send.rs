@@ -221,7 +221,7 @@ impl Writeback {
         let mut left = Left::Nothing;
         while let Some(folder) = folders.pop() {
             let Some(id) = &folder.id else { continue };
-            let mut pages = Pages::new(&*self.remote, id);
+            let mut pages = Pages::new(&*self.remote, std::slice::from_ref(id));
             let mut got_on = false;
             loop {
                 let items = match pages.next().await {

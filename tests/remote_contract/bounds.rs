@@ -135,9 +135,9 @@ async fn run(remote: &DriveRemote, operation: &str, url: &str) -> Result<()> {
         "about" => remote.about().await.map(drop),
         "root" => remote.root().await.map(drop),
         "get" => remote.get(&file).await.map(drop),
-        "list" => remote.list(&folder, Some(&PageToken("p".into()))).await.map(drop),
+        "list" => remote.list(std::slice::from_ref(&folder), Some(&PageToken("p".into()))).await.map(drop),
         "pages" => {
-            let mut pages = Pages::new(remote, &folder);
+            let mut pages = Pages::new(remote, std::slice::from_ref(&folder));
             while pages.next().await?.is_some() {}
             Ok(())
         }
@@ -275,7 +275,7 @@ async fn a_listing_whose_page_token_is_refused_begins_again_a_number_of_times() 
         Answer::json(&json!({ "files": [folder("b")] })),
     );
     let (remote, top) = (remote(&drive), id("folder"));
-    let mut pages = Pages::new(&remote, &top);
+    let mut pages = Pages::new(&remote, std::slice::from_ref(&top));
     while pages.next().await.expect("a page").is_some() {}
     assert_eq!(pages.into_ids(), [id("a"), id("b")].into());
     let tokens: Vec<_> = drive.seen().iter().map(|seen| seen.parameter("pageToken").map(str::to_owned)).collect();

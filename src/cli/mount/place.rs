@@ -2,7 +2,7 @@
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use crate::config::{Occupied, UseTrash};
+use crate::config::{ListAhead, Occupied, UseTrash};
 
 /// What of the drive is mounted, and over what.
 #[derive(Debug, clap::Args)]
@@ -14,6 +14,9 @@ pub(crate) struct PlaceArgs {
     /// What becomes of what is removed in the mount
     #[arg(long, value_name = "WHEN", env = "DRIVEMOUNT_USE_TRASH", value_enum, default_value_t)]
     pub(super) use_trash: UseTrash,
+    /// Which folders of the drive are listed before somebody asks for them
+    #[arg(long, value_name = "WHICH", env = "DRIVEMOUNT_LIST_AHEAD", value_enum, default_value_t)]
+    pub(super) list_ahead: ListAhead,
     /// Mount over a folder that holds files: they are hidden for as long as it is mounted
     #[arg(long, env = "DRIVEMOUNT_ALLOW_NON_EMPTY", value_parser = BoolishValueParser::new())]
     allow_non_empty: bool,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 
 use super::errors::{Again, Attempt, Failure};
@@ -25,6 +25,7 @@ use super::retry::{Patience, Retry};
 use super::sending::Sending;
 use super::{DriveOptions, convert};
 use crate::auth::{AccessToken, AuthError, TokenSource};
+use crate::clock::Timestamp;
 use crate::error::{self, Kind};
 use crate::remote::{Body, Item, RemoteError, Result};
 use crate::{metrics, net};
@@ -100,9 +101,22 @@ impl Client {
 
     /// As many attempts as it takes for `read` to understand the body of a successful answer.
     pub(super) async fn call<T>(&self, request: &Request, read: impl Fn(&[u8]) -> Attempt<T>) -> Result<T> {
+        self.dated_call(request, |body, _| read(body)).await
+    }
+
+    /// As [`Self::call`], for who wants to know when the drive gave the answer, by its own clock to the second.
+    async fn dated_call<T>(
+        &self,
+        request: &Request,
+        read: impl Fn(&[u8], Option<Timestamp>) -> Attempt<T>,
+    ) -> Result<T> {
         let mut retry = self.retry();
         loop {
-            let attempt = async { read(&self.attempt(request).await?.body().await?) };
+            let attempt = async {
+                let reply = self.attempt(request).await?;
+                let date = reply.header(DATE).and_then(Timestamp::parse_http_date);
+                read(&reply.body().await?, date)
+            };
             match attempt.await {
                 Ok(value) => return Ok(value),
                 Err(failure) => retry.after(failure).await?,
@@ -113,6 +127,11 @@ impl Client {
     /// As many attempts as it takes, for an answer in JSON.
     pub(super) async fn json<T: DeserializeOwned>(&self, request: &Request) -> Result<T> {
         self.call(request, |body| Ok(parse(request.call, body)?)).await
+    }
+
+    /// As [`Self::json`], with the time of the drive's answer, by its own clock to the second.
+    pub(super) async fn dated_json<T: DeserializeOwned>(&self, request: &Request) -> Result<(T, Option<Timestamp>)> {
+        self.dated_call(request, |body, date| Ok((parse(request.call, body)?, date))).await
     }
 
     /// As many attempts as it takes, for an answer that is an item.

@@ -47,6 +47,8 @@ pub(super) fn item(call: Call, file: File) -> Result<Item> {
         modified,
         created,
         trashed: file.trashed.unwrap_or(false),
+        trashed_itself: file.trashed.unwrap_or(false) && file.explicitly_trashed.unwrap_or(true),
+        owned: file.owned_by_me.unwrap_or(false),
         shared: file.shared.unwrap_or(false) || file.drive_id.is_some(),
         posix: posix(file.properties.as_ref()),
         parent: file.parents.and_then(|parents| parents.into_iter().next()).map(FileId),

@@ -15,14 +15,14 @@ use crate::remote::{Change, Changes, Cursor, FileId, Item, Page, PageToken, Remo
 /// The most that Drive gives at once. A page costs the same whatever its length.
 const PAGE_SIZE: &str = "1000";
 
-pub(super) async fn list(client: &Client, folder: &FileId, page: Option<&PageToken>) -> Result<Page> {
-    let FileList { files, next_page_token, .. } = search(client, &query::children_of(&folder.0), FILE, page).await?;
+pub(super) async fn list(client: &Client, folders: &[FileId], page: Option<&PageToken>) -> Result<Page> {
+    let FileList { files, next_page_token, .. } = search(client, &query::children_of(folders), FILE, page).await?;
     let items: Result<_> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
     Ok(Page { items: items?, next: next_page_token.map(PageToken) })
 }
 
 pub(super) async fn trashed(client: &Client, page: Option<&PageToken>) -> Result<TrashPage> {
-    let fields = format!("{FILE},explicitlyTrashed,trashedTime");
+    let fields = format!("{FILE},trashedTime");
     let FileList { files, next_page_token, .. } = search(client, query::TRASHED, &fields, page).await?;
     let trashed = |file: types::File| {
         let itself = file.explicitly_trashed.unwrap_or(true);
@@ -33,18 +33,18 @@ pub(super) async fn trashed(client: &Client, page: Option<&PageToken>) -> Result
     Ok(TrashPage { items: items?, next: next_page_token.map(PageToken) })
 }
 
-/// The folders of a name in a folder.
-pub(super) async fn folders(client: &Client, folder: &FileId, name: &str) -> Result<Vec<Item>> {
-    let query = query::folders_of(&folder.0, name);
-    let (mut folders, mut next) = (Vec::new(), None);
+/// The items of a name in a folder.
+pub(super) async fn named(client: &Client, folder: &FileId, name: &str) -> Result<Vec<Item>> {
+    let query = query::named(folder, name);
+    let (mut found, mut next) = (Vec::new(), None);
     loop {
         let FileList { files, next_page_token, .. } = search(client, &query, FILE, next.as_ref()).await?;
         let items: Result<Vec<Item>> = files.into_iter().map(|file| convert::item(LIST, file)).collect();
         // Drive compares names without regard to case.
-        folders.extend(items?.into_iter().filter(|item| item.name == name));
+        found.extend(items?.into_iter().filter(|item| item.name == name));
         match next_page_token.map(PageToken) {
             Some(page) if next.as_ref() != Some(&page) => next = Some(page),
-            _ => return Ok(folders),
+            _ => return Ok(found),
         }
     }
 }
@@ -89,7 +89,7 @@ pub(super) async fn changes(client: &Client, cursor: &Cursor) -> Result<Changes>
         .query("fields", &fields)
         .query("includeItemsFromAllDrives", "true")
         .all_drives();
-    let list: ChangeList = client.json(&request).await?;
+    let (list, at): (ChangeList, _) = client.dated_json(&request).await?;
     let (next, more) = match (list.next_page_token, list.new_start_page_token) {
         (Some(next), _) => (Cursor(next), true),
         (None, Some(next)) => (Cursor(next), false),
@@ -99,7 +99,7 @@ pub(super) async fn changes(client: &Client, cursor: &Cursor) -> Result<Changes>
     for change in list.changes {
         changes.extend(self::change(client, change).await?);
     }
-    Ok(Changes { changes, next, more })
+    Ok(Changes { changes, next, more, at })
 }
 
 /// `None` for what is no change of an item: that a shared drive was joined, left or renamed.

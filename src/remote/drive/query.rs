@@ -1,18 +1,23 @@
 //! The query language of `files.list`, as far as we speak it.
 
-use super::convert::FOLDER;
+use crate::remote::FileId;
 
-/// The children of a folder that are not in the trash.
-pub(super) fn children_of(folder: &str) -> String {
-    format!("{} in parents and trashed = false", quote(folder))
+/// The children of some folders that are not in the trash.
+pub(super) fn children_of(folders: &[FileId]) -> String {
+    let parents: Vec<_> = folders.iter().map(|folder| format!("{} in parents", quote(&folder.0))).collect();
+    match parents.as_slice() {
+        [parent] => format!("{parent} and trashed = false"),
+        // Which of `and` and `or` binds tighter is not documented.
+        parents => format!("({}) and trashed = false", parents.join(" or ")),
+    }
 }
 
 /// What is in the trash of this account. What others own can be neither restored nor deleted by it.
 pub(super) const TRASHED: &str = "trashed = true and 'me' in owners";
 
-/// The folders of a name in a folder that are not in the trash.
-pub(super) fn folders_of(folder: &str, name: &str) -> String {
-    format!("{} and name = {} and mimeType = {}", children_of(folder), quote(name), quote(FOLDER))
+/// The children of a folder that have this name, and may have it in other letters.
+pub(super) fn named(folder: &FileId, name: &str) -> String {
+    format!("{} and name = {}", children_of(std::slice::from_ref(folder)), quote(name))
 }
 
 /// A text as a value. `\'` is documented; that a backslash itself is doubled only follows from the examples, and is what
@@ -36,13 +41,15 @@ mod tests {
 
     #[test]
     fn children_are_asked_for_by_the_id_of_the_folder() {
-        assert_eq!(children_of("1AbC_-"), "'1AbC_-' in parents and trashed = false");
+        let folders = ["1AbC_-", "2"].map(|id| FileId(id.to_owned()));
+        assert_eq!(children_of(&folders[..1]), "'1AbC_-' in parents and trashed = false");
+        assert_eq!(children_of(&folders), "('1AbC_-' in parents or '2' in parents) and trashed = false");
     }
 
     #[test]
-    fn a_folder_is_asked_for_by_its_name_in_another() {
-        let query = "'1AbC' in parents and trashed = false and name = 'it\\'s' and mimeType = 'application/vnd.google-apps.folder'";
-        assert_eq!(folders_of("1AbC", "it's"), query);
+    fn an_entry_is_asked_for_by_its_name_in_a_folder() {
+        let query = "'1AbC' in parents and trashed = false and name = 'it\\'s'";
+        assert_eq!(named(&FileId("1AbC".to_owned()), "it's"), query);
     }
 
     #[test]

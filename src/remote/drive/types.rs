@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// `spaces` is for the checksum, see [`super::convert`]. All calls use the same set, so that every description of an item is
 /// as good as any other.
 pub(super) const FILE: &str = "id,name,mimeType,parents,size,md5Checksum,headRevisionId,version,modifiedTime,createdTime,\
-    trashed,shared,driveId,properties,webViewLink,spaces";
+    trashed,explicitlyTrashed,ownedByMe,shared,driveId,properties,webViewLink,spaces";
 
 /// An item.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -31,11 +31,12 @@ pub(super) struct File {
     pub(super) created_time: Option<String>,
     pub(super) trashed: Option<bool>,
     pub(super) shared: Option<bool>,
+    /// Put into the trash itself, and not only a folder above it.
+    pub(super) explicitly_trashed: Option<bool>,
+    pub(super) owned_by_me: Option<bool>,
     /// Of items of shared drives, which are not said to be shared.
     pub(super) drive_id: Option<String>,
-    /// Of listings of the trash only, as the next.
-    pub(super) explicitly_trashed: Option<bool>,
-    /// Given for items of shared drives only.
+    /// In listings of the trash only, and there of items of shared drives only.
     pub(super) trashed_time: Option<String>,
     pub(super) properties: Option<BTreeMap<String, String>>,
     pub(super) web_view_link: Option<String>,

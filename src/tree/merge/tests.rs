@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::remote::{Md5, Posix, RevisionId};
 use crate::state::State;
 use crate::tree::local::{self, Attributes};
-use crate::tree::root_node;
+use crate::tree::{NodeKind, root_node};
 
 /// A tree with a listed root, and the drive that tells it.
 struct Bench {
@@ -30,6 +30,8 @@ fn item(name: &str, parent: &str, version: u64, kind: ItemKind) -> Item {
         modified: Timestamp::from_millis(1_000),
         created: Timestamp::from_millis(1_000),
         trashed: false,
+        trashed_itself: false,
+        owned: true,
         shared: false,
         posix: Posix::default(),
     }
@@ -61,7 +63,7 @@ impl Bench {
         let start = self.next.replace(self.next.get() + 100);
         self.write(|db| {
             let open = HashSet::new();
-            let mut merge = Merge::new(db, start..start + 100, &open, None);
+            let mut merge = Merge::adopting(db, start..start + 100, &open, None);
             let value = work(&mut merge)?;
             Ok((value, merge.effects))
         })
@@ -127,7 +129,7 @@ fn old_news_is_no_news() {
     bench.hear(&file("x", ROOT, 5));
     let effects = bench.hear(&Item { name: "older name".to_owned(), ..file("x", ROOT, 4) });
     assert_eq!((effects, bench.node("x").name.as_str()), (Effects::default(), "x"));
-    bench.hear(&Item { trashed: true, ..file("x", ROOT, 4) });
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..file("x", ROOT, 4) });
     assert!(bench.find("x").is_some());
 }
 
@@ -360,4 +362,142 @@ fn what_arrives_after_its_removal_is_deleted_again_and_old_news_is_none() {
     assert_eq!(bench.hear(&file("deleted", ROOT, 5)).late, []);
     assert_eq!(bench.hear(&file("late", ROOT, 5)).late, [late]);
     assert_eq!(bench.hear(&Item { trashed: true, ..file("late", ROOT, 6) }).late, []);
+}
+
+/// A folder with a folder with a file in it, made after everything is known.
+fn shelf(bench: &Bench) {
+    bench.write(|db| unplaced::set_whole_since(db, Timestamp::from_millis(500)));
+    bench.hear(&folder("shelf", ROOT, 1));
+    bench.hear(&folder("box", "shelf", 2));
+    bench.hear(&file("thing", "box", 3));
+    assert_eq!(bench.path(bench.node("thing").ino), "shelf/box/thing", "nothing has to be listed");
+}
+
+fn unplaced_rows(bench: &Bench) -> i64 {
+    bench.state.read(unplaced::count).expect("reads")
+}
+
+#[test]
+fn a_new_folder_needs_no_listing_if_all_that_was_put_into_it_was_heard_of() {
+    let bench = Bench::new();
+    bench.write(|db| unplaced::set_whole_since(db, Timestamp::from_millis(500)));
+    // Renamed last, the folder is told of last.
+    bench.hear(&file("first", "late", 1));
+    bench.hear(&folder("within", "late", 2));
+    bench.hear(&file("second", "within", 3));
+    assert_eq!(bench.find("second"), None);
+    bench.hear(&folder("late", ROOT, 4));
+    assert!(bench.node("late").listed && bench.node("within").listed);
+    assert_eq!(bench.path(bench.node("first").ino), "late/first");
+    assert_eq!(bench.path(bench.node("second").ino), "late/within/second");
+    assert_eq!(unplaced_rows(&bench), 0);
+}
+
+#[test]
+fn a_folder_that_may_hold_more_than_was_heard_of_is_to_be_listed() {
+    let bench = Bench::new();
+    bench.hear(&folder("before", ROOT, 1));
+    assert!(!bench.node("before").listed, "nothing is known from any time on");
+    bench.write(|db| unplaced::set_whole_since(db, Timestamp::from_millis(1_000)));
+    bench.hear(&folder("old", ROOT, 1));
+    bench.hear(&Item { owned: false, created: Timestamp::from_millis(2_000), ..folder("theirs", ROOT, 1) });
+    assert!(!bench.node("old").listed && !bench.node("theirs").listed);
+    bench.hear(&Item { created: Timestamp::from_millis(2_000), ..folder("new", ROOT, 1) });
+    assert!(bench.node("new").listed);
+}
+
+#[test]
+fn what_comes_out_of_the_trash_is_there_with_all_that_is_in_it() {
+    let bench = Bench::new();
+    shelf(&bench);
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..folder("shelf", ROOT, 4) });
+    assert_eq!((bench.find("shelf"), bench.find("thing")), (None, None));
+    // What happens in it meanwhile is heard of.
+    bench.hear(&Item { trashed: true, name: "renamed".to_owned(), ..file("thing", "box", 5) });
+    bench.hear(&Item { trashed: true, ..file("added", "box", 6) });
+    bench.hear(&folder("shelf", ROOT, 7));
+    assert!(bench.node("shelf").listed && bench.node("box").listed);
+    assert_eq!(bench.path(bench.node("thing").ino), "shelf/box/renamed");
+    assert_eq!(bench.path(bench.node("added").ino), "shelf/box/added");
+    assert_eq!(unplaced_rows(&bench), 0);
+}
+
+#[test]
+fn what_was_put_into_the_trash_or_deleted_by_itself_does_not_come_out_with_its_folder() {
+    let bench = Bench::new();
+    shelf(&bench);
+    bench.hear(&file("deleted", "box", 4));
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..file("thing", "box", 5) });
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..folder("box", "shelf", 6) });
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..folder("shelf", ROOT, 7) });
+    bench.hear_of_removal("deleted");
+    bench.hear(&folder("shelf", ROOT, 8));
+    assert_eq!((bench.find("box"), bench.find("thing")), (None, None));
+    bench.hear(&folder("box", "shelf", 9));
+    assert!(bench.node("box").listed);
+    assert_eq!((bench.find("thing"), bench.find("deleted")), (None, None));
+    bench.hear_of_removal("box");
+    assert_eq!(unplaced_rows(&bench), 0, "nothing is kept of what is gone for good");
+}
+
+#[test]
+fn a_folder_that_moves_into_one_not_heard_of_yet_is_found_there_with_all_that_is_in_it() {
+    let bench = Bench::new();
+    shelf(&bench);
+    bench.hear(&folder("box", "room", 4));
+    assert_eq!((bench.find("box"), bench.find("thing")), (None, None));
+    bench.hear(&folder("room", ROOT, 5));
+    assert_eq!(bench.path(bench.node("thing").ino), "room/box/thing");
+    assert!(bench.node("box").listed);
+}
+
+#[test]
+fn a_folder_of_which_something_survived_here_is_listed_when_it_comes_back() {
+    let bench = Bench::new();
+    shelf(&bench);
+    bench.rewrite_here("thing", 9);
+    let ino = bench.node("thing").ino;
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..folder("shelf", ROOT, 4) });
+    assert_eq!(bench.path(ino), "shelf/box/thing", "ours, to be sent anew");
+    bench.hear(&folder("shelf", ROOT, 5));
+    assert!(!bench.node("shelf").listed, "the drive has the old content of what survived in it");
+}
+
+#[test]
+fn a_folder_that_was_removed_here_and_comes_back_is_listed() {
+    let bench = Bench::new();
+    shelf(&bench);
+    for name in ["thing", "box", "shelf"] {
+        let node = bench.node(name);
+        bench.write(|db| local::remove(db, &node, clock::now()));
+        bench.write(|db| nodes::delete_base(db, node.ino));
+    }
+    // All of it was one request for the uppermost.
+    bench.hear(&folder("shelf", ROOT, 6));
+    assert!(!bench.node("shelf").listed);
+    bench.write(|db| nodes::sweep_tombstones(db, clock::now().after(std::time::Duration::from_hours(3))));
+    bench.list_folder("shelf");
+    bench.hear(&folder("box", "shelf", 7));
+    assert!(!bench.node("box").listed);
+}
+
+#[test]
+fn an_item_is_made_a_node_and_back() {
+    let bench = Bench::new();
+    let link = |text: &str| Some(text.to_owned());
+    let blob = Blob { size: 3, md5: None, revision: RevisionId("r".to_owned()) };
+    let posix = Posix { mode: Some(0o600), owner: Some((7, 8)), target: Some("to".to_owned()) };
+    let document =
+        ItemKind::Document { media_type: "application/vnd.google-apps.form".to_owned(), link: link("https://x") };
+    for item in [
+        folder("a/b", ROOT, 1),
+        file("file", ROOT, 2),
+        Item { posix, ..item("link", ROOT, 3, ItemKind::Symlink(blob)) },
+        item("form", ROOT, 4, document),
+    ] {
+        bench.hear(&item);
+        let node = bench.node(&item.id.0);
+        let back = bench.state.read(|db| item_of(db, &node, Some(id(ROOT)))).expect("reads").expect("is there");
+        assert_eq!(back, Item { owned: false, ..item });
+    }
 }

@@ -1,0 +1,167 @@
+//! What is new in the tree.
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::{Merge, blob};
+use crate::clock::{self, Timestamp};
+use crate::remote::{Blob, FileId, Item, ItemKind, Posix};
+use crate::tree::listing::Listed;
+use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, names, nodes, unplaced};
+
+impl Merge<'_> {
+    /// An item that is not in the tree. `arrived` if it came into the folder just now, rather than was there before; of a folder
+    /// that is being listed for the first time nobody was told yet what is in it, or what is not.
+    pub(super) fn stranger(
+        &mut self,
+        folder: Option<Node>,
+        item: &Item,
+        arrived: Option<clock::Timestamp>,
+    ) -> rusqlite::Result<()> {
+        let takes = |folder: &Node| {
+            folder.is_folder() && folder.is_linked() && (folder.listed || self.open_folders.contains(&folder.ino))
+        };
+        let Some(folder) = folder.filter(takes) else { return self.set_aside(item) };
+        let wanted = names::wanted(item);
+        let created = item.created.millis();
+        let name = names::place(self.db, folder.ino, &wanted, &item.id, created, &mut self.effects)?;
+        let ino = Ino(self.inos.next().expect("a number for each item was reserved"));
+        let listed = self.adopts && unplaced::is_whole(self.db, item)?;
+        let node = Node { listed, ..new_node(ino, folder.ino, name.clone(), item) };
+        nodes::insert(self.db, &node)?;
+        unplaced::placed(self.db, &item.id)?;
+        self.placed.push((folder.ino, Listed { name: name.clone(), ino, kind: node.kind }));
+        if listed {
+            self.adopt(&node)?;
+        }
+        if let Some(now) = arrived {
+            names::aged(self.db, folder.ino, &wanted, &mut self.effects)?;
+            self.effects.entries.push((folder.ino, name));
+            // Programs that watch a folder's time (Python's importer does) must see that it changed.
+            nodes::touch_folder(self.db, folder.ino, now)?;
+            self.effects.attributes.push(folder.ino);
+        }
+        Ok(())
+    }
+
+    /// An item that has no place in the tree: it is in the trash, or its folder is not here, or not listed.
+    pub(super) fn set_aside(&mut self, item: &Item) -> rusqlite::Result<()> {
+        let is_known = unplaced::is_listed(self.db, &item.id)?.is_some();
+        let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
+        let is_needed = match (&item.parent, folder) {
+            // It comes out of the trash by itself, and then the drive tells all that is to be known of it.
+            _ if item.trashed_itself && !matches!(item.kind, ItemKind::Folder) => false,
+            (None, _) => false,
+            // It will be found when that is listed.
+            (_, Some(folder)) if !item.trashed && folder.is_linked() && !folder.listed => false,
+            _ => true,
+        };
+        if is_known || is_needed {
+            unplaced::put(self.db, item, unplaced::is_whole(self.db, item)?)?;
+        }
+        Ok(())
+    }
+
+    /// Puts what is kept of the children of a folder that is new in the tree into it.
+    fn adopt(&mut self, folder: &Node) -> rusqlite::Result<()> {
+        let Some(id) = &folder.id else { return Ok(()) };
+        for item in unplaced::children(self.db, id)? {
+            if nodes::by_id(self.db, &item.id)?.is_some() {
+                unplaced::placed(self.db, &item.id)?;
+                continue;
+            }
+            // If it was in the trash, then because a folder above it was.
+            self.stranger(Some(folder.clone()), &Item { trashed: false, ..item }, None)?;
+        }
+        names::settle(self.db, folder.ino, &mut self.effects)
+    }
+
+    /// Puts a node that was removed here back to where the drive has it.
+    pub fn restore(&mut self, node: &Node, there: Option<&OnDrive>) -> rusqlite::Result<()> {
+        nodes::delete_base(self.db, node.ino)?;
+        let folder = there.and_then(|there| there.parent.as_ref());
+        let folder = folder.map_or(Ok(None), |id| nodes::by_id(self.db, id))?.filter(Node::is_linked);
+        let (Some(folder), Some(there), Some(id)) = (folder, there, &node.id) else {
+            // It will be found when its folder is.
+            return nodes::delete(self.db, node.ino);
+        };
+        let name = names::place(self.db, folder.ino, &there.name, id, node.created, &mut self.effects)?;
+        let drive_name = (name != there.name).then(|| there.name.clone());
+        self.effects.entries.push((folder.ino, name.clone()));
+        self.effects.attributes.push(folder.ino);
+        nodes::update(self.db, &Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() })?;
+        names::aged(self.db, folder.ino, &there.name, &mut self.effects)
+    }
+}
+
+/// The item that a node in the folder `folder` is, as far as the node tells: what [`new_node`] leaves out is lost. `None` if the drive does not have it.
+pub(super) fn item_of(db: &Connection, node: &Node, folder: Option<FileId>) -> rusqlite::Result<Option<Item>> {
+    let Some(id) = node.id.clone() else { return Ok(None) };
+    let there = match nodes::base(db, node.ino)? {
+        None => OnDrive::of_clean(node, folder),
+        Some(Base { on_drive: Some(there), rewritten: false, .. }) => there,
+        Some(_) => return Ok(None),
+    };
+    let blob = node.revision.clone().map(|revision| Blob { size: node.size, md5: node.md5, revision });
+    let kind = match (node.kind, blob) {
+        (NodeKind::Folder, _) => ItemKind::Folder,
+        (NodeKind::File, Some(blob)) => ItemKind::File(blob),
+        (NodeKind::Symlink, Some(blob)) => ItemKind::Symlink(blob),
+        (NodeKind::Document, _) => {
+            let text: Value =
+                node.target.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+            let text = |key: &str| text[key].as_str().map(str::to_owned);
+            ItemKind::Document { media_type: text("type").unwrap_or_default(), link: text("url") }
+        }
+        (NodeKind::File | NodeKind::Symlink, None) => return Ok(None),
+    };
+    let target = node.target.clone().filter(|_| node.kind == NodeKind::Symlink);
+    Ok(Some(Item {
+        id,
+        name: there.name,
+        parent: there.parent,
+        kind,
+        version: node.version,
+        modified: there.mtime,
+        created: Timestamp::from_millis(node.created),
+        trashed: false,
+        trashed_itself: false,
+        owned: false,
+        shared: false,
+        posix: Posix { mode: there.mode, owner: there.owner, target },
+    }))
+}
+
+pub(super) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node {
+    let blob = blob(item);
+    let (kind, target) = match &item.kind {
+        ItemKind::Folder => (NodeKind::Folder, None),
+        ItemKind::File(_) => (NodeKind::File, None),
+        ItemKind::Symlink(_) => (NodeKind::Symlink, item.posix.target.clone()),
+        ItemKind::Document { media_type, link } => {
+            let text = serde_json::json!({ "url": link, "id": item.id.0, "type": media_type });
+            (NodeKind::Document, Some(format!("{text}\n")))
+        }
+    };
+    let text_size = if kind == NodeKind::Document { target.as_ref().map_or(0, |text| text.len() as u64) } else { 0 };
+    Node {
+        ino,
+        id: Some(item.id.clone()),
+        parent,
+        drive_name: (name != item.name).then(|| item.name.clone()),
+        name,
+        kind,
+        mode: item.posix.mode,
+        owner: item.posix.owner,
+        size: blob.map_or(text_size, |blob| blob.size),
+        mtime: item.modified,
+        atime: item.modified,
+        ctime: item.modified,
+        created: item.created.millis(),
+        revision: blob.map(|blob| blob.revision.clone()),
+        md5: blob.and_then(|blob| blob.md5),
+        version: item.version,
+        target,
+        listed: false,
+    }
+}
