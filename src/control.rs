@@ -82,6 +82,9 @@ pub struct Status {
     pub writes: Option<WritesStatus>,
     /// The drive's storage; without a limit `total` is absent.
     pub drive: DriveStatus,
+    /// What is known of the drive.
+    #[serde(default)]
+    pub tree: TreeStatus,
     /// What went over the network since it was mounted.
     pub traffic: Traffic,
     /// What it was told, by the names of the flags, without secrets.
@@ -90,6 +93,13 @@ pub struct Status {
     /// What becomes of the files that the mountpoint held, if they were to be moved into the drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportStatus>,
+}
+
+/// What is known of the drive.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeStatus {
+    /// Folders known by name whose entries are not known yet. In them may be more.
+    pub unlisted: u64,
 }
 
 /// How the move of what the mountpoint held into the drive fares.

@@ -37,6 +37,8 @@ mod files;
 mod growing;
 #[path = "mount/kernel.rs"]
 mod kernel;
+#[path = "mount/known.rs"]
+mod known;
 #[path = "mount/life.rs"]
 mod life;
 #[path = "mount/limits.rs"]

@@ -63,6 +63,14 @@ fn text(status: &Status) -> String {
     };
     lines.push(format!("drive     {storage}"));
     lines.push(format!("cache     {}, in {}", cache_use(&status.cache), status.cache.dir.display()));
+    if status.tree.unlisted > 0 {
+        let folders = count(usize::try_from(status.tree.unlisted).unwrap_or(usize::MAX), "folder", "folders");
+        let when = match status.settings.get("list-ahead").map(String::as_str) {
+            Some("all") => "being listed, and more may be found in them",
+            _ => "listed when somebody asks for them",
+        };
+        lines.push(format!("tree      {folders} still to be listed ({when})"));
+    }
     let requests: u64 = status.traffic.requests.values().map(|requests| requests.count).sum();
     let units: u64 = status.traffic.requests.values().map(|requests| requests.units).sum();
     lines.push(format!(

@@ -200,11 +200,11 @@ impl Fs {
         }
         let fs = Arc::clone(self);
         Answer::later(async move {
-            let source = match fs.tree.begin(id.ino())? {
-                Some(arriving) if arriving.begun().await? => Source::Arriving(arriving),
-                _ => Source::Unread,
-            };
-            Ok((fs.dirs.open(source), !id.is_alias()))
+            Ok(match fs.tree.begin(id.ino())? {
+                // The kernel would mix what it keeps of two of these, in each of which the places are others.
+                Some(arriving) if arriving.begun().await? => (fs.dirs.open(Source::Arriving(arriving)), false),
+                _ => (fs.dirs.open(Source::Unread), !id.is_alias()),
+            })
         })
     }
 

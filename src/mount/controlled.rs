@@ -10,7 +10,8 @@ use super::running::Running;
 use crate::config::Credentials;
 use crate::control::{
     AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
-    Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, Wanted, Which, WritesStatus,
+    Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, TreeStatus, Wanted, Which,
+    WritesStatus,
 };
 use crate::metrics;
 use crate::writeback::WritebackError;
@@ -68,6 +69,7 @@ impl Controlled for Running {
                 reason: held.reason,
             }),
             drive: DriveStatus { total_bytes: space.limit, used_bytes: space.used },
+            tree: TreeStatus { unlisted: self.parts.tree.unlisted().map_err(|error| error.to_string())? },
             traffic: Traffic {
                 downloaded_bytes: metrics::DOWNLOADED.get(),
                 uploaded_bytes: metrics::UPLOADED.get(),

@@ -62,6 +62,11 @@ pub async fn crawl(tree: Arc<Tree>, end: CancellationToken) {
 }
 
 impl Tree {
+    /// How many folders are known by name alone.
+    pub fn unlisted(&self) -> Result<u64> {
+        Ok(self.state.read(nodes::count_unlisted)?)
+    }
+
     /// Lists all folders that are not listed, and those that are found in them. Says how many; the first error, when all others are
     /// listed.
     async fn list_unlisted(self: &Arc<Self>) -> Result<usize> {

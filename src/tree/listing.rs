@@ -33,6 +33,13 @@ pub struct Listed {
     pub kind: NodeKind,
 }
 
+impl Listed {
+    /// What a listing says of a node.
+    pub(super) fn of(node: &Node) -> Self {
+        Self { name: node.name.clone(), ino: node.ino, kind: node.kind }
+    }
+}
+
 /// Listings under way.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
@@ -288,7 +295,7 @@ impl Tree {
             self.merging(tx, &merge.effects)?;
             let mut entries = std::mem::take(&mut merge.placed);
             for (folder, name) in merge.effects.entries.iter().filter(|(folder, _)| only == Some(folder)) {
-                entries.extend(nodes::by_name(tx, *folder, name)?.map(|node| (*folder, listed(&node))));
+                entries.extend(nodes::by_name(tx, *folder, name)?.map(|node| (*folder, Listed::of(&node))));
             }
             Ok((merge.effects, entries))
         })?;
@@ -322,8 +329,4 @@ impl Tree {
             Ok(merge.effects)
         })
     }
-}
-
-fn listed(node: &Node) -> Listed {
-    Listed { name: node.name.clone(), ino: node.ino, kind: node.kind }
 }

@@ -102,7 +102,11 @@ impl<'a> Merge<'a> {
             None if item.parent.is_none() || item.parent == folder.id => {
                 self.stranger(Some(folder.clone()), item, None)
             }
-            _ => self.heard(item),
+            known => {
+                let is_here = known.filter(|node| node.parent == folder.ino);
+                self.placed.extend(is_here.map(|node| (folder.ino, Listed::of(&node))));
+                self.heard(item)
+            }
         }
     }
 

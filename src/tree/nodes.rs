@@ -158,6 +158,14 @@ pub fn unlisted(db: &Connection, after: Ino, most: usize) -> rusqlite::Result<Ve
     .collect()
 }
 
+/// How many folders are not listed, and the drive has them.
+pub fn count_unlisted(db: &Connection) -> rusqlite::Result<u64> {
+    db.prepare_cached(
+        "SELECT count(*) FROM node WHERE kind = 0 AND listed = 0 AND id IS NOT NULL AND (parent <> 0 OR ino = ?1)",
+    )?
+    .query_row([Ino::ROOT], |row| row.get(0).map(from_sql))
+}
+
 /// The way from the root, `a/b`; `""` for the root. Of what is unlinked, the name it last had is not known: it is described.
 pub fn path(db: &Connection, ino: Ino) -> rusqlite::Result<String> {
     let mut names = Vec::new();

@@ -30,7 +30,7 @@ impl Merge<'_> {
         let node = Node { listed, ..new_node(ino, folder.ino, name.clone(), item) };
         nodes::insert(self.db, &node)?;
         unplaced::placed(self.db, &item.id)?;
-        self.placed.push((folder.ino, Listed { name: name.clone(), ino, kind: node.kind }));
+        self.placed.push((folder.ino, Listed::of(&node)));
         if listed {
             self.adopt(&node)?;
         }
