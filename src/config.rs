@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
-pub use self::choices::{Fsync, ListAhead, LogFormat, Logging, Occupied, UseTrash, parse_metrics_address};
+pub use self::choices::{
+    Fsync, ListAhead, LogFormat, Logging, Occupied, TreeSnapshot, UseTrash, parse_metrics_address,
+};
 pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
 pub use self::limits::{Limits, parse_rate};
 pub use self::places::{absolute, config_dir, default_cache_dir, default_cache_root, real, user_dir};
@@ -103,6 +105,8 @@ pub struct MountConfig {
     pub use_trash: UseTrash,
     /// Which folders are listed though nobody asked.
     pub list_ahead: ListAhead,
+    /// What becomes of what is known of the drive.
+    pub tree_snapshot: TreeSnapshot,
     /// What `fsync` waits for.
     pub fsync: Fsync,
     /// The folder of the drive that is shown as its root, by path or id; `None`: all of it.

@@ -63,6 +63,7 @@ pub struct Item {
     /// Its name: any text at all. Not unique among siblings, maybe empty, maybe with slashes.
     pub name: String,
     /// The folder it is in; `None` for the root and for what was shared without its folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<FileId>,
     /// What it is, with its content.
     pub kind: ItemKind,
@@ -73,14 +74,19 @@ pub struct Item {
     /// Creation, to the millisecond.
     pub created: Timestamp,
     /// In the trash (itself, or a folder above it).
+    #[serde(default, skip_serializing_if = "is_false")]
     pub trashed: bool,
     /// Put there itself, and not only a folder above it.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub trashed_itself: bool,
     /// It belongs to the person of the account.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub owned: bool,
     /// Others may see it: it, or a folder above it, is shared, or it is in a drive of several people.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub shared: bool,
     /// What POSIX knows of a file and a drive does not.
+    #[serde(default, skip_serializing_if = "Posix::is_unset")]
     pub posix: Posix,
 }
 
@@ -122,6 +128,17 @@ pub struct Posix {
     pub owner: Option<(u32, u32)>,
     /// Target of a symbolic link, if it was short enough to be kept beside the content.
     pub target: Option<String>,
+}
+
+impl Posix {
+    fn is_unset(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde wants")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What a new item shall be.
@@ -315,6 +332,13 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
 
     /// The items of exactly this name in a folder, the trashed left out. What was just made or named may be missing.
     fn named<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>>;
+
+    /// The files of a name that this program keeps on the drive for itself, where people do not see them, the last modified first.
+    /// [`Kind::Denied`]: our sign-in does not allow that.
+    fn hidden<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>>;
+
+    /// A fresh id for a file that is hidden, and the folder that it goes into.
+    fn reserve_hidden(&self) -> BoxFuture<'_, Result<(FileId, FileId)>>;
 
     /// The end of the feed of changes as it is now. Take it before the first listing and nothing is missed.
     fn cursor(&self) -> BoxFuture<'_, Result<Cursor>>;

@@ -23,6 +23,7 @@ pub mod merge;
 mod names;
 pub mod nodes;
 mod root;
+pub mod snapshot;
 mod trash;
 mod unplaced;
 
@@ -33,7 +34,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use rusqlite::Transaction;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
@@ -308,6 +309,8 @@ pub struct Tree {
     looks: follow::Looks,
     /// There may be folders to be listed.
     unlisted: Notify,
+    /// How many folders were taken in of a snapshot; `None` while none is.
+    loading: watch::Sender<Option<u64>>,
     listener: OnceLock<Arc<dyn Listener>>,
 }
 
@@ -363,6 +366,7 @@ impl Tree {
             listings: listing::Listings::default(),
             looks: follow::Looks::default(),
             unlisted: Notify::new(),
+            loading: watch::Sender::default(),
             listener: OnceLock::new(),
         };
         tree.state.write::<_, TreeError>(|tx| Ok(nodes::sweep_tombstones(tx, clock::now())?))?;

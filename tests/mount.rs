@@ -61,6 +61,8 @@ mod root;
 mod saves;
 #[path = "mount/service.rs"]
 mod service;
+#[path = "mount/snapshot.rs"]
+mod snapshot;
 #[path = "mount/space.rs"]
 mod space;
 #[path = "mount/stream.rs"]

@@ -43,6 +43,17 @@ pub enum ListAhead {
     None,
 }
 
+/// What becomes of what is known of the drive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum TreeSnapshot {
+    /// It is kept on the drive, where people do not see it, so that another machine need not list everything again
+    #[default]
+    Keep,
+    /// It stays on this machine
+    None,
+}
+
 /// What `fsync` waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

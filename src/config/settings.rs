@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Credentials, Fsync, ListAhead, MountConfig, UseTrash};
+use super::{Credentials, Fsync, ListAhead, MountConfig, TreeSnapshot, UseTrash};
 
 /// Values of flags, by their names.
 pub type Settings = BTreeMap<String, String>;
@@ -24,6 +24,10 @@ impl MountConfig {
         let ahead = match self.list_ahead {
             ListAhead::All => "all",
             ListAhead::None => "none",
+        };
+        let snapshot = match self.tree_snapshot {
+            TreeSnapshot::Keep => "keep",
+            TreeSnapshot::None => "none",
         };
         let fsync = match self.fsync {
             Fsync::Local => "local",
@@ -51,6 +55,7 @@ impl MountConfig {
             ("dir-mode", Some(mode(shown.dir_mode))),
             ("use-trash", Some(trash.to_owned())),
             ("list-ahead", Some(ahead.to_owned())),
+            ("tree-snapshot", Some(snapshot.to_owned())),
             ("fsync", Some(fsync.to_owned())),
             ("log-level", Some(self.log_level.clone())),
             ("log-file", log.file.as_ref().map(|file| file.display().to_string())),

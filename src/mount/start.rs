@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
 use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
 use crate::cache::Cache;
-use crate::config::{GOOGLE, ListAhead, MountConfig, Source};
+use crate::config::{GOOGLE, ListAhead, MountConfig, Source, TreeSnapshot};
 use crate::content::Content;
 use crate::error::Kind;
 use crate::fs::{self, Fs};
@@ -122,9 +122,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let end = CancellationToken::new();
     let mut jobs = tokio::task::JoinSet::new();
     jobs.spawn(tree::follow::follow(Arc::clone(&parts.tree), config.poll_interval, end.clone()));
-    if config.list_ahead == ListAhead::All {
-        jobs.spawn(tree::crawl::crawl(Arc::clone(&parts.tree), end.clone()));
-    }
+    jobs.spawn(know_the_tree(config.clone(), Arc::clone(&parts.tree), end.clone()));
     jobs.spawn(Arc::clone(&parts.writeback).run(end.clone()));
 
     let socket = config.control_socket();
@@ -173,6 +171,28 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         lock,
         signals,
     })
+}
+
+/// Sees to it that all of the drive is known, as far as that is wanted.
+async fn know_the_tree(config: MountConfig, tree: Arc<Tree>, end: CancellationToken) {
+    let is_kept = config.tree_snapshot == TreeSnapshot::Keep && config.root.is_none();
+    if is_kept {
+        tokio::select! {
+            () = tree::snapshot::load(&tree, &config.cache_dir) => {}
+            () = end.cancelled() => return,
+        }
+    }
+    let ahead = async {
+        if config.list_ahead == ListAhead::All {
+            tree::crawl::crawl(Arc::clone(&tree), end.clone()).await;
+        }
+    };
+    let keeping = async {
+        if is_kept && !config.read_only {
+            tree::snapshot::keep(Arc::clone(&tree), config.cache_dir.clone(), end.clone()).await;
+        }
+    };
+    tokio::join!(ahead, keeping);
 }
 
 /// How much longer a program waits on a line that was made slow: for what may be asked for ahead of it.

@@ -18,6 +18,7 @@ mod convert;
 mod copy;
 mod download;
 mod errors;
+mod hidden;
 mod items;
 mod listing;
 mod pace;
@@ -138,6 +139,14 @@ impl Remote for DriveRemote {
 
     fn named<'a>(&'a self, folder: &'a FileId, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>> {
         listing::named(&self.client, folder, name).boxed()
+    }
+
+    fn hidden<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Item>>> {
+        hidden::named(&self.client, name).boxed()
+    }
+
+    fn reserve_hidden(&self) -> BoxFuture<'_, Result<(FileId, FileId)>> {
+        hidden::reserve(&self.client).boxed()
     }
 
     fn cursor(&self) -> BoxFuture<'_, Result<Cursor>> {

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::merge::{self, Merge};
 use super::{
-    Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes, trash, unplaced,
+    Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes, snapshot, trash,
+    unplaced,
 };
 use crate::error::Kind;
 use crate::remote::{Change, Changes, Cursor, FileId, Item, RemoteError};
@@ -138,6 +139,7 @@ impl Tree {
             }
             self.merging(tx, &merge.effects)?;
             unplaced::tidy(tx, changes.at.map(|at| at.after(SLACK)))?;
+            snapshot::owe(tx, count)?;
             state::set_fact(tx, FACT_CURSOR, &changes.next.0)?;
             Ok(merge.effects)
         });

@@ -10,6 +10,7 @@ mod arriving;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -21,6 +22,9 @@ use crate::remote::{FileId, Item, Pages, RemoteError};
 
 /// Items that are merged in one transaction: others wait no longer for it than a few milliseconds.
 const AT_ONCE: usize = 128;
+
+/// How long who asks for a folder waits for a snapshot to bring it.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// An entry of a folder: what a listing says of it.
 #[derive(Debug, Clone)]
@@ -50,15 +54,28 @@ pub(super) struct Listings {
 struct Running {
     /// Each folder that is being listed for somebody, and what of it is here.
     asked: HashMap<Ino, Arc<Arriving>>,
-    /// The folders that are being listed though nobody asked.
+    /// The folders that are being listed though nobody asked, and how many listings of that sort there are.
     ahead: HashSet<Ino>,
+    claims: usize,
+    /// All of these folders. Shared with who merges, so that to look at it costs nothing.
+    all: Arc<HashSet<Ino>>,
     /// The versions of which the feed and our own requests told since the first of these listings began.
     seen: HashMap<FileId, u64>,
 }
 
 impl Running {
     fn is_idle(&self) -> bool {
-        self.asked.is_empty() && self.ahead.is_empty()
+        self.asked.is_empty() && self.claims == 0
+    }
+
+    fn begin(&mut self, folder: Ino) {
+        Arc::make_mut(&mut self.all).insert(folder);
+    }
+
+    fn end(&mut self, folder: Ino) {
+        if !self.asked.contains_key(&folder) && !self.ahead.contains(&folder) {
+            Arc::make_mut(&mut self.all).remove(&folder);
+        }
     }
 
     fn tidy(&mut self) {
@@ -70,9 +87,8 @@ impl Running {
 
 impl Listings {
     /// The folders that are being listed.
-    pub(super) fn folders(&self) -> HashSet<Ino> {
-        let running = self.running.lock();
-        running.asked.keys().chain(&running.ahead).copied().collect()
+    pub(super) fn folders(&self) -> Arc<HashSet<Ino>> {
+        Arc::clone(&self.running.lock().all)
     }
 
     /// Remembers news of items, if a listing is under way that may know older. To be called before the news is merged.
@@ -83,14 +99,19 @@ impl Listings {
         }
     }
 
-    /// Folders are being listed though nobody asked, while the claim lives.
-    fn claim<'a>(&'a self, folders: &'a [(Ino, FileId)]) -> Claim<'a> {
-        self.running.lock().ahead.extend(folders.iter().map(|(folder, _)| *folder));
+    /// Folders, each in no other claim, are being listed though nobody asked, while the claim lives.
+    pub(super) fn claim<'a>(&'a self, folders: &'a [(Ino, FileId)]) -> Claim<'a> {
+        let mut running = self.running.lock();
+        running.claims += 1;
+        for (folder, _) in folders {
+            running.ahead.insert(*folder);
+            running.begin(*folder);
+        }
         Claim { listings: self, folders }
     }
 
     /// Those of some versions that were told of since the first listing began.
-    fn seen<'a>(&self, ids: impl Iterator<Item = &'a FileId>) -> HashMap<FileId, u64> {
+    pub(super) fn seen<'a>(&self, ids: impl Iterator<Item = &'a FileId>) -> HashMap<FileId, u64> {
         let running = self.running.lock();
         if running.seen.is_empty() {
             return HashMap::new();
@@ -100,7 +121,7 @@ impl Listings {
 }
 
 /// Folders that are being listed, until this is dropped.
-struct Claim<'a> {
+pub(super) struct Claim<'a> {
     listings: &'a Listings,
     folders: &'a [(Ino, FileId)],
 }
@@ -108,8 +129,10 @@ struct Claim<'a> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut running = self.listings.running.lock();
+        running.claims -= 1;
         for (folder, _) in self.folders {
             running.ahead.remove(folder);
+            running.end(*folder);
         }
         running.tidy();
     }
@@ -156,6 +179,7 @@ impl Tree {
         }
         let arriving = Arc::new(Arriving::default());
         running.asked.insert(folder, Arc::clone(&arriving));
+        running.begin(folder);
         drop(running);
         let (tree, told) = (Arc::clone(self), Arc::clone(&arriving));
         // A task of its own: the listing goes on when the first who asked goes away. It ends, since each request does.
@@ -163,6 +187,7 @@ impl Tree {
             let result = tree.list_now(&node, &told).await;
             let mut running = tree.listings.running.lock();
             running.asked.remove(&folder);
+            running.end(folder);
             running.tidy();
             drop(running);
             told.end(result);
@@ -214,6 +239,10 @@ impl Tree {
             // Not on the drive, so all there can be in it is here.
             return self.state.write(|tx| Ok(nodes::set_listed(tx, folder.ino, true)?));
         };
+        if self.is_loaded(folder.ino).await? {
+            arriving.add(self.entries(folder.ino)?);
+            return Ok(());
+        }
         let mut names = Vec::new();
         let folders = [(folder.ino, id)];
         let result = self.list_pages(&folders, &mut names, |brought, more| {
@@ -228,6 +257,22 @@ impl Tree {
         // end, when there is nobody to wait for any more.
         self.tell(Effects { entries: names, ..Effects::default() });
         result
+    }
+
+    /// While a snapshot is taken in, waits a moment for the folder to come with it. Says whether it did.
+    async fn is_loaded(&self, folder: Ino) -> Result<bool> {
+        let is_listed = || Ok(self.node(folder)?.is_some_and(|node| node.listed));
+        let mut loading = self.loading.subscribe();
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while loading.borrow_and_update().is_some() {
+            if is_listed()? {
+                return Ok(true);
+            }
+            if tokio::time::timeout_at(until, loading.changed()).await.is_err() {
+                return Ok(false);
+            }
+        }
+        is_listed()
     }
 
     /// Lists folders with requests for all of them. Says whether what came can be believed to be all: if not, they are not listed, and

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use rusqlite::Connection;
 
-use self::newcomer::item_of;
+pub(super) use self::newcomer::item_of;
 use super::listing::Listed;
 use super::{Base, Effects, Ino, Listener, NEVER_SEEN, Node, OnDrive, asked, names, nodes, unplaced};
 use crate::clock;

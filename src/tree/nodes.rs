@@ -166,6 +166,13 @@ pub fn count_unlisted(db: &Connection) -> rusqlite::Result<u64> {
     .query_row([Ino::ROOT], |row| row.get(0).map(from_sql))
 }
 
+/// How many entries there are, and how many of them are folders.
+pub fn count(db: &Connection) -> rusqlite::Result<(u64, u64)> {
+    db.query_row("SELECT count(*), coalesce(sum(kind = 0), 0) FROM node", [], |row| {
+        Ok((from_sql(row.get(0)?), from_sql(row.get(1)?)))
+    })
+}
+
 /// The way from the root, `a/b`; `""` for the root. Of what is unlinked, the name it last had is not known: it is described.
 pub fn path(db: &Connection, ino: Ino) -> rusqlite::Result<String> {
     let mut names = Vec::new();

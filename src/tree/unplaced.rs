@@ -41,6 +41,13 @@ pub(super) fn put(db: &Connection, item: &Item, listed: bool) -> rusqlite::Resul
         .map(|_| ())
 }
 
+/// All children of a folder that is not in the tree are here.
+pub(super) fn set_listed(db: &Connection, folder: &FileId) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT INTO unplaced (id, listed) VALUES (?1, 1) ON CONFLICT (id) DO UPDATE SET listed = 1")?
+        .execute([&folder.0])
+        .map(|_| ())
+}
+
 /// What is kept of an item.
 pub(super) fn get(db: &Connection, id: &FileId) -> rusqlite::Result<Option<Item>> {
     let json: Option<Option<String>> = db

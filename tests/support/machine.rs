@@ -74,7 +74,7 @@ impl Machine {
         command.args(["mount", url]).arg(self.drive()).arg("--token-file").arg(token);
         command.arg("--cache-dir").arg(self.cache()).args(&self.arguments);
         // Tests count what is asked, and when: what is asked ahead has tests of its own.
-        command.env("DRIVEMOUNT_LIST_AHEAD", "none");
+        command.env("DRIVEMOUNT_LIST_AHEAD", "none").env("DRIVEMOUNT_TREE_SNAPSHOT", "none");
         command.envs(self.environment.iter().cloned());
         run(&mut command)
     }

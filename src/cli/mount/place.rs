@@ -2,7 +2,7 @@
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use crate::config::{ListAhead, Occupied, UseTrash};
+use crate::config::{ListAhead, Occupied, TreeSnapshot, UseTrash};
 
 /// What of the drive is mounted, and over what.
 #[derive(Debug, clap::Args)]
@@ -17,6 +17,9 @@ pub(crate) struct PlaceArgs {
     /// Which folders of the drive are listed before somebody asks for them
     #[arg(long, value_name = "WHICH", env = "DRIVEMOUNT_LIST_AHEAD", value_enum, default_value_t)]
     pub(super) list_ahead: ListAhead,
+    /// What becomes of what is known of the drive: names, sizes, times, checksums
+    #[arg(long, value_name = "WHAT", env = "DRIVEMOUNT_TREE_SNAPSHOT", value_enum, default_value_t)]
+    pub(super) tree_snapshot: TreeSnapshot,
     /// Mount over a folder that holds files: they are hidden for as long as it is mounted
     #[arg(long, env = "DRIVEMOUNT_ALLOW_NON_EMPTY", value_parser = BoolishValueParser::new())]
     allow_non_empty: bool,

@@ -15,6 +15,11 @@ pub(super) fn children_of(folders: &[FileId]) -> String {
 /// What is in the trash of this account. What others own can be neither restored nor deleted by it.
 pub(super) const TRASHED: &str = "trashed = true and 'me' in owners";
 
+/// What has this name, and may have it in other letters.
+pub(super) fn of_name(name: &str) -> String {
+    format!("name = {} and trashed = false", quote(name))
+}
+
 /// The children of a folder that have this name, and may have it in other letters.
 pub(super) fn named(folder: &FileId, name: &str) -> String {
     format!("{} and name = {}", children_of(std::slice::from_ref(folder)), quote(name))

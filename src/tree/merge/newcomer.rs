@@ -63,7 +63,7 @@ impl Merge<'_> {
     }
 
     /// Puts what is kept of the children of a folder that is new in the tree into it.
-    fn adopt(&mut self, folder: &Node) -> rusqlite::Result<()> {
+    pub(in crate::tree) fn adopt(&mut self, folder: &Node) -> rusqlite::Result<()> {
         let Some(id) = &folder.id else { return Ok(()) };
         for item in unplaced::children(self.db, id)? {
             if nodes::by_id(self.db, &item.id)?.is_some() {
@@ -95,7 +95,7 @@ impl Merge<'_> {
 }
 
 /// The item that a node in the folder `folder` is, as far as the node tells: what [`new_node`] leaves out is lost. `None` if the drive does not have it.
-pub(super) fn item_of(db: &Connection, node: &Node, folder: Option<FileId>) -> rusqlite::Result<Option<Item>> {
+pub(in crate::tree) fn item_of(db: &Connection, node: &Node, folder: Option<FileId>) -> rusqlite::Result<Option<Item>> {
     let Some(id) = node.id.clone() else { return Ok(None) };
     let there = match nodes::base(db, node.ino)? {
         None => OnDrive::of_clean(node, folder),
