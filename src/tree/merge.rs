@@ -80,6 +80,8 @@ impl<'a> Merge<'a> {
                 self.effects.late.push(node.ino);
                 Ok(())
             }
+            // It is in the trash with the root of the mount, and comes out of it with that.
+            Some(node) if item.trashed && !item.trashed_itself && node.parent == Ino::ROOT => Ok(()),
             // An answer to our own request may have told the version, and not that.
             Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item)),
             Some(node) if item.version <= node.version => Ok(()),

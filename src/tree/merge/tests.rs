@@ -501,3 +501,13 @@ fn an_item_is_made_a_node_and_back() {
         assert_eq!(back, Item { owned: false, ..item });
     }
 }
+
+#[test]
+fn what_is_in_the_trash_with_the_root_keeps_its_place_and_what_was_put_there_itself_goes() {
+    let bench = Bench::new();
+    bench.hear(&file("x", ROOT, 1));
+    bench.hear(&Item { trashed: true, ..file("x", ROOT, 2) });
+    assert_eq!(bench.node("x").parent, Ino::ROOT);
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..file("x", ROOT, 3) });
+    assert_eq!(bench.find("x"), None);
+}
