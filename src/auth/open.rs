@@ -28,6 +28,13 @@ impl Access {
         }
     }
 
+    /// The scopes that a person is asked for: with the right to change things comes that to a hidden folder of our own, where what is
+    /// known of the drive is kept. Whoever does not grant that loses nothing else.
+    pub(super) fn asked_for(self) -> impl Iterator<Item = &'static str> {
+        let own = (self == Self::ReadWrite).then_some("https://www.googleapis.com/auth/drive.appdata");
+        std::iter::once(self.scope()).chain(own)
+    }
+
     /// Whether these scopes (separated by spaces) are enough for it.
     pub fn is_granted_by(self, scopes: &str) -> bool {
         let has = |access: Self| scopes.split_ascii_whitespace().any(|scope| scope == access.scope());

@@ -90,7 +90,7 @@ impl SignIn {
         let (link, _) = OauthClient::new(ClientId::new(client.id.clone()))
             .set_auth_uri(AuthUrl::from_url(client.auth_uri.clone()))
             .authorize_url(|| CsrfToken::new(state.clone()))
-            .add_scope(Scope::new(access.scope().to_owned()))
+            .add_scopes(access.asked_for().map(|scope| Scope::new(scope.to_owned())))
             .set_pkce_challenge(challenge)
             .set_redirect_uri(std::borrow::Cow::Owned(redirect_url(&redirect)?))
             // Without these Google gives a refresh token only the first time that somebody allows access.
