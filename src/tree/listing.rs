@@ -15,8 +15,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use self::arriving::Arriving;
-use super::merge::Merge;
-use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, names, nodes};
+use super::merge::{self, Merge};
+use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, nodes};
 use crate::error::Kind;
 use crate::remote::{FileId, Item, Pages, RemoteError};
 
@@ -357,19 +357,20 @@ impl Tree {
         let running = self.listings.running.lock();
         let seen = running.seen.keys().cloned().collect::<HashSet<_>>();
         drop(running);
+        let adoptable = self.state.read(|db| merge::adoptable(db, 0))?;
+        let inos = self.new_inos(adoptable)?;
         self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::new(tx, 0..0, &open, self.listener());
-            let is_to_do = nodes::by_ino(tx, folder)?.is_some_and(|node| node.is_linked() && !node.listed);
-            if !is_to_do {
-                return Ok(merge.effects);
-            }
+            let mut merge = Merge::adopting(tx, inos, &open, self.listener());
+            let to_do = nodes::by_ino(tx, folder)?.filter(|node| node.is_linked() && !node.listed);
+            let Some(node) = to_do else { return Ok(merge.effects) };
             for child in nodes::children(tx, folder)? {
                 if child.id.as_ref().is_some_and(|id| !ids.contains(id) && !seen.contains(id)) {
                     merge.missing(&child)?;
                 }
             }
             nodes::set_listed(tx, folder, true)?;
-            names::settle(tx, folder, &mut merge.effects)?;
+            // And what the feed told of that the listing did not know yet.
+            merge.adopt(&Node { listed: true, ..node })?;
             self.merging(tx, &merge.effects)?;
             Ok(merge.effects)
         })

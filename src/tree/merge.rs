@@ -102,7 +102,9 @@ impl<'a> Merge<'a> {
         }
         match nodes::by_id(self.db, &item.id)? {
             None if item.parent.is_none() || item.parent == folder.id => {
-                self.stranger(Some(folder.clone()), item, None)
+                // A listing may be behind what the feed told.
+                let told = unplaced::get(self.db, &item.id)?.filter(|told| told.version > item.version);
+                if told.is_some() { Ok(()) } else { self.stranger(Some(folder.clone()), item, None) }
             }
             known => {
                 let is_here = known.filter(|node| node.parent == folder.ino);

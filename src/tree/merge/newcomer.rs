@@ -49,12 +49,12 @@ impl Merge<'_> {
         let is_known = unplaced::is_listed(self.db, &item.id)?.is_some();
         let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
         let is_needed = match (&item.parent, folder) {
-            // It comes out of the trash by itself, and then the drive tells all that is to be known of it.
-            _ if item.trashed_itself && !matches!(item.kind, ItemKind::Folder) => false,
             (None, _) => false,
-            // It will be found when that is listed.
-            (_, Some(folder)) if !item.trashed && folder.is_linked() && !folder.listed => false,
-            _ => true,
+            // It will be found when that is listed; but listings are known to be behind, and may not know of it then, or not yet of
+            // its end.
+            (_, Some(folder)) if folder.is_linked() && !folder.listed => true,
+            // It comes out of the trash by itself, and then the drive tells all that is to be known of it.
+            _ => !item.trashed_itself || matches!(item.kind, ItemKind::Folder),
         };
         if is_known || is_needed {
             unplaced::put(self.db, item, unplaced::is_whole(self.db, item)?)?;

@@ -116,6 +116,7 @@ fn an_entry_appears_where_its_folder_was_listed_and_nowhere_else() {
     assert_eq!(effects.entries, [(Ino::ROOT, "a".to_owned())]);
     bench.hear(&file("in a", "a", 2));
     assert_eq!(bench.find("in a"), None, "it will be found when the folder is listed");
+    assert_eq!(unplaced_rows(&bench), 1, "though listings may be behind");
     bench.list_folder("a");
     bench.hear(&file("in a", "a", 2));
     assert_eq!(bench.path(bench.node("in a").ino), "a/in a");
@@ -510,4 +511,25 @@ fn what_is_in_the_trash_with_the_root_keeps_its_place_and_what_was_put_there_its
     assert_eq!(bench.node("x").parent, Ino::ROOT);
     bench.hear(&Item { trashed: true, trashed_itself: true, ..file("x", ROOT, 3) });
     assert_eq!(bench.find("x"), None);
+}
+
+#[test]
+fn a_listing_that_is_behind_brings_nothing_back_and_nothing_older() {
+    let bench = Bench::new();
+    bench.hear(&folder("a", ROOT, 1));
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..file("gone", "a", 5) });
+    bench.hear(&Item { name: "new name".to_owned(), ..file("renamed", "a", 6) });
+    bench.hear(&file("new", "a", 7));
+    let a = Node { listed: true, ..bench.node("a") };
+    bench.merge(|merge| {
+        for item in [file("gone", "a", 2), file("renamed", "a", 3), file("kept", "a", 4)] {
+            merge.listed(&a, &item, &HashMap::new())?;
+        }
+        nodes::set_listed(merge.db, a.ino, true)?;
+        merge.adopt(&a)
+    });
+    assert_eq!(bench.find("gone"), None);
+    assert_eq!(bench.path(bench.node("renamed").ino), "a/new name");
+    assert_eq!(bench.path(bench.node("new").ino), "a/new");
+    assert_eq!(bench.path(bench.node("kept").ino), "a/kept");
 }
