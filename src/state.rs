@@ -30,6 +30,9 @@ const FORMAT: i64 = 3;
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;
 
+/// Bytes of the file that each connection maps into memory: a tree of some ten thousand entries.
+const MAPPED: i64 = 16 << 20;
+
 /// How long a connection waits for another one.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -316,8 +319,9 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // Checkpoints sync the disk; a commit on the way of a request must not. See `State::checkpoint`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    // The pages of the file are in the page cache of the kernel anyway: map them rather than copy them.
-    connection.pragma_update(None, "mmap_size", 1_i64 << 30)?;
+    // The pages of the file are in the page cache of the kernel anyway: map them rather than copy them. Not all of a large one:
+    // what is mapped counts as memory of this process, once for each connection.
+    connection.pragma_update(None, "mmap_size", MAPPED)?;
     connection.pragma_update(None, "cache_size", -4096)?;
     Ok(connection)
 }
