@@ -414,10 +414,27 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// connection. [`Kind::Stale`], at once or between two pieces, if the drive no longer has this content as the current
     /// one of the file.
     fn read<'a>(&'a self, source: &'a Source, range: Range<u64>) -> BoxFuture<'a, Result<ByteStream>>;
+
+    /// A document in the format of this media type, as the drive makes it at that moment: all of it, of a length that nobody knows
+    /// before its end. No two exports need have the same bytes, so one that breaks cannot be continued: it begins anew, and says so.
+    /// [`Kind::Unsupported`]: there is no such format of it, or it is too large to be exported.
+    fn export<'a>(&'a self, id: &'a FileId, media_type: &'a str) -> BoxFuture<'a, Result<ExportStream>>;
 }
 
 /// Bytes as they arrive.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// An export as it arrives.
+pub type ExportStream = BoxStream<'static, Result<ExportPiece>>;
+
+/// What comes next of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExportPiece {
+    /// More bytes; never none.
+    Bytes(Bytes),
+    /// It broke and begins anew: what came so far is of no use.
+    Anew,
+}
 
 /// Result of a call to a remote.
 pub type Result<T> = std::result::Result<T, RemoteError>;

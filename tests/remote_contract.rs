@@ -10,6 +10,8 @@ mod bounds;
 mod copies;
 #[path = "remote_contract/downloads.rs"]
 mod downloads;
+#[path = "remote_contract/exports.rs"]
+mod exports;
 #[path = "remote_contract/failures.rs"]
 mod failures;
 #[path = "remote_contract/items.rs"]

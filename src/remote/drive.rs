@@ -3,7 +3,8 @@
 //! A plain translation of [`Remote`] into requests, one file a noun:
 //!
 //! ```text
-//!   items   listing   upload   session   copy   download   answer      what is asked
+//!   items   listing   upload   session   copy   download   answer
+//!   export                                                             what is asked
 //!                          client                                      attempts, until one makes sense
 //!   request   sending   reply   retry   pace   rate   errors            an attempt, and what comes of it
 //!   types     convert   query                                           JSON, and our words for it
@@ -19,6 +20,7 @@ mod copy;
 mod download;
 mod errors;
 mod hidden;
+mod export;
 mod items;
 mod listing;
 mod pace;
@@ -43,8 +45,8 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{
-    About, Body, ByteStream, Changes, Cursor, FileId, Item, NewItem, Page, PageToken, Patch, Progress, Remote, Result,
-    Source, TrashPage, UploadSession, Write,
+    About, Body, ByteStream, Changes, Cursor, ExportStream, FileId, Item, NewItem, Page, PageToken, Patch, Progress,
+    Remote, Result, Source, TrashPage, UploadSession, Write,
 };
 use crate::auth::TokenSource;
 use client::Client;
@@ -221,5 +223,9 @@ impl Remote for DriveRemote {
 
     fn read<'a>(&'a self, source: &'a Source, range: Range<u64>) -> BoxFuture<'a, Result<ByteStream>> {
         download::read(&self.client, source, range).boxed()
+    }
+
+    fn export<'a>(&'a self, id: &'a FileId, media_type: &'a str) -> BoxFuture<'a, Result<ExportStream>> {
+        export::export(&self.client, id, media_type).boxed()
     }
 }

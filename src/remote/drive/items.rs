@@ -40,6 +40,12 @@ pub(super) async fn content(client: &Client, id: &FileId) -> Result<File> {
     client.json(&getting(client, id, "headRevisionId,md5Checksum,size,version")?).await
 }
 
+/// Where a document can be had in the format of this media type, however large it is.
+pub(super) async fn export_link(client: &Client, id: &FileId, media_type: &str) -> Result<Option<String>> {
+    let file: File = client.json(&getting(client, id, "exportLinks")?).await?;
+    Ok(file.export_links.and_then(|mut links| links.remove(media_type)))
+}
+
 fn getting(client: &Client, id: &FileId, fields: &str) -> Result<Request> {
     let url = client.addresses.of(&["files", item(id)?]);
     Ok(Request::new(GET, Method::GET, url).query("fields", fields).all_drives())

@@ -7,6 +7,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::error::Kind;
+use crate::net;
 use crate::remote::{FileId, RemoteError, Result};
 
 /// One sort of request.
@@ -55,6 +56,8 @@ pub(super) const UPDATE: Call = Call::new("files.update", 50);
 pub(super) const COPY: Call = Call::new("files.copy", 50);
 pub(super) const DELETE: Call = Call::new("files.delete", 50);
 pub(super) const DOWNLOAD: Call = Call::new("download", 200).media();
+// As costly as a download, by the same table.
+pub(super) const EXPORT: Call = Call::new("files.export", 200).media();
 pub(super) const UPLOAD: Call = Call::new("upload", 50).media().upload();
 // What a session costs is not in the table: its start counts as an edit here, its pieces as nothing.
 pub(super) const BEGIN: Call = Call::new("upload.begin", 50).upload();
@@ -82,6 +85,12 @@ impl Addresses {
     /// Of a collection that takes uploads.
     pub(super) fn of_upload(&self, path: &[&str]) -> Url {
         self.below(&["upload", "drive", "v3"], path)
+    }
+
+    /// Whether an address that the drive gave leads to the same drive, so that a token may go there: to the server that is asked,
+    /// or, if that is Google's, to any of Google's.
+    pub(super) fn include(&self, url: &Url) -> bool {
+        url.origin() == self.0.origin() || net::is_googles(&self.0) && net::is_googles(url)
     }
 
     fn below(&self, service: &[&str], path: &[&str]) -> Url {
@@ -184,6 +193,17 @@ mod tests {
         for bad in ["mailto:a@b", "file:///etc", "data:x"] {
             assert!(Addresses::new(Url::parse(bad).expect("an address")).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn tokens_go_to_the_drive_alone() {
+        let includes = |root: &str, url: &str| addresses(root).include(&Url::parse(url).expect("an address"));
+        assert!(includes("https://www.googleapis.com", "https://docs.google.com/document/d/a/export"));
+        assert!(includes("http://127.0.0.1:8080/api", "http://127.0.0.1:8080/document/d/a/export"));
+        assert!(!includes("https://www.googleapis.com", "https://docs.google.com.example/"));
+        assert!(!includes("https://www.googleapis.com", "http://docs.google.com/"));
+        assert!(!includes("http://127.0.0.1:8080", "https://docs.google.com/"));
+        assert!(!includes("http://127.0.0.1:8080", "http://127.0.0.1:8081/"));
     }
 
     #[test]

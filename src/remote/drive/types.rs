@@ -41,6 +41,8 @@ pub(super) struct File {
     pub(super) properties: Option<BTreeMap<String, String>>,
     pub(super) web_view_link: Option<String>,
     pub(super) spaces: Option<Vec<String>>,
+    /// Asked for alone.
+    pub(super) export_links: Option<BTreeMap<String, String>>,
 }
 
 /// What is said of an item in a create or an update: what is absent stays as it is.
