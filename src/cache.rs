@@ -12,12 +12,15 @@
 //!   ([`Cache::leave_room`]).
 //! - **Nothing is lost by a kill.** The maps are written behind the data at most a second late; what a crash forgets is fetched
 //!   again.
+//!
+//! Contents that cannot be fetched in parts are kept as whole files beside the blocks ([`Whole`]), within the same cap.
 
 mod clear;
 mod disk;
 mod entry;
 mod index;
 mod lru;
+mod whole;
 
 use std::collections::HashMap;
 use std::io;
@@ -33,6 +36,8 @@ pub use self::entry::Entry;
 use self::entry::{Map, Read};
 use self::index::Index;
 use self::lru::{BlockKey, Lru};
+use self::whole::Wholes;
+pub use self::whole::{Draft, Whole};
 use crate::error::Kind;
 use crate::remote::Source;
 
@@ -66,6 +71,12 @@ pub enum CacheError {
     /// The index failed.
     #[error("index of the cache: {0}")]
     Index(Arc<rusqlite::Error>),
+    /// A content that can only be had as a whole is larger than the cache keeps of such.
+    #[error("it is larger than the {most} bytes that the cache has for it now; give it more with --cache-size")]
+    TooLarge {
+        /// What it has.
+        most: u64,
+    },
     /// The index was written by a later version of this program.
     #[error("{path} is of a newer drivemount: use that one, or give this one another --cache-dir", path = path.display())]
     Newer {
@@ -81,6 +92,7 @@ impl CacheError {
             Self::File { source, .. } => Kind::of_io(source),
             Self::Index(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Kind::DiskFull,
             Self::Index(_) => Kind::Local(libc::EIO),
+            Self::TooLarge { .. } => Kind::DiskFull,
             Self::Newer { .. } => Kind::Unsupported,
         }
     }
@@ -101,14 +113,17 @@ pub type Result<T> = std::result::Result<T, CacheError>;
 
 /// The cache of one account.
 ///
-/// Locks: `table`, `lru`, `index` and the lock of an entry are each taken alone, never one under another, but for the start and
-/// for entries that nobody else has. `hollow` may be taken under any. Under `table` and `lru` there is no I/O.
+/// Locks: `table`, `lru`, `index`, `wholes` and the lock of an entry are each taken alone, never one under another, but for the start and
+/// for entries that nobody else has. `hollow` may be taken under any. Under `table`, `lru` and `wholes` there is no I/O.
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
     cap: u64,
     /// Bytes to leave to unsent data, out of the cap.
     room: AtomicU64,
+    /// Bytes of whole files beside the blocks.
+    kept: AtomicU64,
+    wholes: Mutex<Wholes>,
     disk: Disk,
     index: Mutex<Index>,
     lru: Mutex<Lru>,
@@ -179,12 +194,15 @@ impl Cache {
             dir: dir.to_owned(),
             cap: cap.max(LEAST),
             room: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
+            wholes: Mutex::default(),
             disk: Disk::new(dir.to_owned()),
             index: Mutex::new(index),
             lru: Mutex::new(lru),
             table: Mutex::new(table),
             hollow: Hollow::default(),
         };
+        cache.find_wholes()?;
         cache.give_way()?;
         Ok(cache)
     }
@@ -337,7 +355,7 @@ impl Cache {
         self.room.store(bytes, Ordering::Relaxed);
     }
 
-    /// The most that unsent data may take of the cap. The rest is kept for blocks, so that reading goes on.
+    /// The most that unsent data may take of the cap. The rest is kept for what is read, so that reading goes on.
     pub fn most_room(&self) -> u64 {
         self.cap - self.least()
     }
@@ -369,6 +387,7 @@ impl Cache {
 
     /// Evicts what is more than the cache may take, or than the disk has room for now.
     pub fn give_way(&self) -> Result<()> {
+        self.wholes_give_way()?;
         self.make_room(0, 0).map(drop)
     }
 
@@ -426,7 +445,9 @@ impl Cache {
     }
 
     fn limit(&self) -> u64 {
-        self.cap.saturating_sub(self.room.load(Ordering::Relaxed)).max(self.least())
+        let (room, kept) = (self.room.load(Ordering::Relaxed), self.kept.load(Ordering::Relaxed));
+        let least = self.least() - kept.min(self.least() / 2);
+        self.cap.saturating_sub(room.saturating_add(kept)).max(least)
     }
 
     /// Sets `bytes` aside within the cap, and `new` of them on the disk, by evicting what is least useful. More is only set aside

@@ -5,10 +5,13 @@
 //! reader is answered as soon as *its* bytes have landed. Each handle has a [`Session`], which sees whether it reads on and how
 //! far ahead to fetch then.
 //!
+//! What a document is exported as is had as a whole ([`Content::export`]), once for each of its versions.
+//!
 //! Memory is bounded: a fetch holds less than one block and what the connection buffers; `downloads` says how many run at one
 //! time, and whose turn it is.
 
 mod downloads;
+mod export;
 mod fetch;
 mod reader;
 mod session;
@@ -21,6 +24,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use self::downloads::Downloads;
+use self::export::Exports;
+pub use self::export::Version;
 pub use self::reader::Reader;
 pub use self::session::Session;
 use crate::cache::{Cache, CacheError};
@@ -61,6 +66,7 @@ pub struct Content {
     remote: Arc<dyn Remote>,
     runtime: Handle,
     downloads: Downloads,
+    exports: Exports,
     /// Readers in use, by the number of their cache entry.
     readers: Mutex<HashMap<u32, Weak<Reader>>>,
 }
@@ -68,7 +74,14 @@ pub struct Content {
 impl Content {
     /// Reads through `cache` from `remote`; fetches run on `runtime`, since readers come from threads of the kernel adapter too.
     pub fn new(cache: Arc<Cache>, remote: Arc<dyn Remote>, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self { cache, remote, runtime, downloads: Downloads::default(), readers: Mutex::default() })
+        Arc::new(Self {
+            cache,
+            remote,
+            runtime,
+            downloads: Downloads::default(),
+            exports: Exports::default(),
+            readers: Mutex::default(),
+        })
     }
 
     /// The reader of a revision. Touches neither disk nor network.

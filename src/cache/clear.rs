@@ -9,6 +9,7 @@ impl Cache {
     pub fn clear(&self) -> Result<u64> {
         // What is to be written down counts as used.
         self.persist()?;
+        let wholes = self.clear_wholes()?;
         let before = self.used();
         // Revisions that nobody uses go whole, with their files.
         let unused: HashSet<u32> = {
@@ -29,6 +30,6 @@ impl Cache {
             }
         }
         self.persist()?;
-        Ok(before.saturating_sub(self.used()))
+        Ok(wholes + before.saturating_sub(self.used()))
     }
 }

@@ -55,7 +55,7 @@ impl Controlled for Running {
             since: self.since.to_rfc3339(),
             cache: CacheStatus {
                 dir: self.config.cache_dir.clone(),
-                used_bytes: cache.used(),
+                used_bytes: cache.used() + cache.kept(),
                 cap_bytes: cache.cap(),
                 staged_bytes: self.parts.writeback.staged_bytes(),
             },
