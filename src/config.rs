@@ -24,7 +24,7 @@ use url::Url;
 
 pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
 pub use self::choices::{
-    Fsync, ListAhead, LogFormat, Logging, Occupied, TreeSnapshot, UseTrash, parse_metrics_address,
+    Docs, Fsync, ListAhead, LogFormat, Logging, Occupied, TreeSnapshot, UseTrash, parse_metrics_address,
 };
 pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
 pub use self::limits::{Limits, parse_rate};
@@ -109,6 +109,8 @@ pub struct MountConfig {
     pub tree_snapshot: TreeSnapshot,
     /// What `fsync` waits for.
     pub fsync: Fsync,
+    /// What documents of online editors are shown as.
+    pub docs: Docs,
     /// The folder of the drive that is shown as its root, by path or id; `None`: all of it.
     pub root: Option<String>,
     /// Where numbers are served.

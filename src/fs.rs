@@ -16,6 +16,7 @@ mod attr;
 mod change;
 mod copy;
 mod dir;
+mod documents;
 mod errors;
 mod handle;
 mod io;
@@ -197,6 +198,7 @@ pub struct Fs {
     quota: Mutex<(Quota, Instant)>,
     closing: AtomicBool,
     failures: xattr::Failures,
+    documents: documents::Documents,
 }
 
 impl fmt::Debug for Fs {
@@ -236,6 +238,7 @@ impl Fs {
             quota: Mutex::new((parts.quota, Instant::now())),
             closing: AtomicBool::new(false),
             failures: xattr::Failures::default(),
+            documents: documents::Documents::default(),
         });
         fs.tree.listen(Arc::new(remote::FromDrive(Arc::downgrade(&fs))));
         fs

@@ -16,6 +16,7 @@
 
 pub mod asked;
 pub mod crawl;
+pub mod documents;
 pub mod follow;
 pub mod listing;
 pub mod local;
@@ -75,7 +76,7 @@ pub enum NodeKind {
     File,
     /// A symbolic link.
     Symlink,
-    /// A document of an online editor: shown as a small read-only file that holds its address.
+    /// A document of an online editor: shown as a small read-only file that holds its address, or as what it is exported as.
     Document,
 }
 
@@ -108,13 +109,13 @@ pub struct Node {
     pub created: i64,
     /// The name on the drive where it is not [`Node::name`].
     pub drive_name: Option<String>,
-    /// The content that the drive has, as far as we know.
+    /// The content that the drive has, as far as we know. Of a document: see [`documents`].
     pub revision: Option<RevisionId>,
     /// Checksum of that content.
     pub md5: Option<Md5>,
     /// Version of the state that the drive last told us; 0: never.
     pub version: u64,
-    /// Target of a symbolic link, if known; the text of a document.
+    /// Target of a symbolic link, if known; the text of the link file of a document.
     pub target: Option<String>,
     /// A folder whose children are all in the tree.
     pub listed: bool,

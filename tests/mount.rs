@@ -27,6 +27,8 @@ mod copy;
 mod crash;
 #[path = "mount/deadline.rs"]
 mod deadline;
+#[path = "mount/documents.rs"]
+mod documents;
 #[path = "mount/elsewhere.rs"]
 mod elsewhere;
 #[path = "mount/errors.rs"]

@@ -54,6 +54,31 @@ pub enum TreeSnapshot {
     None,
 }
 
+/// What documents of online editors are shown as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Docs {
+    /// Small files that hold the address of the document: `Plan.gdoc`. Never a request, and every copy and search gets through
+    #[default]
+    Link,
+    /// Files of office programs, made by the drive when they are first opened: `Plan.docx`, `.xlsx`, `.pptx`, `.svg`. They cannot be
+    /// written. What cannot be had so is shown as with `link`
+    Export,
+    /// Nothing
+    Hide,
+}
+
+impl Docs {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Export => "export",
+            Self::Hide => "hide",
+        }
+    }
+}
+
 /// What `fsync` waits for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

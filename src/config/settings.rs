@@ -56,6 +56,7 @@ impl MountConfig {
             ("use-trash", Some(trash.to_owned())),
             ("list-ahead", Some(ahead.to_owned())),
             ("tree-snapshot", Some(snapshot.to_owned())),
+            ("docs", Some(self.docs.word().to_owned())),
             ("fsync", Some(fsync.to_owned())),
             ("log-level", Some(self.log_level.clone())),
             ("log-file", log.file.as_ref().map(|file| file.display().to_string())),

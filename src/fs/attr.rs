@@ -18,7 +18,8 @@ pub struct Attr {
     pub kind: NodeKind,
     /// Length in bytes.
     pub size: u64,
-    /// How much of that is data, as opposed to holes. Known of open files only; nothing else is said to have holes.
+    /// How much of that is data, as opposed to holes. Known of open files only; nothing else is said to have holes, but for documents
+    /// of which nobody knows how long they are.
     pub data: u64,
     /// Last change of content.
     pub mtime: Timestamp,
@@ -93,7 +94,12 @@ impl Fs {
         Attr {
             kind: node.kind,
             size,
-            data: open.as_ref().map_or(size, |file| file.data().min(size)),
+            // What nobody knows the length of takes nothing yet.
+            data: match &open {
+                Some(file) => file.data().min(size),
+                None if node.is_of_unknown_size() => 0,
+                None => size,
+            },
             mtime,
             atime: node.atime,
             ctime: node.ctime.max(mtime.min(clock::now())),
@@ -111,14 +117,20 @@ impl Fs {
     pub(super) fn entry(&self, folder: NodeId, node: &Node) -> Entry {
         // Beside the one that the kernel knows of, an alias has other ways in which its entries change.
         let name_ttl = if folder.is_alias() { Duration::ZERO } else { TTL };
-        let attr_ttl = if folder.is_alias() && node.is_folder() { Duration::ZERO } else { TTL };
+        let attr_ttl = if folder.is_alias() && node.is_folder() { Duration::ZERO } else { Self::attr_ttl(node) };
         Entry { id: folder.child(node.ino, node.is_folder()), attr: self.attr(node), name_ttl, attr_ttl }
+    }
+
+    /// How long the kernel may believe the attributes of an entry. A length that is none it must not keep.
+    fn attr_ttl(node: &Node) -> Duration {
+        if node.is_of_unknown_size() { Duration::ZERO } else { TTL }
     }
 
     /// `stat`.
     pub fn getattr(&self, id: NodeId) -> Result<(Attr, Duration)> {
-        let attr_ttl = if id.is_alias() { Duration::ZERO } else { TTL };
-        Ok((self.attr(&self.node(id.ino())?), attr_ttl))
+        let node = self.node(id.ino())?;
+        let attr_ttl = if id.is_alias() { Duration::ZERO } else { Self::attr_ttl(&node) };
+        Ok((self.attr(&node), attr_ttl))
     }
 
     /// `chmod`, `chown`, `truncate`, `utimens`.

@@ -81,7 +81,7 @@ fn on_drive(bytes: &Bytes) -> Option<Source> {
     match bytes {
         Bytes::Revision(reader) => Some(reader.source().clone()),
         Bytes::Staged(staging) => staging.on_drive(),
-        Bytes::Text(_) => None,
+        Bytes::Exported(_) | Bytes::Text(_) => None,
     }
 }
 
@@ -136,6 +136,12 @@ impl Copy {
                 source.fetch_ahead(ahead);
                 let end = source.seek(piece.clone(), false).unwrap_or(piece.end);
                 source.read(piece.start..end).await?
+            }
+            Bytes::Exported(whole) => {
+                let whole = Arc::clone(whole);
+                let read = tokio::task::spawn_blocking(move || whole.read(piece)).await;
+                let read = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                read.map_err(|error| Kind::of_io(&error))?
             }
             Bytes::Text(text) => {
                 let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::owner::Owners;
+use crate::cache::Whole;
 use crate::clock::{self, Instant, Timestamp};
 use crate::content::{Reader, Session};
 use crate::tree::local::Attributes;
@@ -47,6 +48,8 @@ pub(super) enum Bytes {
     Revision(Arc<Reader>),
     /// A content that is being written, or waits to be sent.
     Staged(Arc<Staging>),
+    /// What a document was exported as.
+    Exported(Arc<Whole>),
     /// A short text made up here.
     Text(Arc<str>),
 }
@@ -55,7 +58,7 @@ impl Bytes {
     fn opened(&self) -> Option<Opened> {
         match self {
             Self::Staged(staging) => Some(staging.opened()),
-            Self::Revision(_) | Self::Text(_) => None,
+            Self::Revision(_) | Self::Exported(_) | Self::Text(_) => None,
         }
     }
 
@@ -63,6 +66,7 @@ impl Bytes {
         match self {
             Self::Staged(staging) => staging.size(),
             Self::Revision(reader) => reader.source().blob.size,
+            Self::Exported(whole) => whole.size(),
             Self::Text(text) => text.len() as u64,
         }
     }
@@ -124,7 +128,7 @@ impl OpenFile {
     pub(super) fn staging(&self) -> Option<Arc<Staging>> {
         match &self.state.lock().bytes {
             Bytes::Staged(staging) => Some(Arc::clone(staging)),
-            Bytes::Revision(_) | Bytes::Text(_) => None,
+            Bytes::Revision(_) | Bytes::Exported(_) | Bytes::Text(_) => None,
         }
     }
 
@@ -212,7 +216,7 @@ impl OpenFile {
     pub(super) fn is_only_read(&self, but: u32) -> bool {
         let state = self.state.lock();
         let is_sent = match &state.bytes {
-            Bytes::Revision(_) | Bytes::Text(_) => true,
+            Bytes::Revision(_) | Bytes::Exported(_) | Bytes::Text(_) => true,
             Bytes::Staged(staging) => staging.is_on_drive() && !staging.is_dirty(),
         };
         is_sent && state.writers <= but

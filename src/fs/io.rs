@@ -18,6 +18,15 @@ const TRIES: usize = 10;
 /// How long what was renamed over is still found by its number: much longer than from a lookup to the open that follows it.
 const REMEMBERED: Duration = Duration::from_secs(1);
 
+/// What comes of opening a file without waiting.
+#[derive(Debug)]
+pub(super) enum Opening {
+    /// It is open.
+    Open(u64, Arc<Handle>, Caching),
+    /// It is a document, as it is now, of which there is no export.
+    Unexported(Box<Node>),
+}
+
 /// Who writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
@@ -29,7 +38,21 @@ pub enum Writer {
 
 impl Fs {
     /// `open`.
-    pub fn open(&self, id: NodeId, flags: OpenFlags) -> Result<(u64, Caching)> {
+    pub fn open(self: &Arc<Self>, id: NodeId, flags: OpenFlags) -> Answer<(u64, Caching)> {
+        let again = self.documents.is_again(flags.thread);
+        let opened = match self.open_now(id, flags) {
+            Ok(Opening::Open(number, _, caching)) => Ok((number, caching)),
+            Ok(Opening::Unexported(node)) => return self.open_document(id, node, flags, again),
+            Err(error) => Err(error),
+        };
+        if opened.as_ref().is_err_and(|error| error.kind() == Kind::Stale) {
+            self.documents.told(flags.thread);
+        }
+        Answer::Now(opened)
+    }
+
+    /// Opens what can be opened without the network.
+    pub(super) fn open_now(&self, id: NodeId, flags: OpenFlags) -> Result<Opening> {
         if flags.write || flags.truncate {
             self.writable()?;
         }
@@ -41,17 +64,19 @@ impl Fs {
             NodeKind::Document if flags.write || flags.truncate => return Err(Kind::Denied.into()),
             _ => {}
         }
-        let (number, handle, caching) = self.open_node(node, flags)?;
-        if flags.truncate {
+        let opening = self.open_node(node, flags)?;
+        if let Opening::Open(number, handle, _) = &opening
+            && flags.truncate
+        {
             let emptied = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, 0)?));
             if let Err(error) = emptied {
-                self.files.release(number);
+                self.files.release(*number);
                 self.files.forget(handle.file.ino);
                 return Err(error);
             }
             handle.file.written();
         }
-        Ok((number, caching))
+        Ok(opening)
     }
 
     /// [`Kind::Stale`] for a number whose file was replaced elsewhere: it belongs to who has it open. The kernel looks the name up
@@ -60,26 +85,28 @@ impl Fs {
         if self.files.is_superseded(ino) { Err(Kind::Stale.into()) } else { Ok(()) }
     }
 
-    fn open_node(&self, mut node: Node, flags: OpenFlags) -> Result<(u64, Arc<Handle>, Caching)> {
+    fn open_node(&self, mut node: Node, flags: OpenFlags) -> Result<Opening> {
         let mut caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
         for _ in 0..TRIES {
             if let Some((old, bytes)) = self.files.replaced(node.ino).filter(|_| !node.is_linked()) {
                 let (number, handle) = self.files.open(&old, flags, bytes, self.heard_so_far(old.ino));
                 self.files.unlink(&old);
-                return Ok((number, handle, caching));
+                return Ok(Opening::Open(number, handle, caching));
             }
-            let (number, handle) = self.files.open(&node, flags, self.bytes(&node)?, self.heard_so_far(node.ino));
+            let Some(bytes) = self.bytes(&node)? else { return Ok(Opening::Unexported(Box::new(node))) };
+            let (number, handle) = self.files.open(&node, flags, bytes, self.heard_so_far(node.ino));
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
             let now = self.node(node.ino)?;
             self.go_on_staged(node.ino)?;
             let reads_another = match handle.file.bytes() {
                 Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
+                Bytes::Exported(whole) => now.revision.as_ref() != Some(whole.revision()),
                 Bytes::Staged(_) | Bytes::Text(_) => false,
             };
             let others_write = !handle.file.is_only_read(u32::from(flags.write));
             if !reads_another || others_write || !now.is_linked() {
-                return Ok((number, handle, caching));
+                return Ok(Opening::Open(number, handle, caching));
             }
             self.files.release(number);
             self.files.forget(node.ino);
@@ -107,18 +134,21 @@ impl Fs {
         Ok(())
     }
 
-    /// What the bytes of a file are that nobody has open.
-    fn bytes(&self, node: &Node) -> Result<Bytes> {
+    /// What the bytes of a file are that nobody has open; `None` for a document that is to be exported first.
+    fn bytes(&self, node: &Node) -> Result<Option<Bytes>> {
+        if node.export_format().is_some() {
+            return Ok(self.export_at_hand(node).map(Bytes::Exported));
+        }
         if let (NodeKind::Document, Some(text)) = (node.kind, &node.target) {
-            return Ok(Bytes::Text(text.as_str().into()));
+            return Ok(Some(Bytes::Text(text.as_str().into())));
         }
         let mut node = node.clone();
         for _ in 0..TRIES {
             if let Some(staging) = self.writeback.unsent(node.ino)? {
-                return Ok(Bytes::Staged(staging));
+                return Ok(Some(Bytes::Staged(staging)));
             }
             if let Some(reader) = self.reader(&node) {
-                return Ok(Bytes::Revision(reader));
+                return Ok(Some(Bytes::Revision(reader)));
             }
             // Sent between the two looks: by now it has a revision.
             node = self.node(node.ino)?;
@@ -144,9 +174,10 @@ impl Fs {
         }
         let ino = target.ino;
         let bytes = match self.files.get(ino) {
-            Some(file) => file.bytes(),
+            Some(file) => Some(file.bytes()),
             None => self.bytes(target)?,
         };
+        let Some(bytes) = bytes else { return Ok(None) };
         self.files.remember_replaced(target, bytes);
         let (fs, target) = (Arc::downgrade(self), target.clone());
         self.runtime.spawn(async move {
@@ -168,6 +199,10 @@ impl Fs {
                 let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX).min(text.len());
                 Answer::Now(Ok(text.as_bytes()[at(range.start)..at(range.end)].to_vec()))
             }
+            Bytes::Exported(whole) => match whole.read(range) {
+                Ok(bytes) => Answer::Now(Ok(bytes)),
+                Err(error) => self.failed(handle.file.ino, Kind::of_io(&error).into()),
+            },
             Bytes::Staged(staging) => match staging.read_now(range.clone()) {
                 Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
                 Ok(None) => self.wait_for(handle.file.ino, async move { Ok(staging.read(range).await?) }),
@@ -279,7 +314,9 @@ impl Fs {
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
         let flags = OpenFlags { write: true, truncate: false, thread: 0 };
-        let (number, handle, _) = self.open_node(node.clone(), flags)?;
+        let Opening::Open(number, handle, _) = self.open_node(node.clone(), flags)? else {
+            return Err(Kind::Denied.into());
+        };
         let resized = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, size)?));
         handle.file.written();
         let released = if handle.file.is_written_by_others() {

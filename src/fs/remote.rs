@@ -95,9 +95,14 @@ impl Fs {
 
     /// Whether an open file reads the content that the drive has now.
     fn reads_current(&self, file: &OpenFile) -> bool {
-        let Bytes::Revision(reader) = file.bytes() else { return false };
+        let bytes = file.bytes();
+        let revision = match &bytes {
+            Bytes::Revision(reader) => &reader.source().blob.revision,
+            Bytes::Exported(whole) => whole.revision(),
+            Bytes::Staged(_) | Bytes::Text(_) => return false,
+        };
         let node = self.tree.node(file.ino).ok().flatten();
-        node.is_some_and(|node| node.revision.as_ref() == Some(&reader.source().blob.revision))
+        node.is_some_and(|node| node.revision.as_ref() == Some(revision))
     }
 
     /// Gives a file whose content was replaced elsewhere a new number, so that who has the old one open keeps what they

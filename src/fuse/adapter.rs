@@ -280,11 +280,11 @@ impl Filesystem for Adapter {
     fn open(&self, request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
         let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
         let open = OpenFlags { write, truncate: flags.0 & libc::O_TRUNC != 0, thread: request.pid() };
-        self.respond_now(
+        self.respond(
             "open",
             reply,
             |fs| fs.open(convert::id(ino), open),
-            |reply, (handle, caching)| {
+            move |reply, (handle, caching)| {
                 let mut flags = match caching {
                     Caching::Keep => FopenFlags::FOPEN_KEEP_CACHE,
                     Caching::Drop => FopenFlags::empty(),

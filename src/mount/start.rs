@@ -16,8 +16,8 @@ use super::running::{Mount, Running};
 use super::signals::Signals;
 use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
 use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
-use crate::cache::Cache;
-use crate::config::{GOOGLE, ListAhead, MountConfig, Source, TreeSnapshot};
+use crate::cache::{Cache, CacheError};
+use crate::config::{Docs, GOOGLE, ListAhead, MountConfig, Source, TreeSnapshot};
 use crate::content::Content;
 use crate::error::Kind;
 use crate::fs::{self, Fs};
@@ -329,12 +329,22 @@ async fn build(
         }
         error => MountError::Tree(error),
     })?;
+    tree.show_documents(config.docs).map_err(MountError::Tree)?;
     // For people who look at cache folders.
     state.set_fact(FACT_SOURCE, &config.source.to_string())?;
     let blocks = config.cache_dir.join("blocks");
     let cap = config.cache_size.0;
     let free = config.limits.free_space.map(|size| size.0);
-    let cache = tokio::task::spawn_blocking(move || Cache::open(&blocks, cap).map(|cache| cache.leaving(free))).await;
+    let docs = config.docs;
+    let cache = tokio::task::spawn_blocking(move || {
+        let cache = Cache::open(&blocks, cap)?.leaving(free);
+        if docs != Docs::Export {
+            // Nothing is known of them any more when documents are shown as exports again.
+            cache.clear_wholes()?;
+        }
+        Ok::<_, CacheError>(cache)
+    });
+    let cache = cache.await;
     let cache = Arc::new(
         cache.map_err(|panic| MountError::System { what: "opening the cache", source: io::Error::other(panic) })??,
     );

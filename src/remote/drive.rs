@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   items   listing   upload   session   copy   download   answer
-//!   export                                                             what is asked
+//!   export    hidden                                                   what is asked
 //!                          client                                      attempts, until one makes sense
 //!   request   sending   reply   retry   pace   rate   errors            an attempt, and what comes of it
 //!   types     convert   query                                           JSON, and our words for it
@@ -19,8 +19,9 @@ mod convert;
 mod copy;
 mod download;
 mod errors;
-mod hidden;
+
 mod export;
+mod hidden;
 mod items;
 mod listing;
 mod pace;

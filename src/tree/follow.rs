@@ -266,15 +266,16 @@ impl Tree {
         }
     }
 
-    /// A name of the drive in one of its folders became free. Part of the caller's transaction.
+    /// A name of the drive that a node had in one of its folders became free. Part of the caller's transaction.
     pub fn vacated(
         &self,
         tx: &Transaction<'_>,
+        node: &Node,
         folder: &FileId,
         name: &str,
         effects: &mut Effects,
     ) -> rusqlite::Result<()> {
-        names::vacated(tx, folder, name, effects)
+        names::vacated(tx, node, folder, name, effects)
     }
 
     /// A name that only this mount knew became free. Part of the caller's transaction.

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 pub use self::arriving::Arriving;
 use super::merge::{self, Merge};
-use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, nodes};
+use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, documents, nodes};
 use crate::error::Kind;
 use crate::remote::{FileId, Item, Pages, RemoteError};
 
@@ -344,7 +344,9 @@ impl Tree {
             }
             Ok((merge.effects, entries))
         })?;
-        brought.entries.extend(entries.into_iter().filter(|(folder, _)| only == Some(folder)).map(|(_, entry)| entry));
+        let shown = |folder: &Ino, entry: &Listed| only == Some(folder) && !documents::is_hidden(&entry.name);
+        let entries = entries.into_iter().filter(|(folder, entry)| shown(folder, entry));
+        brought.entries.extend(entries.map(|(_, entry)| entry));
         let ours = |ino: &Ino| folders.values().any(|folder| folder == ino);
         brought.names.extend(effects.entries.extract_if(.., |(parent, _)| ours(parent)));
         self.tell(effects);

@@ -69,7 +69,7 @@ fn removal(base: &Base, node: &Node) -> Removal {
 /// Gives an entry another name or folder. The name must be free there.
 pub fn relocate(db: &Connection, node: &Node, folder: Ino, name: &str, now: Timestamp) -> rusqlite::Result<()> {
     nodes::keep_base(db, node)?;
-    let drive_name = names::on_drive(node, name);
+    let drive_name = names::on_drive(db, node, name)?;
     let moved = Node { parent: folder, name: name.to_owned(), drive_name, ctime: now, ..node.clone() };
     nodes::update(db, &moved)?;
     nodes::touch_folder(db, node.parent, now)?;

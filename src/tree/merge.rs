@@ -13,7 +13,9 @@ use rusqlite::Connection;
 
 pub(super) use self::newcomer::item_of;
 use super::listing::Listed;
-use super::{Base, Effects, Ino, Listener, NEVER_SEEN, Node, OnDrive, asked, names, nodes, unplaced};
+use super::{
+    Base, Effects, Ino, Listener, NEVER_SEEN, Node, NodeKind, OnDrive, asked, documents, names, nodes, unplaced,
+};
 use crate::clock;
 use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 
@@ -146,8 +148,21 @@ impl<'a> Merge<'a> {
         let agreed = node.is_linked() && !base.rewritten && !base.differs(&node, folder.as_ref()).any();
         if agreed {
             nodes::delete_base(self.db, ino)?;
+            self.add_extension(node)?;
         }
         Ok(agreed)
+    }
+
+    /// Gives a document that was named here without its extension, which the drive has heard of now, the name that every machine
+    /// shows it under.
+    fn add_extension(&mut self, node: Node) -> rusqlite::Result<()> {
+        let (NodeKind::Document, None, Some(id)) = (node.kind, &node.drive_name, &node.id) else { return Ok(()) };
+        let wanted = names::wanted_as(self.db, &node, &node.name)?;
+        let name = names::place(self.db, node.parent, wanted.as_deref(), id, node.created, &mut self.effects)?;
+        let (folder, old) = (node.parent, node.name.clone());
+        self.effects.entries.extend([(folder, old.clone()), (folder, name.clone())]);
+        nodes::update(self.db, &Node { name, drive_name: Some(old.clone()), ..node })?;
+        names::freed(self.db, folder, &old, &mut self.effects)
     }
 
     /// A node that was removed here, and of which the drive says that it is there.
@@ -209,6 +224,8 @@ impl<'a> Merge<'a> {
             }
             node.revision = Some(blob.revision.clone());
             node.md5 = blob.md5;
+        } else if documents::heard(&mut node, item, news == News::Answer || asked.is_some()) {
+            self.effects.contents.push(node.ino);
         }
         if !ours.place && (there.parent != agreed.parent || there.name != agreed.name) {
             match self.new_place(&node, item)? {
@@ -250,7 +267,7 @@ impl<'a> Merge<'a> {
             nodes::set_base(self.db, node.ino, &Base { on_drive: Some(there), timed, ..base })?;
             if let Some(folder) = agreed.parent.as_ref().filter(|_| left) {
                 // Another of the same name may have it now.
-                names::vacated(self.db, folder, &agreed.name, &mut self.effects)?;
+                names::vacated(self.db, &node, folder, &agreed.name, &mut self.effects)?;
             }
         }
         names::aged(self.db, node.parent, &node.name, &mut self.effects)
@@ -271,8 +288,8 @@ impl<'a> Merge<'a> {
                 return Ok(None);
             }
         }
-        let wanted = names::wanted(item);
-        let name = names::place(self.db, folder.ino, &wanted, &item.id, item.created.millis(), &mut self.effects)?;
+        let (wanted, created) = (names::wanted(self.db, item)?, item.created.millis());
+        let name = names::place(self.db, folder.ino, wanted.as_deref(), &item.id, created, &mut self.effects)?;
         Ok(Some((folder.ino, name)))
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A drive allows any text as a name, and the same name twice in a folder; a file system allows neither. The rule:
 //!
-//! 1. An entry is shown under its own name if that is a legal file name, and the oldest on the drive of several with one name
-//!    keeps it.
+//! 1. An entry is shown under its own name, a document with an extension added ([`super::documents`]), if that is a legal file
+//!    name, and the oldest on the drive of several with one name keeps it.
 //! 2. Any other is shown as `stem (tag).ext`: what is illegal becomes `_`, and the tag comes from its id.
 //! 3. What this mount has not sent yet keeps the name it was given.
 //!
@@ -15,48 +15,46 @@ use std::fmt::Write;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::{Effects, Ino, Node, NodeKind, nodes};
+use super::{Effects, Ino, Node, NodeKind, documents, nodes};
 use crate::remote::{FileId, Item, ItemKind};
 
 /// The longest name the kernel takes, in bytes.
 pub(super) const NAME_MAX: usize = 255;
 
-/// The name an item would have if there were no other; legal or not.
-pub(super) fn wanted(item: &Item) -> String {
+/// The name an item would have if there were no other; legal or not. `None` if it is hidden.
+pub(super) fn wanted(db: &Connection, item: &Item) -> rusqlite::Result<Option<String>> {
     match &item.kind {
-        ItemKind::Document { media_type, .. } => wanted_document(&item.name, media_type),
-        _ => item.name.clone(),
+        ItemKind::Document { media_type, .. } => Ok(documents::name(documents::shown(db)?, &item.name, media_type)),
+        _ => Ok(Some(item.name.clone())),
     }
 }
 
-fn wanted_document(name: &str, media_type: &str) -> String {
-    let extension = match media_type.strip_prefix("application/vnd.google-apps.") {
-        Some("document") => "gdoc",
-        Some("spreadsheet") => "gsheet",
-        Some("presentation") => "gslides",
-        Some("drawing") => "gdraw",
-        Some("form") => "gform",
-        Some("shortcut") => "gshortcut",
-        _ => "glink",
-    };
-    format!("{name}.{extension}")
+/// The same of a node, had it this name on the drive.
+pub(super) fn wanted_as(db: &Connection, node: &Node, drive_name: &str) -> rusqlite::Result<Option<String>> {
+    match node.kind {
+        NodeKind::Document => documents::name_of(db, node, drive_name),
+        _ => Ok(Some(drive_name.to_owned())),
+    }
 }
 
 /// The name on the drive of an entry that is given a name here, if it is another: a document's extension is ours.
-pub(super) fn on_drive(node: &Node, name: &str) -> Option<String> {
-    let extension = extension_of(&node.name).filter(|_| node.kind == NodeKind::Document)?;
-    name.strip_suffix(extension)?.strip_suffix('.').map(str::to_owned)
+pub(super) fn on_drive(db: &Connection, node: &Node, name: &str) -> rusqlite::Result<Option<String>> {
+    match node.kind {
+        NodeKind::Document => documents::without_extension(db, node, name),
+        _ => Ok(None),
+    }
 }
 
-/// A place for an item in a folder: the name to show it under. May rename a younger twin to make room.
+/// A place for an item in a folder: the name to show it under, if it wants this one. May rename a younger twin to make room.
 pub(super) fn place(
     db: &Connection,
     folder: Ino,
-    wanted: &str,
+    wanted: Option<&str>,
     id: &FileId,
     created: i64,
     effects: &mut Effects,
 ) -> rusqlite::Result<String> {
+    let Some(wanted) = wanted else { return Ok(documents::hidden(id)) };
     if is_legal(wanted) {
         let Some(holder) = nodes::by_name(db, folder, wanted)? else { return Ok(wanted.to_owned()) };
         if holder.id.as_ref() == Some(id) {
@@ -84,11 +82,17 @@ pub(super) fn freed(db: &Connection, folder: Ino, name: &str, effects: &mut Effe
     }
 }
 
-/// As [`freed`], for a name of the drive in one of its folders.
-pub(super) fn vacated(db: &Connection, folder: &FileId, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
-    match nodes::by_id(db, folder)?.filter(Node::is_linked) {
-        Some(folder) => freed(db, folder.ino, name, effects),
-        None => Ok(()),
+/// As [`freed`], for a name of the drive that a node had in one of its folders.
+pub(super) fn vacated(
+    db: &Connection,
+    node: &Node,
+    folder: &FileId,
+    drive_name: &str,
+    effects: &mut Effects,
+) -> rusqlite::Result<()> {
+    match (nodes::by_id(db, folder)?.filter(Node::is_linked), wanted_as(db, node, drive_name)?) {
+        (Some(folder), Some(name)) => freed(db, folder.ino, &name, effects),
+        _ => Ok(()),
     }
 }
 
@@ -103,6 +107,9 @@ pub(super) fn settle(db: &Connection, folder: Ino, effects: &mut Effects) -> rus
 
 /// Looks whether the holder of a plain name, now that the drive has told its age, is the oldest of those that want it.
 pub(super) fn aged(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    if !is_legal(name) {
+        return Ok(());
+    }
     let (Some(holder), Some(twin)) = (nodes::by_name(db, folder, name)?, oldest_twin(db, folder, name)?) else {
         return Ok(());
     };
@@ -119,15 +126,16 @@ pub(super) fn aged(db: &Connection, folder: Ino, name: &str, effects: &mut Effec
 
 /// The oldest of the entries that want a plain name and are shown under another.
 fn oldest_twin(db: &Connection, folder: Ino, name: &str) -> rusqlite::Result<Option<Node>> {
-    // A document wants its name with an extension.
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     let mut twins = nodes::renamed_children(db, folder, name)?;
     twins.retain(|twin| twin.kind != NodeKind::Document);
-    let mut documents = nodes::renamed_children(db, folder, stem)?;
-    documents.retain(|twin| {
-        twin.kind == NodeKind::Document && name.rsplit_once('.').map(|(_, ext)| ext) == extension_of(&twin.name)
-    });
-    twins.append(&mut documents);
+    // A document wants its name with an extension.
+    if let Some((stem, _)) = name.rsplit_once('.') {
+        for twin in nodes::renamed_children(db, folder, stem)? {
+            if twin.kind == NodeKind::Document && wanted_as(db, &twin, stem)?.as_deref() == Some(name) {
+                twins.push(twin);
+            }
+        }
+    }
     twins.retain(|twin| twin.name != name);
     Ok(twins.into_iter().min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id))))
 }
@@ -138,10 +146,6 @@ fn give(db: &Connection, twin: Node, name: &str, effects: &mut Effects) -> rusql
     effects.entries.push((twin.parent, name.to_owned()));
     let drive_name = (twin.name_on_drive() != name).then(|| twin.name_on_drive().to_owned());
     nodes::update(db, &Node { name: name.to_owned(), drive_name, ..twin })
-}
-
-fn extension_of(name: &str) -> Option<&str> {
-    name.rsplit_once('.').map(|(_, extension)| extension)
 }
 
 /// Whether the holder of a name gives it to an item of that age.

@@ -101,24 +101,27 @@ pub fn by_name(db: &Connection, parent: Ino, name: &str) -> rusqlite::Result<Opt
         .optional()
 }
 
-/// The nodes of a folder, by name.
+/// What names of entries that anybody can see are like: those of hidden documents begin with a slash, as no path can spell them.
+const SEEN: &str = "name NOT GLOB '/*'";
+
+/// The nodes of a folder, hidden ones among them, by name.
 pub fn children(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<Node>> {
     db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 ORDER BY name"))?
         .query_map([parent], node)?
         .collect()
 }
 
-/// What the entries of a folder are, by name.
+/// What the entries of a folder are, by name; without what is hidden.
 pub fn names(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<(String, Ino, NodeKind)>> {
-    db.prepare_cached("SELECT name, ino, kind FROM node WHERE parent = ?1 ORDER BY name")?
+    db.prepare_cached(&format!("SELECT name, ino, kind FROM node WHERE parent = ?1 AND {SEEN} ORDER BY name"))?
         .query_map([parent], |row| Ok((row.get(0)?, row.get(1)?, kind_from_sql(row.get(2)?)?)))?
         .collect()
 }
 
-/// The nodes of a folder with names from `first` to `last`, by name.
+/// The nodes of a folder with names from `first` to `last`, by name; without what is hidden.
 pub fn children_between(db: &Connection, parent: Ino, first: &str, last: &str) -> rusqlite::Result<Vec<Node>> {
     db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM node WHERE parent = ?1 AND name BETWEEN ?2 AND ?3 ORDER BY name"
+        "SELECT {COLUMNS} FROM node WHERE parent = ?1 AND name BETWEEN ?2 AND ?3 AND {SEEN} ORDER BY name"
     ))?
     .query_map(params![parent, first, last], node)?
     .collect()
@@ -138,7 +141,14 @@ pub fn names_wanted(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<String
         .collect()
 }
 
-/// Whether a folder has an entry.
+/// The documents that are in a folder.
+pub fn documents(db: &Connection) -> rusqlite::Result<Vec<Ino>> {
+    db.prepare("SELECT ino FROM node WHERE kind = ?1 AND parent <> 0 ORDER BY created, id")?
+        .query_map([kind_to_sql(NodeKind::Document)], |row| row.get(0))?
+        .collect()
+}
+
+/// Whether a folder has an entry, and be it a hidden one.
 pub fn has_children(db: &Connection, parent: Ino) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM node WHERE parent = ?1)")?.query_row([parent], |row| row.get(0))
 }
@@ -181,6 +191,7 @@ pub fn path(db: &Connection, ino: Ino) -> rusqlite::Result<String> {
         // 4096 levels are more than any drive allows (100): the bound is for a damaged table.
         let Some(node) = by_ino(db, at)?.filter(|_| names.len() < 4096) else { break };
         let name = match (node.is_linked(), node.is_folder()) {
+            (true, _) if node.name.starts_with('/') => node.name_on_drive().to_owned(),
             (true, _) => node.name,
             (false, true) => "(a removed folder)".to_owned(),
             (false, false) => "(a removed file)".to_owned(),

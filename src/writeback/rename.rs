@@ -108,6 +108,10 @@ impl Writeback {
                 Some(_) if !replace => return Err(Refused(Kind::Exists)),
                 Some(target) if source.is_folder() && !target.is_folder() => return Err(Refused(Kind::NotADirectory)),
                 Some(target) if !source.is_folder() && target.is_folder() => return Err(Refused(Kind::IsADirectory)),
+                // It has no content here that could be replaced: what a program means to be a new version would end the document.
+                Some(target) if target.kind == NodeKind::Document && source.kind != NodeKind::Document => {
+                    return Err(Refused(Kind::Denied));
+                }
                 Some(target)
                     if has_identity(tx, &source, target)?
                         && (!was_sent || is_of(recalled.as_ref(), &source) && is_temporary(tx, &source)?) =>

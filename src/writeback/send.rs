@@ -184,7 +184,9 @@ impl Writeback {
             bury(tx, job.node.ino, version)?;
             // Another of the same name may have it now.
             match &job.base.on_drive {
-                Some(OnDrive { parent: Some(folder), name, .. }) => self.tree.vacated(tx, folder, name, &mut effects),
+                Some(OnDrive { parent: Some(folder), name, .. }) => {
+                    self.tree.vacated(tx, &job.node, folder, name, &mut effects)
+                }
                 _ => Ok(()),
             }
         })?;

@@ -2,7 +2,7 @@
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use crate::config::{ListAhead, Occupied, TreeSnapshot, UseTrash};
+use crate::config::{Docs, ListAhead, Occupied, TreeSnapshot, UseTrash};
 
 /// What of the drive is mounted, and over what.
 #[derive(Debug, clap::Args)]
@@ -11,6 +11,9 @@ pub(crate) struct PlaceArgs {
     /// Folder of the drive to mount as if it were all of it: its path, as data/sets, or its id
     #[arg(long, value_name = "FOLDER_OR_ID", env = "DRIVEMOUNT_ROOT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) root: Option<String>,
+    /// What documents of online editors (Google Docs, Sheets, Slides and so on) are shown as
+    #[arg(long, value_name = "HOW", env = "DRIVEMOUNT_DOCS", value_enum, default_value_t)]
+    pub(super) docs: Docs,
     /// What becomes of what is removed in the mount
     #[arg(long, value_name = "WHEN", env = "DRIVEMOUNT_USE_TRASH", value_enum, default_value_t)]
     pub(super) use_trash: UseTrash,

@@ -58,13 +58,14 @@ impl Merge<'_> {
                 return Ok(false);
             }
         }
-        let name = names::place(self.db, home.ino, &there.name, id, node.created, &mut self.effects)?;
+        let wanted = names::wanted_as(self.db, node, &there.name)?;
+        let name = names::place(self.db, home.ino, wanted.as_deref(), id, node.created, &mut self.effects)?;
         let drive_name = (name != there.name).then(|| there.name.clone());
         self.effects.entries.push((node.parent, node.name.clone()));
         self.effects.entries.push((home.ino, name.clone()));
         nodes::update(self.db, &Node { parent: home.ino, name, drive_name, ..node.clone() })?;
         names::freed(self.db, node.parent, &node.name, &mut self.effects)?;
-        names::aged(self.db, home.ino, &there.name, &mut self.effects)?;
+        names::aged(self.db, home.ino, wanted.as_deref().unwrap_or_default(), &mut self.effects)?;
         Ok(true)
     }
 
@@ -156,7 +157,7 @@ impl Merge<'_> {
     fn recreate(&mut self, node: Node) -> rusqlite::Result<()> {
         let base = nodes::base(self.db, node.ino)?;
         // A tag in its name came from the id that it loses: from now on it is a part of the name, on every machine.
-        let drive_name = names::on_drive(&node, &node.name);
+        let drive_name = names::on_drive(self.db, &node, &node.name)?;
         if base.as_ref().is_some_and(|base| base.on_drive.is_none()) {
             // If it was made there a moment ago, that went with the rest, and so did what was being sent for it.
             self.effects.resend.push(node.ino);

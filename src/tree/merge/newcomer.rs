@@ -7,7 +7,7 @@ use super::{Merge, blob};
 use crate::clock::{self, Timestamp};
 use crate::remote::{Blob, FileId, Item, ItemKind, Posix};
 use crate::tree::listing::Listed;
-use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, names, nodes, unplaced};
+use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, documents, names, nodes, unplaced};
 
 impl Merge<'_> {
     /// An item that is not in the tree. `arrived` if it came into the folder just now, rather than was there before; of a folder
@@ -22,12 +22,15 @@ impl Merge<'_> {
             folder.is_folder() && folder.is_linked() && (folder.listed || self.open_folders.contains(&folder.ino))
         };
         let Some(folder) = folder.filter(takes) else { return self.set_aside(item) };
-        let wanted = names::wanted(item);
+        let wanted = names::wanted(self.db, item)?;
         let created = item.created.millis();
-        let name = names::place(self.db, folder.ino, &wanted, &item.id, created, &mut self.effects)?;
+        let name = names::place(self.db, folder.ino, wanted.as_deref(), &item.id, created, &mut self.effects)?;
         let ino = Ino(self.inos.next().expect("a number for each item was reserved"));
         let listed = self.adopts && unplaced::is_whole(self.db, item)?;
-        let node = Node { listed, ..new_node(ino, folder.ino, name.clone(), item) };
+        let mut node = Node { listed, ..new_node(ino, folder.ino, name.clone(), item) };
+        if node.kind == NodeKind::Document {
+            documents::dress(self.db, &mut node, item.modified)?;
+        }
         nodes::insert(self.db, &node)?;
         unplaced::placed(self.db, &item.id)?;
         self.placed.push((folder.ino, Listed::of(&node)));
@@ -35,7 +38,7 @@ impl Merge<'_> {
             self.adopt(&node)?;
         }
         if let Some(now) = arrived {
-            names::aged(self.db, folder.ino, &wanted, &mut self.effects)?;
+            names::aged(self.db, folder.ino, wanted.as_deref().unwrap_or_default(), &mut self.effects)?;
             self.effects.entries.push((folder.ino, name));
             // Programs that watch a folder's time (Python's importer does) must see that it changed.
             nodes::touch_folder(self.db, folder.ino, now)?;
@@ -85,12 +88,17 @@ impl Merge<'_> {
             // It will be found when its folder is.
             return nodes::delete(self.db, node.ino);
         };
-        let name = names::place(self.db, folder.ino, &there.name, id, node.created, &mut self.effects)?;
+        let wanted = names::wanted_as(self.db, node, &there.name)?;
+        let name = names::place(self.db, folder.ino, wanted.as_deref(), id, node.created, &mut self.effects)?;
         let drive_name = (name != there.name).then(|| there.name.clone());
         self.effects.entries.push((folder.ino, name.clone()));
         self.effects.attributes.push(folder.ino);
-        nodes::update(self.db, &Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() })?;
-        names::aged(self.db, folder.ino, &there.name, &mut self.effects)
+        let mut restored = Node { parent: folder.ino, name, drive_name, listed: false, ..node.clone() };
+        if restored.kind == NodeKind::Document {
+            documents::dress(self.db, &mut restored, there.mtime)?;
+        }
+        nodes::update(self.db, &restored)?;
+        names::aged(self.db, folder.ino, wanted.as_deref().unwrap_or_default(), &mut self.effects)
     }
 }
 
@@ -138,12 +146,8 @@ pub(super) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node
         ItemKind::Folder => (NodeKind::Folder, None),
         ItemKind::File(_) => (NodeKind::File, None),
         ItemKind::Symlink(_) => (NodeKind::Symlink, item.posix.target.clone()),
-        ItemKind::Document { media_type, link } => {
-            let text = serde_json::json!({ "url": link, "id": item.id.0, "type": media_type });
-            (NodeKind::Document, Some(format!("{text}\n")))
-        }
+        ItemKind::Document { .. } => (NodeKind::Document, documents::text(item)),
     };
-    let text_size = if kind == NodeKind::Document { target.as_ref().map_or(0, |text| text.len() as u64) } else { 0 };
     Node {
         ino,
         id: Some(item.id.clone()),
@@ -153,7 +157,7 @@ pub(super) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node
         kind,
         mode: item.posix.mode,
         owner: item.posix.owner,
-        size: blob.map_or(text_size, |blob| blob.size),
+        size: blob.map_or(0, |blob| blob.size),
         mtime: item.modified,
         atime: item.modified,
         ctime: item.modified,

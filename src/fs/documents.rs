@@ -1,0 +1,108 @@
+//! Documents that are shown as what they are exported as.
+//!
+//! Nobody knows how long an export is before it is made, and `stat` does not wait for that. So until a document is opened for the
+//! first time it has [a length that is none](crate::tree::documents::UNKNOWN_SIZE), which the kernel may not keep. `open` waits for the
+//! export, and then the kernel must have the true length before any program reads: it cuts `read`, `sendfile` and maps off at the
+//! length that it knows. An open cannot tell it one; but if it is answered that the number is stale, the kernel looks the name up
+//! anew, hears of the length with that, and opens again. It does so once. Who comes a second time, and finds the document
+//! changed by somebody else in that moment, gets it opened all the same, and the kernel asks for the length when somebody wants it.
+
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::handle::{Caching, OpenFlags};
+use super::io::Opening;
+use super::{Answer, Fs, FsError, NodeId, Outdated};
+use crate::cache::Whole;
+use crate::content::Version;
+use crate::error::Kind;
+use crate::tree::Node;
+
+/// How often an opening is tried again because the document was changed elsewhere while it was exported.
+const TRIES: usize = 10;
+
+/// Threads that are remembered.
+const KEPT: usize = 1024;
+
+/// Who was told that a number is stale, and opens again in a moment.
+#[derive(Debug)]
+pub(super) struct Documents(Mutex<LruCache<u32, ()>>);
+
+impl Default for Documents {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEPT.try_into().expect("not zero"))))
+    }
+}
+
+impl Documents {
+    /// A thread is told so.
+    pub(super) fn told(&self, thread: u32) {
+        self.0.lock().put(thread, ());
+    }
+
+    /// Whether a thread opens again; asked for once.
+    pub(super) fn is_again(&self, thread: u32) -> bool {
+        self.0.lock().pop(&thread).is_some()
+    }
+}
+
+impl Fs {
+    /// The version of a document that an export of it is to be of, if it is shown so.
+    fn version(node: &Node) -> Option<Version> {
+        let media_type = node.export_format()?.media_type;
+        Some(Version {
+            id: node.id.clone()?,
+            revision: node.revision.clone()?,
+            media_type,
+            known: node.md5.map(|md5| (node.size, md5)),
+        })
+    }
+
+    /// The export of a document as it is now, if it is here and of the length that is told of it.
+    pub(super) fn export_at_hand(&self, node: &Node) -> Option<Arc<Whole>> {
+        let version = Self::version(node)?;
+        self.content.exported(&version).filter(|whole| version.known == Some((whole.size(), whole.md5())))
+    }
+
+    /// Opens a document of which there is no export at hand. `again`: who opens it has looked its name up anew.
+    pub(super) fn open_document(
+        self: &Arc<Self>,
+        id: NodeId,
+        node: Box<Node>,
+        flags: OpenFlags,
+        again: bool,
+    ) -> Answer<(u64, Caching)> {
+        let fs = Arc::clone(self);
+        // As long as bytes come it goes on.
+        Answer::in_its_time(async move {
+            let (mut id, mut node) = (id, node);
+            for _ in 0..TRIES {
+                let ino = node.ino;
+                let version = Self::version(&node).ok_or(Kind::Stale)?;
+                let exported = fs.content.export(&version, fs.patience()).await;
+                let whole = exported.inspect_err(|error| fs.failures.note(ino, &error.to_string()))?;
+                let is_news = version.known != Some((whole.size(), whole.md5()));
+                if is_news && fs.tree.exported(ino, &version.revision, whole.size(), whole.md5())? {
+                    // Whatever pages the kernel has are of an earlier export of the same version, which was evicted.
+                    fs.files.mark_stale(ino);
+                    if !again {
+                        // Until then the export is the last to be evicted.
+                        fs.documents.told(flags.thread);
+                        return Err(FsError::Kind(Kind::Stale));
+                    }
+                    fs.revoke.revoke_now(vec![Outdated::Attributes(id)]).await;
+                }
+                match fs.open_now(id, flags)? {
+                    Opening::Open(number, _, caching) => return Ok((number, caching)),
+                    Opening::Unexported(now) => {
+                        id = now.ino.into();
+                        node = now;
+                    }
+                }
+            }
+            Err(Kind::Busy.into())
+        })
+    }
+}
