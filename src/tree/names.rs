@@ -4,12 +4,19 @@
 //!
 //! 1. An entry is shown under its own name, a document with an extension added ([`super::documents`]), if that is a legal file
 //!    name, and the oldest on the drive of several with one name keeps it.
-//! 2. Any other is shown as `stem (tag).ext`: what is illegal becomes `_`, and the tag comes from its id.
+//! 2. Any other is shown as `stem (tag).ext`: what is illegal becomes `_`, and the tag comes from its id. Where that is somebody's
+//!    own name, or the tag of an older entry, the tag is longer.
 //! 3. What this mount has not sent yet keeps the name it was given.
 //!
-//! So names are the same on every machine, and stay while younger twins come and go. A name that this mount creates is taken
-//! as it is: it is legal and free by construction.
+//! So names are the same on every machine, whatever came first there, and stay while younger twins come and go. A name that this
+//! mount creates is taken as it is: it is legal and free by construction.
+//!
+//! Each entry *claims* names, one after the other: its own, then longer and longer tags. A name is held by the entry whose claim
+//! comes first in its own row, then by the oldest. That leaves one way to show a folder: if two entries could change places, each
+//! would have to hold what is further back in its row than what the other has. So it is enough to look, whenever a name was taken
+//! or became free, at who claims that name.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use rusqlite::Connection;
@@ -20,6 +27,9 @@ use crate::remote::{FileId, Item, ItemKind};
 
 /// The longest name the kernel takes, in bytes.
 pub(super) const NAME_MAX: usize = 255;
+
+/// What is kept behind a tag is no longer than this, the dot included.
+const EXTENSION_MAX: usize = 12;
 
 /// The name an item would have if there were no other; legal or not. `None` if it is hidden.
 pub(super) fn wanted(db: &Connection, item: &Item) -> rusqlite::Result<Option<String>> {
@@ -45,7 +55,8 @@ pub(super) fn on_drive(db: &Connection, node: &Node, name: &str) -> rusqlite::Re
     }
 }
 
-/// A place for an item in a folder: the name to show it under, if it wants this one. May rename a younger twin to make room.
+/// A place for an item in a folder: the name to show it under, if it wants this one. May give another to an entry whose claim comes
+/// behind.
 pub(super) fn place(
     db: &Connection,
     folder: Ino,
@@ -55,31 +66,49 @@ pub(super) fn place(
     effects: &mut Effects,
 ) -> rusqlite::Result<String> {
     let Some(wanted) = wanted else { return Ok(documents::hidden(id)) };
-    if is_legal(wanted) {
-        let Some(holder) = nodes::by_name(db, folder, wanted)? else { return Ok(wanted.to_owned()) };
-        if holder.id.as_ref() == Some(id) {
-            return Ok(wanted.to_owned());
-        }
-        if yields(db, &holder, created, id)? {
-            let name = tagged(db, folder, wanted, holder.id.as_ref().unwrap_or(id))?;
-            effects.entries.push((folder, name.clone()));
-            let drive_name = Some(holder.name_on_drive().to_owned());
-            nodes::update(db, &Node { name, drive_name, ..holder })?;
-            return Ok(wanted.to_owned());
-        }
+    if is_legal(wanted) && nodes::by_name(db, folder, wanted)?.is_none() {
+        return Ok(wanted.to_owned());
     }
-    tagged(db, folder, wanted, id)
+    find_place(db, folder, &Claims::of(wanted.to_owned(), Some(id)), 0, (created, Some(id)), effects)
 }
 
-/// Gives a plain name that became free to the oldest of those that want it.
-pub(super) fn freed(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
-    if !is_legal(name) || nodes::by_name(db, folder, name)?.is_some() {
-        return Ok(());
+/// The first of the claims, from `from` on, that no better one holds.
+fn find_place(
+    db: &Connection,
+    folder: Ino,
+    claims: &Claims,
+    from: usize,
+    (created, id): (i64, Option<&FileId>),
+    effects: &mut Effects,
+) -> rusqlite::Result<String> {
+    // Ends: a folder has fewer entries than a row has claims.
+    let mut turn = from;
+    loop {
+        let Some(name) = claims.name(turn) else {
+            turn += 1;
+            continue;
+        };
+        let Some(holder) = nodes::by_name(db, folder, &name)? else { return Ok(name) };
+        if id.is_some() && holder.id.as_ref() == id {
+            return Ok(name);
+        }
+        if yields(db, &holder, (turn, created, id))? {
+            displace(db, holder, effects)?;
+            return Ok(name);
+        }
+        turn += 1;
     }
-    match oldest_twin(db, folder, name)? {
-        Some(twin) => give(db, twin, name, effects),
-        None => Ok(()),
-    }
+}
+
+/// Shows an entry under the best of its names behind the one that it has.
+fn displace(db: &Connection, holder: Node, effects: &mut Effects) -> rusqlite::Result<()> {
+    let claims = Claims::of_node(db, &holder)?;
+    // An older version of this rule may have given it a name that it has no claim to.
+    let from = claims.turn(&holder.name).checked_add(1).unwrap_or(0);
+    let name = find_place(db, holder.parent, &claims, from, (holder.created, holder.id.as_ref()), effects)?;
+    effects.entries.push((holder.parent, name.clone()));
+    let drive_name = Some(holder.name_on_drive().to_owned());
+    nodes::update(db, &Node { name, drive_name, ..holder })
 }
 
 /// As [`freed`], for a name of the drive that a node had in one of its folders.
@@ -96,51 +125,88 @@ pub(super) fn vacated(
     }
 }
 
-/// Gives all plain names of a folder to those that they belong to.
+/// Gives all names of a folder to those that they belong to.
 pub(super) fn settle(db: &Connection, folder: Ino, effects: &mut Effects) -> rusqlite::Result<()> {
-    for name in nodes::names_wanted(db, folder)? {
-        freed(db, folder, &name, effects)?;
-        aged(db, folder, &name, effects)?;
-    }
-    Ok(())
+    let names = nodes::names_wanted(db, folder)?;
+    names.iter().try_for_each(|name| wanted_anew(db, folder, name, effects))
 }
 
-/// Looks whether the holder of a plain name, now that the drive has told its age, is the oldest of those that want it.
-pub(super) fn aged(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
-    if !is_legal(name) {
-        return Ok(());
-    }
-    let (Some(holder), Some(twin)) = (nodes::by_name(db, folder, name)?, oldest_twin(db, folder, name)?) else {
-        return Ok(());
-    };
-    let (Some(id), Some(holder_id)) = (&twin.id, &holder.id) else { return Ok(()) };
-    if !yields(db, &holder, twin.created, id)? {
-        return Ok(());
-    }
-    let tagged = tagged(db, folder, name, holder_id)?;
-    effects.entries.push((folder, tagged.clone()));
-    let drive_name = Some(holder.name_on_drive().to_owned());
-    nodes::update(db, &Node { name: tagged, drive_name, ..holder })?;
-    give(db, twin, name, effects)
-}
-
-/// The oldest of the entries that want a plain name and are shown under another.
-fn oldest_twin(db: &Connection, folder: Ino, name: &str) -> rusqlite::Result<Option<Node>> {
-    let mut twins = nodes::renamed_children(db, folder, name)?;
-    twins.retain(|twin| twin.kind != NodeKind::Document);
-    // A document wants its name with an extension.
-    if let Some((stem, _)) = name.rsplit_once('.') {
-        for twin in nodes::renamed_children(db, folder, stem)? {
-            if twin.kind == NodeKind::Document && wanted_as(db, &twin, stem)?.as_deref() == Some(name) {
-                twins.push(twin);
-            }
+/// Looks at a name of the drive as files and as documents are shown under it.
+fn wanted_anew(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    freed(db, folder, name, effects)?;
+    let mut shown = BTreeSet::new();
+    for twin in nodes::renamed_children(db, folder, name)? {
+        if twin.kind == NodeKind::Document {
+            shown.extend(wanted_as(db, &twin, name)?);
         }
     }
-    twins.retain(|twin| twin.name != name);
-    Ok(twins.into_iter().min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id))))
+    shown.iter().try_for_each(|name| freed(db, folder, name, effects))
 }
 
-/// Shows an entry under a plain name that is free.
+/// Looks whether the holder of a name, now that the drive has told its age, has the best claim to it, and to none before.
+pub(super) fn aged(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    freed(db, folder, name, effects)?;
+    let Some(holder) = nodes::by_name(db, folder, name)?.filter(|holder| holder.drive_name.is_some()) else {
+        return Ok(());
+    };
+    let claims = Claims::of_node(db, &holder)?;
+    let mut better = (0..claims.turn(name).min(TAGS.len())).filter_map(|turn| claims.name(turn));
+    better.try_for_each(|name| freed(db, folder, &name, effects))
+}
+
+/// Gives a name, which became free or whose holder changed, to who has the best claim to it.
+pub(super) fn freed(db: &Connection, folder: Ino, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
+    let Some((turn, claimant)) = best_claimant(db, folder, name)? else { return Ok(()) };
+    if let Some(holder) = nodes::by_name(db, folder, name)? {
+        if !yields(db, &holder, (turn, claimant.created, claimant.id.as_ref()))? {
+            return Ok(());
+        }
+        displace(db, holder, effects)?;
+    }
+    let left = claimant.name.clone();
+    give(db, claimant, name, effects)?;
+    freed(db, folder, &left, effects)
+}
+
+/// Of the entries of a folder that claim a name and are shown under one that comes behind it in their row, the one with the best
+/// claim, and its place in that row.
+fn best_claimant(db: &Connection, folder: Ino, name: &str) -> rusqlite::Result<Option<(usize, Node)>> {
+    if is_legal(name) {
+        // A document wants its name with an extension.
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        let mut twins = nodes::renamed_children(db, folder, name)?;
+        twins.extend(nodes::renamed_children(db, folder, stem)?);
+        let mut oldest: Option<Node> = None;
+        for twin in twins {
+            let is_older = oldest.as_ref().is_none_or(|other| (twin.created, &twin.id) < (other.created, &other.id));
+            if is_older && twin.name != name && wanted_by(db, &twin)?.as_deref() == Some(name) {
+                oldest = Some(twin);
+            }
+        }
+        if let Some(oldest) = oldest {
+            return Ok(Some((0, oldest)));
+        }
+    }
+    // Who wants it with its tag is shown with a longer one.
+    let Some((first, last)) = longer_tags(name) else { return Ok(None) };
+    let mut best: Option<(usize, Node)> = None;
+    for node in nodes::children_between(db, folder, &first, &last)? {
+        if node.drive_name.is_none() || node.name == name {
+            continue;
+        }
+        let claims = Claims::of_node(db, &node)?;
+        let turn = claims.turn(name);
+        let is_better = best
+            .as_ref()
+            .is_none_or(|(other, holder)| (turn, node.created, &node.id) < (*other, holder.created, &holder.id));
+        if is_better && turn < claims.turn(&node.name) {
+            best = Some((turn, node));
+        }
+    }
+    Ok(best)
+}
+
+/// Shows an entry under a name that is free.
 fn give(db: &Connection, twin: Node, name: &str, effects: &mut Effects) -> rusqlite::Result<()> {
     effects.entries.push((twin.parent, twin.name.clone()));
     effects.entries.push((twin.parent, name.to_owned()));
@@ -148,77 +214,107 @@ fn give(db: &Connection, twin: Node, name: &str, effects: &mut Effects) -> rusql
     nodes::update(db, &Node { name: name.to_owned(), drive_name, ..twin })
 }
 
-/// Whether the holder of a name gives it to an item of that age.
-fn yields(db: &Connection, holder: &Node, created: i64, id: &FileId) -> rusqlite::Result<bool> {
+/// The name that an entry would have if there were no other; `None` if it is hidden.
+fn wanted_by(db: &Connection, node: &Node) -> rusqlite::Result<Option<String>> {
+    wanted_as(db, node, node.name_on_drive())
+}
+
+/// Whether the holder of a name gives it to who has this claim to it: its place in the row of the claimant, and how old that is.
+fn yields(db: &Connection, holder: &Node, claim: (usize, i64, Option<&FileId>)) -> rusqlite::Result<bool> {
     let sent = match nodes::base(db, holder.ino)? {
         Some(base) => base.on_drive.is_some_and(|there| there.name == holder.name_on_drive()),
         None => true,
     };
-    Ok(sent && (created, Some(id)) < (holder.created, holder.id.as_ref()))
+    Ok(sent && claim < (Claims::of_node(db, holder)?.turn(&holder.name), holder.created, holder.id.as_ref()))
 }
 
 fn is_legal(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_MAX && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
 
-/// `stem (tag).ext`, with as much of the tag as makes it unique in the folder.
-fn tagged(db: &Connection, folder: Ino, wanted: &str, id: &FileId) -> rusqlite::Result<String> {
-    let legal: String = wanted.chars().map(|c| if matches!(c, '/' | '\0') { '_' } else { c }).collect();
-    let digest = Sha256::digest(&id.0);
-    let mut hex = String::with_capacity(64);
-    for byte in digest {
-        let _ = write!(hex, "{byte:02x}");
+/// The names that an entry may be shown under, best first: its own, then those with more and more of its tag.
+struct Claims {
+    wanted: String,
+    /// The same, as far as it is legal.
+    legal: String,
+    tag: String,
+}
+
+/// So many digits of a tag are shown. More than the first is for folders with very many twins; after the last comes a number, for
+/// people who name files after our tags.
+const TAGS: [usize; 3] = [6, 16, 64];
+
+/// The longest tag with its number, and its frame.
+const TAG_MAX: usize = 64 + "-18446744073709551615".len() + " ()".len();
+
+impl Claims {
+    /// Those of an item. What has no id is not on the drive, and keeps its name.
+    fn of(wanted: String, id: Option<&FileId>) -> Self {
+        let legal = wanted.chars().map(|c| if matches!(c, '/' | '\0') { '_' } else { c }).collect();
+        let mut tag = String::with_capacity(64);
+        for byte in Sha256::digest(id.map_or("", |id| &id.0)) {
+            let _ = write!(tag, "{byte:02x}");
+        }
+        Self { wanted, legal, tag }
     }
-    for length in [6, 16, 64] {
-        let name = with_tag(&legal, &hex[..length]);
-        match nodes::by_name(db, folder, &name)? {
-            Some(other) if other.id.as_ref() != Some(id) => {}
-            _ => return Ok(name),
+
+    fn of_node(db: &Connection, node: &Node) -> rusqlite::Result<Self> {
+        // What is hidden has a name that nothing else wants.
+        Ok(Self::of(wanted_by(db, node)?.unwrap_or_default(), node.id.as_ref()))
+    }
+
+    /// The name at a place of the row; the first is missing if it is not legal.
+    fn name(&self, turn: usize) -> Option<String> {
+        match turn {
+            0 => is_legal(&self.wanted).then(|| self.wanted.clone()),
+            1..=3 => Some(with_tag(&self.legal, &self.tag[..TAGS[turn - 1]])),
+            _ => Some(with_tag(&self.legal, &format!("{}-{}", self.tag, turn - 2))),
         }
     }
-    // 256 bits of another id, or somebody who names files after our digests: whichever, the id itself is unique.
-    Ok(with_tag("_", &hex[..32]) + &hex[32..])
+
+    /// The place of a name in the row; behind all if it is not in it.
+    fn turn(&self, name: &str) -> usize {
+        let number = || name.split_once(&format!("{}-", self.tag))?.1.split_once(')')?.0.parse::<usize>().ok();
+        let numbered = number().and_then(|number| number.checked_add(2)).filter(|turn| *turn > TAGS.len());
+        (0..=TAGS.len()).chain(numbered).find(|&turn| self.name(turn).as_deref() == Some(name)).unwrap_or(usize::MAX)
+    }
+}
+
+/// The first and the last of the names that may be those of entries which have the tag of `name`, and more of it.
+fn longer_tags(name: &str) -> Option<(String, String)> {
+    // Behind the tag is at most an extension, which has no blank.
+    let (stem, rest) = name.rsplit_once(" (")?;
+    let (tag, extension) = rest.split_once(')')?;
+    let digits = tag.split('-').next().filter(|digits| TAGS.contains(&digits.len()))?;
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    // A longer tag leaves less room for the stem.
+    let room = NAME_MAX - extension.len().min(EXTENSION_MAX) - TAG_MAX;
+    let first = if stem.len() <= room { format!("{stem} ({digits}") } else { head(stem, room).to_owned() };
+    let last = format!("{first}{}", "\u{10ffff}".repeat(NAME_MAX / 4 + 1));
+    Some((first, last))
 }
 
 fn with_tag(name: &str, tag: &str) -> String {
     let name = if matches!(name, "" | "." | "..") { "_" } else { name };
     // Only what looks like an extension is kept behind the tag: short, without a blank, and not the whole name.
     let (stem, extension) = match name.rfind('.') {
-        Some(dot) if dot > 0 && name.len() - dot <= 12 && !name[dot..].contains(' ') => name.split_at(dot),
+        Some(dot) if dot > 0 && name.len() - dot <= EXTENSION_MAX && !name[dot..].contains(' ') => name.split_at(dot),
         _ => (name, ""),
     };
     let room = NAME_MAX - extension.len() - tag.len() - " ()".len();
-    let mut end = stem.len().min(room);
-    while !stem.is_char_boundary(end) {
+    format!("{} ({tag}){extension}", head(stem, room))
+}
+
+/// As much of the start of a text as fits into so many bytes.
+fn head(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{} ({tag}){extension}", &stem[..end])
+    &text[..end]
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn legal_names_are_what_the_kernel_takes() {
-        for name in ["a", ".hidden", "ü", "a b", " ", "a\nb", "...", &"x".repeat(255)] {
-            assert!(is_legal(name), "{name:?}");
-        }
-        for name in ["", ".", "..", "a/b", "/", "a\0", &"x".repeat(256), &"ü".repeat(128)] {
-            assert!(!is_legal(name), "{name:?}");
-        }
-    }
-
-    #[test]
-    fn tagged_names_are_legal_and_keep_their_extension() {
-        assert_eq!(with_tag("photo.jpg", "abc123"), "photo (abc123).jpg");
-        assert_eq!(with_tag("archive.tar.gz", "t"), "archive.tar (t).gz");
-        assert_eq!(with_tag(".bashrc", "t"), ".bashrc (t)");
-        assert_eq!(with_tag("Dr. Who and friends", "t"), "Dr. Who and friends (t)");
-        assert_eq!(with_tag("", "t"), "_ (t)");
-        for name in ["x".repeat(300), "ü".repeat(200), format!("{}.jpg", "€".repeat(100)), ".".to_owned()] {
-            let tagged = with_tag(&name, "abc123");
-            assert!(is_legal(&tagged), "{tagged:?}");
-        }
-    }
-}
+mod tests;
