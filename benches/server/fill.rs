@@ -54,19 +54,35 @@ pub(crate) async fn fill(target: &Target, entries: usize) -> io::Result<Filled> 
         small.push(make(&mut connection, &target.request("POST", path, &headers, &content)).await?);
     }
 
-    let started = Instant::now();
-    let large_folder = make(&mut connection, &folder(target, "large")).await?;
     let large = LARGE_FOLDER.min(entries);
+    let folders = (entries - large) / SMALL_FOLDER;
+    let made = make_entries(target, large, folders, (entries - large).saturating_sub(folders)).await?;
+    Ok(Filled { entries, big, small, large_folder: made.large_folder, folders: made.folders, rate: made.rate })
+}
+
+/// Entries that were made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub large_folder: String,
+    pub folders: Vec<String>,
+    /// Entries made a second.
+    pub rate: f64,
+}
+
+/// Makes a folder with `large` files, and others that share `rest` files.
+pub(crate) async fn make_entries(target: &Target, large: usize, folders: usize, rest: usize) -> io::Result<Made> {
+    let started = Instant::now();
+    let mut connection = Connection::open(target).await?;
+    let large_folder = make(&mut connection, &folder(target, "large")).await?;
     let mut parents = Vec::new();
-    for index in 0..(entries - large) / SMALL_FOLDER {
+    for index in 0..folders {
         parents.push(make(&mut connection, &folder(target, &format!("folder {index}"))).await?);
     }
-    let children = (entries - large).saturating_sub(parents.len());
     let mut places = vec![large_folder.clone(); large];
-    places.extend(parents.iter().cycle().take(children).cloned());
+    places.extend(parents.iter().cycle().take(rest).cloned());
     create(target, places).await?;
-    let rate = per_second(entries as u64, started.elapsed());
-    Ok(Filled { entries, big, small, large_folder, folders: parents, rate })
+    let rate = per_second((large + folders + rest) as u64, started.elapsed());
+    Ok(Made { large_folder, folders: parents, rate })
 }
 
 /// Makes one file in each of `places`.

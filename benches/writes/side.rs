@@ -131,13 +131,20 @@ impl Side {
 pub(crate) fn mount(cloud: &Cloud) -> Machine {
     let mut machine = Machine::new();
     machine.arguments.clear();
+    // What tests of other things turn off.
+    let usual = [("DRIVEMOUNT_LIST_AHEAD", "all"), ("DRIVEMOUNT_TREE_SNAPSHOT", "keep")];
+    machine.environment = usual.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     machine.mount(cloud);
     machine
 }
 
 impl RcloneMount {
-    fn start(cloud: &Cloud) -> Self {
-        let client = Client::of(cloud);
+    pub(crate) fn start(cloud: &Cloud) -> Self {
+        Self::of(Client::of(cloud))
+    }
+
+    /// With what an earlier mount of this client left.
+    pub(crate) fn of(client: Client) -> Self {
         let here = tempfile::tempdir().expect("temporary folder");
         let at = here.path().join("drive");
         std::fs::create_dir(&at).expect("mountpoint");
@@ -154,6 +161,14 @@ impl RcloneMount {
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { mounted, client, _here: here, control }
+    }
+
+    /// Ends it as people do. What it keeps on this machine stays with the client.
+    #[allow(dead_code)] // a part of those who use this need it
+    pub(crate) fn unmount(self) -> Client {
+        let Self { mounted, client, .. } = self;
+        drop(mounted);
+        client
     }
 
     /// What it has not sent yet.

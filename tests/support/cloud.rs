@@ -17,7 +17,9 @@ pub(crate) const SOON: Duration = Duration::from_mins(1);
 /// The embedded drive, with its data in a folder of its own.
 pub(crate) struct Cloud {
     pub(crate) url: String,
-    dir: TempDir,
+    dir: PathBuf,
+    /// The same, if it goes with this.
+    temporary: Option<TempDir>,
     arguments: Vec<String>,
     process: Child,
     http: reqwest::Client,
@@ -31,12 +33,19 @@ impl Cloud {
 
     /// With more arguments for `serve`.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let dir = tempfile::tempdir().expect("temporary folder");
+        let temporary = tempfile::tempdir().expect("temporary folder");
+        let mut cloud = Self::start_in(temporary.path(), arguments);
+        cloud.temporary = Some(temporary);
+        cloud
+    }
+
+    /// With its data in a folder that stays.
+    pub(crate) fn start_in(dir: &Path, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (process, url) = serve(dir.path(), "127.0.0.1:0", &arguments);
+        let (process, url) = serve(dir, "127.0.0.1:0", &arguments);
         let http = client(&url);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-        Self { url, dir, arguments, process, http, runtime }
+        Self { url, dir: dir.to_owned(), temporary: None, arguments, process, http, runtime }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -52,7 +61,7 @@ impl Cloud {
     /// Starts it again, at the same address.
     pub(crate) fn restart(&mut self) {
         let address = self.url.trim_start_matches("http://").to_owned();
-        let (process, url) = serve(self.dir.path(), &address, &self.arguments);
+        let (process, url) = serve(&self.dir, &address, &self.arguments);
         assert_eq!(url, self.url);
         self.process = process;
         // The connections of the old one are dead, which nobody has noticed.
@@ -70,7 +79,7 @@ impl Cloud {
 
     /// A file in the drive's data folder.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
-        self.dir.path().join("data").join(name)
+        self.dir.join("data").join(name)
     }
 
     /// A call to the API: its status and its answer.

@@ -60,6 +60,11 @@ impl Mounted {
         Self { process: command.spawn().expect("starts"), at }
     }
 
+    #[allow(dead_code)] // a part of those who use this need it
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Ends it as the loss of a machine does.
     #[allow(dead_code)] // a part of those who use this need it
     pub(crate) fn kill(&mut self) {
