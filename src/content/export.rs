@@ -1,7 +1,7 @@
 //! Exports of documents: made once for each version, and kept as whole files.
 //!
 //! However many open a document at one time, one export is made, which goes on when they go away, as long as anything comes of it. What was made is a
-//! [`Whole`](crate::cache::Whole) of the cache.
+//! [`Whole`] of the cache.
 
 use std::collections::HashMap;
 use std::sync::Arc;

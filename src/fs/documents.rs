@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::handle::{Caching, OpenFlags};
 use super::io::Opening;
-use super::{Answer, Fs, FsError, NodeId, Outdated};
+use super::{Answer, Fs, NodeId, Outdated, Result};
 use crate::cache::Whole;
 use crate::content::Version;
 use crate::error::Kind;
@@ -77,32 +77,40 @@ impl Fs {
         let fs = Arc::clone(self);
         // As long as bytes come it goes on.
         Answer::in_its_time(async move {
-            let (mut id, mut node) = (id, node);
-            for _ in 0..TRIES {
-                let ino = node.ino;
-                let version = Self::version(&node).ok_or(Kind::Stale)?;
-                let exported = fs.content.export(&version, fs.patience()).await;
-                let whole = exported.inspect_err(|error| fs.failures.note(ino, &error.to_string()))?;
-                let is_news = version.known != Some((whole.size(), whole.md5()));
-                if is_news && fs.tree.exported(ino, &version.revision, whole.size(), whole.md5())? {
-                    // Whatever pages the kernel has are of an earlier export of the same version, which was evicted.
-                    fs.files.mark_stale(ino);
-                    if !again {
-                        // Until then the export is the last to be evicted.
-                        fs.documents.told(flags.thread);
-                        return Err(FsError::Kind(Kind::Stale));
-                    }
-                    fs.revoke.revoke_now(vec![Outdated::Attributes(id)]).await;
-                }
-                match fs.open_now(id, flags)? {
-                    Opening::Open(number, _, caching) => return Ok((number, caching)),
-                    Opening::Unexported(now) => {
-                        id = now.ino.into();
-                        node = now;
-                    }
-                }
+            let opened = fs.export_and_open(id, *node, flags, again).await;
+            if opened.as_ref().is_err_and(|error| error.kind() == Kind::Stale) {
+                fs.documents.told(flags.thread);
             }
-            Err(Kind::Busy.into())
+            opened
         })
+    }
+
+    async fn export_and_open(
+        self: &Arc<Self>,
+        mut id: NodeId,
+        mut node: Node,
+        flags: OpenFlags,
+        again: bool,
+    ) -> Result<(u64, Caching)> {
+        for _ in 0..TRIES {
+            let version = Self::version(&node).ok_or(Kind::Stale)?;
+            let exported = self.content.export(&version, self.patience()).await;
+            let whole = exported.inspect_err(|error| self.failures.note(node.ino, &error.to_string()))?;
+            let is_news = version.known != Some((whole.size(), whole.md5()));
+            if is_news && self.tree.exported(node.ino, &version.revision, whole.size(), whole.md5())? {
+                // Whatever pages the kernel has are of an earlier export of the same version, which was evicted.
+                self.files.mark_stale(node.ino);
+                if !again {
+                    // It is found when the kernel comes again: of all that nobody has open it is the last to be evicted.
+                    return Err(Kind::Stale.into());
+                }
+                self.revoke.revoke_now(vec![Outdated::Attributes(id)]).await;
+            }
+            match self.open_now(id, flags)? {
+                Opening::Open(number, _, caching) => return Ok((number, caching)),
+                Opening::Unexported(now) => (id, node) = (now.ino.into(), *now),
+            }
+        }
+        Err(Kind::Busy.into())
     }
 }

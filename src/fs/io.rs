@@ -137,7 +137,10 @@ impl Fs {
     /// What the bytes of a file are that nobody has open; `None` for a document that is to be exported first.
     fn bytes(&self, node: &Node) -> Result<Option<Bytes>> {
         if node.export_format().is_some() {
-            return Ok(self.export_at_hand(node).map(Bytes::Exported));
+            // Who has it open has one, whatever became of the name since.
+            let open = self.files.get(node.ino).map(|file| file.bytes());
+            let open = open.filter(|bytes| matches!(bytes, Bytes::Exported(_)));
+            return Ok(open.or_else(|| self.export_at_hand(node).map(Bytes::Exported)));
         }
         if let (NodeKind::Document, Some(text)) = (node.kind, &node.target) {
             return Ok(Some(Bytes::Text(text.as_str().into())));

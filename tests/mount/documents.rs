@@ -1,14 +1,18 @@
 //! Documents of online editors: as link files, as exports, and hidden.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, eventually};
+use crate::cloud::{Cloud, PROGRAM, SOON, eventually};
 use crate::machine::{Machine, disk_use, names, read, run, said, sh, write};
 
 const DOCUMENT: &str = "application/vnd.google-apps.document";
@@ -201,7 +205,7 @@ fn attribute(path: &Path, name: &str) -> String {
 
 /// Runs Python on a path; says what it printed.
 fn python(path: &Path, lines: &str) -> String {
-    let output = run(std::process::Command::new("python3").arg("-c").arg(lines).arg(path));
+    let output = run(Command::new("python3").arg("-c").arg(lines).arg(path));
     assert!(output.status.success(), "{}", said(&output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
@@ -286,7 +290,7 @@ fn every_sort_is_exported_or_is_a_link_file() {
 
 #[test]
 fn an_export_is_made_once_for_each_version() {
-    let cloud = Cloud::start();
+    let mut cloud = Cloud::start();
     let id = written(&cloud, "Plan", "first");
     let machine = with(&cloud, "export");
     let path = machine.at("Plan.docx");
@@ -311,6 +315,9 @@ fn an_export_is_made_once_for_each_version() {
     machine.mount(&cloud);
     assert_eq!(length(&path), UNKNOWN, "and so is that it is another now");
     assert_eq!((read(&path), exports(&cloud)), (docx("while nobody looked"), 2));
+    cloud.kill();
+    assert_eq!(read(&path), docx("while nobody looked"), "what was made is here");
+    cloud.restart();
 }
 
 #[test]
@@ -338,6 +345,42 @@ fn who_has_an_export_open_goes_on_reading_it_when_the_document_changes() {
     assert_eq!(fs::metadata(again).expect("stat").len(), then.len());
     drop((old, new));
     assert_eq!((read(&path), exports(&cloud)), (docx("new"), 2));
+}
+
+#[test]
+fn a_document_that_changes_all_the_time_is_never_cut_nor_mixed() {
+    let cloud = Cloud::start();
+    let text = |number: usize| format!("{number} ").repeat(20_000 + 7_000 * (number % 5));
+    let id = written(&cloud, "Plan", &text(0));
+    let machine = with(&cloud, "export");
+    let path = machine.at("Plan.docx");
+    let (over, began) = (AtomicBool::new(false), Instant::now());
+    let seen = std::thread::scope(|scope| {
+        let reader = || {
+            let mut seen = HashSet::new();
+            while !over.load(Ordering::Relaxed) && began.elapsed() < SOON {
+                let mut file = File::open(&path).expect("opens");
+                let length = file.metadata().expect("fstat").len();
+                let mut content = Vec::new();
+                file.read_to_end(&mut content).expect("reads");
+                assert_eq!(content.len() as u64, length);
+                let number = content.split(|&byte| byte == b' ').nth(1).expect("words");
+                let number: usize = std::str::from_utf8(number).expect("text").parse().expect("a number");
+                assert!(content == docx(&text(number)), "all of it is of version {number}");
+                assert_eq!(file.metadata().expect("fstat").len(), length);
+                seen.insert(number);
+            }
+            seen
+        };
+        let readers = [0; 3].map(|_| scope.spawn(reader));
+        for number in 1..30 {
+            cloud.rewrite(&id, text(number).as_bytes());
+            eventually("the new version", || (read(&path) == docx(&text(number))).then_some(()));
+        }
+        over.store(true, Ordering::Relaxed);
+        readers.map(|reader| reader.join().expect("reads"))
+    });
+    assert!(seen.iter().all(|seen| seen.len() > 3), "they saw it change: {seen:?}");
 }
 
 #[test]
@@ -430,6 +473,7 @@ fn an_exported_document_is_renamed_and_removed_but_never_written() {
     let mut all = vec![0; docx("words").len()];
     reader.read_exact_at(&mut all, 0).expect("reads");
     assert_eq!(all, docx("words"), "who has it open goes on");
+    assert_eq!(read(format!("/proc/self/fd/{}", reader.as_raw_fd())), docx("words"), "and opens it again");
 }
 
 #[test]
@@ -512,7 +556,7 @@ fn exports_stay_within_a_part_of_the_cache() {
     assert!(why.contains("--cache-size"), "{why}");
     drop((open, other));
     assert!(read(path("d")) == docx(&text));
-    let cleared = run(std::process::Command::new(crate::cloud::PROGRAM).args(["cache", "clear"]).arg(machine.drive()));
+    let cleared = run(Command::new(PROGRAM).args(["cache", "clear"]).arg(machine.drive()));
     assert!(cleared.status.success(), "{}", said(&cleared));
     assert_eq!(kept(), 0);
 }
