@@ -444,6 +444,14 @@ impl Tree {
         Ok(std::mem::replace(&mut inos.next, end)..end)
     }
 
+    /// Numbers that were not used after all, so that they stay short. Fine to forget.
+    pub(crate) fn give_back(&self, unused: &Range<u64>) {
+        let mut inos = self.inos.lock();
+        if inos.next == unused.end {
+            inos.next = unused.start;
+        }
+    }
+
     /// One number never given before; as [`Self::new_inos`].
     pub fn new_ino(&self) -> Result<Ino> {
         Ok(Ino(self.new_inos(1)?.start))

@@ -131,8 +131,8 @@ impl Tree {
             Change::Removed(id) => (id.clone(), u64::MAX),
         }));
         let open = self.listings.folders();
-        let effects = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, inos, &open, self.listener());
+        let merged = self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::adopting(tx, count, inos, &open, self.listener());
             for change in &changes.changes {
                 merge.change(change)?;
                 trash::heard(tx, change)?;
@@ -141,13 +141,15 @@ impl Tree {
             unplaced::tidy(tx, changes.at.map(|at| at.after(SLACK)))?;
             snapshot::owe(tx, count)?;
             state::set_fact(tx, FACT_CURSOR, &changes.next.0)?;
-            Ok(merge.effects)
+            Ok((merge.unused(), merge.effects))
         });
         if count > 0 {
             // Among what is new may be folders of which not all is known.
             self.unlisted.notify_one();
         }
-        effects
+        let (unused, effects) = merged?;
+        self.give_back(&unused);
+        Ok(effects)
     }
 
     /// Merges the state of one item that was asked for; `None`: the drive does not have it any more.
@@ -158,12 +160,13 @@ impl Tree {
         let version = item.map_or(u64::MAX, |item| item.version);
         self.listings.remember(std::iter::once((id.clone(), version)));
         let open = self.listings.folders();
-        let effects = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, inos, &open, self.listener());
+        let (unused, effects) = self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::adopting(tx, 1, inos, &open, self.listener());
             merge.change(&change)?;
             self.merging(tx, &merge.effects)?;
-            Ok(merge.effects)
+            Ok((merge.unused(), merge.effects))
         })?;
+        self.give_back(&unused);
         self.tell(effects);
         self.unlisted.notify_one();
         Ok(())

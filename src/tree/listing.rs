@@ -361,10 +361,10 @@ impl Tree {
         drop(running);
         let adoptable = self.state.read(|db| merge::adoptable(db, 0))?;
         let inos = self.new_inos(adoptable)?;
-        self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, inos, &open, self.listener());
+        let (unused, effects) = self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::adopting(tx, 0, inos, &open, self.listener());
             let to_do = nodes::by_ino(tx, folder)?.filter(|node| node.is_linked() && !node.listed);
-            let Some(node) = to_do else { return Ok(merge.effects) };
+            let Some(node) = to_do else { return Ok((merge.unused(), merge.effects)) };
             for child in nodes::children(tx, folder)? {
                 if child.id.as_ref().is_some_and(|id| !ids.contains(id) && !seen.contains(id)) {
                     merge.missing(&child)?;
@@ -374,7 +374,9 @@ impl Tree {
             // And what the feed told of that the listing did not know yet.
             merge.adopt(&Node { listed: true, ..node })?;
             self.merging(tx, &merge.effects)?;
-            Ok(merge.effects)
-        })
+            Ok((merge.unused(), merge.effects))
+        })?;
+        self.give_back(&unused);
+        Ok(effects)
     }
 }

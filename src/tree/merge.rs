@@ -23,10 +23,12 @@ use crate::remote::{Blob, Change, FileId, Item, ItemKind};
 #[derive(Debug)]
 pub struct Merge<'a> {
     db: &'a Connection,
-    /// Numbers for new nodes; at least as many as items are merged, and if it adopts, as many more as are unplaced.
+    /// Numbers for new nodes; at least as many as items are merged.
     inos: Range<u64>,
-    /// Takes what is kept of the children of a new folder in with it.
+    /// Takes what is kept of the children of a new folder in with it, as long as there are numbers for it.
     adopts: bool,
+    /// How many items may still come that want a number, if it adopts.
+    to_come: u64,
     /// Folders that are being listed: they take entries although they are not listed yet.
     open_folders: &'a HashSet<Ino>,
     /// Who knows what is being written.
@@ -54,21 +56,43 @@ impl<'a> Merge<'a> {
         open_folders: &'a HashSet<Ino>,
         listener: Option<&'a dyn Listener>,
     ) -> Self {
-        Self { db, inos, adopts: false, open_folders, listener, effects: Effects::default(), placed: Vec::new() }
+        Self {
+            db,
+            inos,
+            adopts: false,
+            to_come: 0,
+            open_folders,
+            listener,
+            effects: Effects::default(),
+            placed: Vec::new(),
+        }
     }
 
-    /// As [`Self::new`], and what is kept of the children of a folder appears with it. `inos` must hold numbers for [that](adoptable) too.
+    /// As [`Self::new`], for so many items; and what is kept of the children of a folder appears with it, if `inos` holds numbers
+    /// for that [too](adoptable). Else the folder is to be listed.
     pub fn adopting(
         db: &'a Connection,
+        items: usize,
         inos: Range<u64>,
         open_folders: &'a HashSet<Ino>,
         listener: Option<&'a dyn Listener>,
     ) -> Self {
-        Self { adopts: true, ..Self::new(db, inos, open_folders, listener) }
+        Self { adopts: true, to_come: items as u64, ..Self::new(db, inos, open_folders, listener) }
+    }
+
+    /// The numbers that were not used.
+    pub fn unused(&self) -> Range<u64> {
+        self.inos.clone()
+    }
+
+    /// Whether so many may appear beside the items that are to come.
+    fn has_numbers_for(&self, count: u64) -> bool {
+        (self.inos.end - self.inos.start).checked_sub(self.to_come).is_some_and(|spare| spare >= count)
     }
 
     /// An entry of the feed of changes.
     pub fn change(&mut self, change: &Change) -> rusqlite::Result<()> {
+        self.to_come = self.to_come.saturating_sub(1);
         match change {
             Change::Present(item) => self.heard(item),
             Change::Removed(id) => self.removed(id),
@@ -102,6 +126,7 @@ impl<'a> Merge<'a> {
         if seen.get(&item.id).is_some_and(|&version| version >= item.version) {
             return Ok(());
         }
+        self.to_come = self.to_come.saturating_sub(1);
         match nodes::by_id(self.db, &item.id)? {
             None if item.parent.is_none() || item.parent == folder.id => {
                 // A listing may be behind what the feed told.
@@ -294,10 +319,10 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// How many entries at most may appear with the items of a page, besides those items.
+/// How many entries may appear with the items of a page, besides those items: what is kept, and what is set aside while the page is
+/// merged.
 pub(super) fn adoptable(db: &Connection, items: usize) -> rusqlite::Result<usize> {
-    // What is set aside while the page is merged may be adopted by what comes later on it.
-    Ok(items + usize::try_from(unplaced::count(db)?).unwrap_or(0))
+    Ok(items + gone::MOST_KEPT + usize::try_from(unplaced::count(db)?).unwrap_or(0))
 }
 
 /// Which parts of a node are not as the drive has them.

@@ -10,6 +10,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::nodes;
 use crate::clock::Timestamp;
 use crate::remote::{FileId, Item, ItemKind};
 use crate::state;
@@ -101,6 +102,19 @@ pub(super) fn gone(db: &Connection, id: &FileId) -> rusqlite::Result<()> {
     )?
     .execute([&id.0])
     .map(|_| ())
+}
+
+/// How many there are below a folder.
+pub(super) fn count_below(db: &Connection, folder: &FileId) -> rusqlite::Result<u64> {
+    db.prepare_cached(
+        "WITH RECURSIVE below (id) AS (
+             SELECT ?1
+             UNION
+             SELECT unplaced.id FROM unplaced JOIN below ON unplaced.parent = below.id
+         )
+         SELECT count(*) - 1 FROM below",
+    )?
+    .query_row([&folder.0], |row| row.get(0).map(nodes::from_sql))
 }
 
 /// How many there are.

@@ -11,7 +11,7 @@ use crate::tree::{Base, Ino, Node, names, nodes, unplaced};
 
 /// Entries of what went into the trash, or where the tree does not reach, that are kept in case it comes back. Of more only it
 /// itself is known then, and its folders have to be listed.
-const MOST_KEPT: usize = 20_000;
+pub(super) const MOST_KEPT: usize = 20_000;
 
 impl Merge<'_> {
     /// An item that was deleted for good, or is not ours to see any more.
@@ -29,7 +29,8 @@ impl Merge<'_> {
         }
         let folder = nodes::by_ino(self.db, node.parent)?.and_then(|folder| folder.id);
         match item_of(self.db, node, folder)? {
-            Some(item) => self.lost(node, Some(&item)),
+            // Where it went is not known.
+            Some(item) => self.lost(node, Some(&Item { parent: None, ..item })),
             None => self.lost(node, None),
         }
     }
@@ -111,7 +112,7 @@ impl Merge<'_> {
         let kept = news.is_some() && count <= MOST_KEPT;
         // What survives loses its identity, so that the folders are not known whole any more.
         let whole = kept && survivors.is_empty();
-        if let Some(news) = news.filter(|news| top.is_folder() || !news.trashed_itself) {
+        if let Some(news) = news.filter(|news| top.is_folder() || (news.parent.is_some() && !news.trashed_itself)) {
             unplaced::put(self.db, news, top.listed && whole)?;
         }
         let mut stack = vec![(top.clone(), None)];

@@ -26,7 +26,9 @@ impl Merge<'_> {
         let created = item.created.millis();
         let name = names::place(self.db, folder.ino, wanted.as_deref(), &item.id, created, &mut self.effects)?;
         let ino = Ino(self.inos.next().expect("a number for each item was reserved"));
-        let listed = self.adopts && unplaced::is_whole(self.db, item)?;
+        let listed = self.adopts
+            && unplaced::is_whole(self.db, item)?
+            && self.has_numbers_for(unplaced::count_below(self.db, &item.id)?);
         let mut node = Node { listed, ..new_node(ino, folder.ino, name.clone(), item) };
         if node.kind == NodeKind::Document {
             documents::dress(self.db, &mut node, item.modified)?;
@@ -68,6 +70,10 @@ impl Merge<'_> {
     /// Puts what is kept of the children of a folder that is new in the tree into it.
     pub(in crate::tree) fn adopt(&mut self, folder: &Node) -> rusqlite::Result<()> {
         let Some(id) = &folder.id else { return Ok(()) };
+        if !self.has_numbers_for(unplaced::count_below(self.db, id)?) {
+            // Then it is listed, once more or for the first time.
+            return nodes::set_listed(self.db, folder.ino, false);
+        }
         for item in unplaced::children(self.db, id)? {
             if nodes::by_id(self.db, &item.id)?.is_some() {
                 unplaced::placed(self.db, &item.id)?;

@@ -64,7 +64,7 @@ impl Bench {
         let start = self.next.replace(self.next.get() + 100);
         self.write(|db| {
             let open = HashSet::new();
-            let mut merge = Merge::adopting(db, start..start + 100, &open, None);
+            let mut merge = Merge::adopting(db, 1, start..start + 100, &open, None);
             let value = work(&mut merge)?;
             Ok((value, merge.effects))
         })
@@ -641,4 +641,22 @@ fn a_document_that_comes_back_is_one_of_which_nothing_is_known() {
     assert_eq!(bench.shown(), ["Plan.docx"]);
     assert!(bench.node("Plan").is_of_unknown_size());
     assert_ne!(bench.node("Plan").revision, plan.revision);
+}
+
+#[test]
+fn what_a_whole_listing_does_not_have_is_gone_from_there_and_found_again_with_all_that_is_in_it() {
+    let bench = Bench::new();
+    shelf(&bench);
+    bench.hear(&file("lone", "shelf", 4));
+    let shelf = bench.node("shelf");
+    bench.merge(|merge| {
+        for name in ["box", "lone"] {
+            let node = nodes::by_id(merge.db, &id(name))?.expect("is there");
+            merge.missing(&node)?;
+        }
+        merge.adopt(&shelf)
+    });
+    assert_eq!((bench.find("box"), bench.find("lone"), bench.find("thing")), (None, None, None));
+    bench.hear(&folder("box", ROOT, 5));
+    assert_eq!(bench.path(bench.node("thing").ino), "box/thing");
 }

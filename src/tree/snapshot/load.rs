@@ -286,9 +286,11 @@ impl Tree {
         let inos = self.new_inos(items.len() + adoptable)?;
         let open: Arc<HashSet<Ino>> = self.listings.folders();
         let seen = self.listings.seen(items.iter().map(|item| &item.id));
-        Ok(self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, inos, &open, self.listener());
-            let Some(node) = nodes::by_ino(tx, folder)?.filter(Node::is_linked) else { return Ok(merge.effects) };
+        let (unused, effects) = self.state.write::<_, TreeError>(|tx| {
+            let mut merge = Merge::adopting(tx, items.len(), inos, &open, self.listener());
+            let Some(node) = nodes::by_ino(tx, folder)?.filter(Node::is_linked) else {
+                return Ok((merge.unused(), merge.effects));
+            };
             for item in items {
                 merge.listed(&node, item, &seen)?;
             }
@@ -297,7 +299,9 @@ impl Tree {
                 merge.adopt(&Node { listed: true, ..node })?;
             }
             self.merging(tx, &merge.effects)?;
-            Ok(merge.effects)
-        })?)
+            Ok((merge.unused(), merge.effects))
+        })?;
+        self.give_back(&unused);
+        Ok(effects)
     }
 }
