@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -222,8 +223,10 @@ fn look(folder: &Path) -> BTreeMap<String, Thing> {
             inside.sort();
             Thing::Folder(inside)
         } else {
-            let Ok(bytes) = fs::read(&path) else { continue };
-            assert_eq!(bytes.len() as u64, fs::metadata(&path).map_or(0, |metadata| metadata.len()), "{name:?}");
+            let Ok(mut file) = fs::File::open(&path) else { continue };
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).expect("reads what it opened");
+            assert_eq!(bytes.len() as u64, file.metadata().expect("stat").len(), "{name:?}");
             let document: Option<Value> = serde_json::from_slice(&bytes).ok();
             match document.as_ref().and_then(|document| document["id"].as_str()) {
                 Some(id) => Thing::Document(id.to_owned()),
