@@ -32,6 +32,8 @@ pub enum Kind {
     BadName,
     /// An argument that makes no sense.
     Invalid,
+    /// The drive does not move it to another drive.
+    OtherDrive,
     /// Over the largest file that the drive takes.
     TooLarge,
     /// The disk of this machine is full.
@@ -91,6 +93,8 @@ impl Kind {
             Self::NameTooLong => libc::ENAMETOOLONG,
             Self::BadName => libc::EILSEQ,
             Self::Invalid => libc::EINVAL,
+            // Programs that move files copy them then.
+            Self::OtherDrive => libc::EXDEV,
             Self::TooLarge => libc::EFBIG,
             Self::DiskFull => libc::ENOSPC,
             // "Disk quota exceeded" tells a person that it is the drive which is full and not this machine.
@@ -141,6 +145,7 @@ impl Kind {
             | Self::NameTooLong
             | Self::BadName
             | Self::Invalid
+            | Self::OtherDrive
             | Self::TooLarge
             | Self::Stale
             | Self::Unsupported
@@ -175,6 +180,7 @@ impl fmt::Display for Kind {
             Self::NameTooLong => "name too long",
             Self::BadName => "name is not valid UTF-8",
             Self::Invalid => "invalid argument",
+            Self::OtherDrive => "not moved to another drive",
             Self::TooLarge => "file too large for the drive",
             Self::DiskFull => "disk of this machine full",
             Self::StorageFull => "drive full",
@@ -230,6 +236,7 @@ mod tests {
             (Kind::NameTooLong, libc::ENAMETOOLONG),
             (Kind::BadName, libc::EILSEQ),
             (Kind::Invalid, libc::EINVAL),
+            (Kind::OtherDrive, libc::EXDEV),
             (Kind::TooLarge, libc::EFBIG),
             (Kind::DiskFull, libc::ENOSPC),
             (Kind::StorageFull, libc::EDQUOT),

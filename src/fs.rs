@@ -13,6 +13,7 @@
 
 mod allocate;
 mod attr;
+mod by_id;
 mod change;
 mod copy;
 mod dir;
@@ -21,6 +22,7 @@ mod errors;
 mod handle;
 mod io;
 mod owner;
+mod permits;
 mod place;
 mod remote;
 mod revoke;
@@ -199,6 +201,9 @@ pub struct Fs {
     closing: AtomicBool,
     failures: xattr::Failures,
     documents: documents::Documents,
+    ways: place::Ways,
+    /// The root is that of the account's own drive.
+    is_whole_drive: bool,
 }
 
 impl fmt::Debug for Fs {
@@ -225,6 +230,8 @@ pub struct Parts {
 impl Fs {
     /// Puts the parts together. `revoke` reaches the kernel; long answers run on `runtime`.
     pub fn new(parts: Parts, options: Options, revoke: Arc<dyn Revoke>, runtime: Runtime) -> Arc<Self> {
+        // If even that cannot be read, nothing will be, and it says so then.
+        let is_whole_drive = parts.tree.is_whole_drive().unwrap_or(false);
         let fs = Arc::new(Self {
             tree: parts.tree,
             content: parts.content,
@@ -239,6 +246,8 @@ impl Fs {
             closing: AtomicBool::new(false),
             failures: xattr::Failures::default(),
             documents: documents::Documents::default(),
+            ways: place::Ways::default(),
+            is_whole_drive,
         });
         fs.tree.listen(Arc::new(remote::FromDrive(Arc::downgrade(&fs))));
         fs

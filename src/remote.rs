@@ -13,6 +13,7 @@
 //!
 //! [`drive`] is Google Drive v3 (and whatever speaks it). Other stores can sit beside it.
 
+mod access;
 pub mod drive;
 mod pages;
 
@@ -28,7 +29,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::Kind;
 
-pub use pages::{Pages, all_trashed};
+pub use access::Access;
+pub use pages::{Pages, all_drives, all_trashed};
 
 /// Identity of an item on the drive. Opaque.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,6 +87,12 @@ pub struct Item {
     /// Others may see it: it, or a folder above it, is shared, or it is in a drive of several people.
     #[serde(default, skip_serializing_if = "is_false")]
     pub shared: bool,
+    /// The shared drive that it is in; `None` for what is in people's own drives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drive: Option<FileId>,
+    /// What this account may do with it.
+    #[serde(default, skip_serializing_if = "Access::is_unknown")]
+    pub access: Access,
     /// What POSIX knows of a file and a drive does not.
     #[serde(default, skip_serializing_if = "Posix::is_unset")]
     pub posix: Posix,
@@ -99,7 +107,12 @@ pub enum ItemKind {
     File(Blob),
     /// A symbolic link; its content is the target's path.
     Symlink(Blob),
-    /// An item without bytes of its own: a document of an online editor, a shortcut.
+    /// Leads to another item, which may be gone or out of reach.
+    Shortcut {
+        /// That item.
+        target: FileId,
+    },
+    /// An item without bytes of its own: a document of an online editor.
     Document {
         /// Its media type, e.g. `application/vnd.google-apps.document`.
         media_type: String,
@@ -276,13 +289,38 @@ pub struct Changes {
     pub at: Option<Timestamp>,
 }
 
-/// That an item changed, and what it is now.
+/// A drive of several people. What is in it belongs to none of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedDrive {
+    /// Its identity, and that of the folder at its top.
+    pub id: FileId,
+    /// Its name: any text at all, not unique.
+    pub name: String,
+    /// When it was made, to the millisecond.
+    pub created: Timestamp,
+    /// What this account may do with the folder at its top, and what tells its role: with all that is in it.
+    pub access: Access,
+}
+
+/// One page of the shared drives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrivePage {
+    /// Drives, maybe none even if more pages follow.
+    pub drives: Vec<SharedDrive>,
+    /// The next page; `None` only at the end.
+    pub next: Option<PageToken>,
+}
+
+/// That something changed, and what it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
 pub enum Change {
     /// Its current state, which may be `trashed`.
     Present(Item),
     /// Deleted for good, or not ours to see any more.
     Removed(FileId),
+    /// This shared drive was joined, left, renamed, or otherwise changed as a whole.
+    Drive(FileId),
 }
 
 /// The account behind a remote.
@@ -340,11 +378,20 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// A fresh id for a file that is hidden, and the folder that it goes into.
     fn reserve_hidden(&self) -> BoxFuture<'_, Result<(FileId, FileId)>>;
 
-    /// The end of the feed of changes as it is now. Take it before the first listing and nothing is missed.
-    fn cursor(&self) -> BoxFuture<'_, Result<Cursor>>;
+    /// One page of the shared drives of this account. [`Kind::Invalid`] as for [`Remote::list`].
+    fn drives<'a>(&'a self, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<DrivePage>>;
 
-    /// What changed since `cursor`, our own changes included. [`Kind::Invalid`] if the drive no longer knows the cursor.
-    fn changes<'a>(&'a self, cursor: &'a Cursor) -> BoxFuture<'a, Result<Changes>>;
+    /// The end of a feed of changes as it is now: the account's own, which has nothing for certain of what is in shared drives, or
+    /// that of one of these. Take it before the first listing and nothing is missed. [`Kind::NotFound`], [`Kind::Denied`]: that
+    /// drive is gone, or not this account's.
+    fn cursor<'a>(&'a self, drive: Option<&'a FileId>) -> BoxFuture<'a, Result<Cursor>>;
+
+    /// What changed in a feed since `cursor`, our own changes included. [`Kind::Invalid`] if the drive no longer knows the cursor;
+    /// else as [`Remote::cursor`].
+    fn changes<'a>(&'a self, drive: Option<&'a FileId>, cursor: &'a Cursor) -> BoxFuture<'a, Result<Changes>>;
+
+    /// Whether the drive asked for fewer requests a moment ago: what can wait should.
+    fn is_scarce(&self) -> bool;
 
     /// `count` (1 to 1000) fresh ids for [`NewItem::id`].
     fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>>;

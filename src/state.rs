@@ -410,6 +410,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_for_a_document_and_is_a_shortcut_is_listed_anew() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let old = Connection::open(dir.path().join("state.db")).expect("opens plainly");
+        STEPS[..2].iter().for_each(|step| old.execute_batch(step).expect("makes the tables of format 2"));
+        old.pragma_update(None, "user_version", 2).expect("sets the version");
+        let node = |ino: i64, parent: i64, kind: i64, target: Option<&str>| {
+            old.execute(
+                "INSERT INTO node (parent, name, ino, kind, size, mtime, atime, ctime, created, version, target, listed)
+                 VALUES (?1, ?2, ?3, ?4, 0, 0, 0, 0, 0, 1, ?5, 1)",
+                rusqlite::params![parent, ino.to_string(), ino, kind, target],
+            )
+        };
+        let of_type = |kind: &str| format!(r#"{{"id":"x","type":"application/vnd.google-apps.{kind}"}}"#);
+        for row in [
+            node(2, 1, 0, None),
+            node(3, 2, 3, Some(&of_type("shortcut"))),
+            node(4, 1, 0, None),
+            node(5, 4, 3, Some(&of_type("document"))),
+        ] {
+            row.expect("writes");
+        }
+        drop(old);
+        let state = open(&dir).expect("opens");
+        let rows = state.read(|db| {
+            let mut rows = db.prepare("SELECT ino, listed FROM node ORDER BY ino")?;
+            rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(i64, bool)>>>()
+        });
+        assert_eq!(rows.expect("reads"), [(2, false), (4, true), (5, true)]);
+    }
+
+    #[test]
     fn a_sync_of_the_log_holds_up_no_writer() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let state = open(&dir).expect("opens");

@@ -17,6 +17,8 @@
 pub mod asked;
 pub mod crawl;
 pub mod documents;
+pub mod drives;
+mod feeds;
 pub mod follow;
 pub mod listing;
 pub mod local;
@@ -24,7 +26,9 @@ pub mod merge;
 mod names;
 pub mod nodes;
 mod root;
+pub mod shortcuts;
 pub mod snapshot;
+mod targets;
 mod trash;
 mod unplaced;
 
@@ -39,7 +43,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
-use crate::remote::{FileId, Item, Md5, Remote, RemoteError, RevisionId};
+use crate::remote::{Access, FileId, Item, Md5, Remote, RemoteError, RevisionId};
 use crate::state::{self, State, StateError};
 
 /// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
@@ -57,8 +61,18 @@ pub struct Ino(pub u64);
 impl Ino {
     /// The root of the mount.
     pub const ROOT: Self = Self(1);
-    /// The folder of what is in no folder: the root, and what was unlinked and is still needed.
+    /// The folder of what is in no folder: the root, the two below, and what was unlinked and is still needed.
     pub const NOWHERE: Self = Self(0);
+    /// The folder of the shared drives ([`drives`]), which no drive has. Numbers are given out from the other end, and the kernel
+    /// adapter needs the bits above.
+    pub const SHARED_DRIVES: Self = Self((1 << 58) - 1);
+    /// The folder of what is known by its id alone ([`shortcuts`]), which no drive has either.
+    pub const TARGETS: Self = Self((1 << 58) - 2);
+
+    /// Whether it is at the top of the tree, in no other folder.
+    pub const fn is_top(self) -> bool {
+        matches!(self, Self::ROOT | Self::SHARED_DRIVES | Self::TARGETS)
+    }
 }
 
 impl fmt::Display for Ino {
@@ -76,6 +90,8 @@ pub enum NodeKind {
     File,
     /// A symbolic link.
     Symlink,
+    /// Leads to another entry, by the id of its item, wherever that is; a symbolic link to programs.
+    Shortcut,
     /// A document of an online editor: shown as a small read-only file that holds its address, or as what it is exported as.
     Document,
 }
@@ -87,7 +103,7 @@ pub struct Node {
     pub ino: Ino,
     /// Its identity on the drive; `None` until one is reserved for it.
     pub id: Option<FileId>,
-    /// The folder it is in; [`Ino::NOWHERE`] for the root and for what is unlinked.
+    /// The folder it is in; [`Ino::NOWHERE`] for what is at the top and for what is unlinked.
     pub parent: Ino,
     /// The name it is shown under: legal and unique in its folder.
     pub name: String,
@@ -115,10 +131,14 @@ pub struct Node {
     pub md5: Option<Md5>,
     /// Version of the state that the drive last told us; 0: never.
     pub version: u64,
-    /// Target of a symbolic link, if known; the text of the link file of a document.
+    /// Target of a symbolic link, if known; of a shortcut, the id of the item that it leads to; the text of the link file of a document.
     pub target: Option<String>,
     /// A folder whose children are all in the tree.
     pub listed: bool,
+    /// What this account may do with it, as far as the drive told.
+    pub access: Access,
+    /// The shared drive that it is in, of what no other folder of the tree holds; for all else, the folders above tell.
+    pub drive: Option<FileId>,
 }
 
 impl Node {
@@ -129,7 +149,7 @@ impl Node {
 
     /// Whether it can be reached by a path (if its folder can).
     pub fn is_linked(&self) -> bool {
-        self.parent != Ino::NOWHERE || self.ino == Ino::ROOT
+        self.parent != Ino::NOWHERE || self.ino.is_top()
     }
 
     /// Whether it is a folder.
@@ -220,6 +240,8 @@ pub trait Listener: Send + Sync + fmt::Debug {
     fn merged(&self, effects: Effects);
     /// Whether an entry has content that was written here and that the tables do not know of yet. Asked within transactions.
     fn is_edited(&self, ino: Ino) -> bool;
+    /// The entries that somebody has open.
+    fn in_use(&self) -> Vec<Ino>;
     /// The feed of changes told something of these items, even if it is nothing that shows. After the commit.
     fn heard(&self, items: &HashSet<FileId>);
 }
@@ -312,6 +334,7 @@ pub struct Tree {
     unlisted: Notify,
     /// How many folders were taken in of a snapshot; `None` while none is.
     loading: watch::Sender<Option<u64>>,
+    feeds: feeds::Feeds,
     listener: OnceLock<Arc<dyn Listener>>,
 }
 
@@ -344,17 +367,24 @@ impl Tree {
             Some(was) if was != account => return Err(TreeError::Account { was, is: account.to_owned() }),
             Some(_) => root::must_match(&state, root)?,
             None => {
-                // The cursor first: what changes while folders are listed is then in the feed.
-                let cursor = remote.cursor().await?;
-                let folder = root::find(&*remote, root).await?;
+                // The cursors first: what changes while folders are listed is then in the feeds.
+                let cursor = remote.cursor(None).await?;
+                let root::Found { id: folder, drive, access } = root::find(&*remote, root).await?;
+                let drive_cursor = match &drive {
+                    Some(id) => Some(remote.cursor(Some(id)).await?),
+                    None => None,
+                };
                 state.write::<_, TreeError>(|tx| {
+                    if let (Some(id), Some(cursor)) = (&drive, &drive_cursor) {
+                        feeds::set_cursor(tx, Some(id), cursor)?;
+                    }
                     state::set_fact(tx, FACT_ACCOUNT, account)?;
                     state::set_fact(tx, FACT_CURSOR, &cursor.0)?;
                     state::set_fact(tx, FACT_NEXT_INO, &(Ino::ROOT.0 + 1).to_string())?;
                     if let Some(root) = root {
                         state::set_fact(tx, FACT_ROOT, root)?;
                     }
-                    nodes::insert(tx, &root_node(folder))?;
+                    nodes::insert(tx, &Node { drive: drive.clone(), access, ..root_node(folder) })?;
                     Ok(())
                 })?;
             }
@@ -368,9 +398,14 @@ impl Tree {
             looks: follow::Looks::default(),
             unlisted: Notify::new(),
             loading: watch::Sender::default(),
+            feeds: feeds::Feeds::default(),
             listener: OnceLock::new(),
         };
-        tree.state.write::<_, TreeError>(|tx| Ok(nodes::sweep_tombstones(tx, clock::now())?))?;
+        tree.state.write::<_, TreeError>(|tx| {
+            nodes::sweep_tombstones(tx, clock::now())?;
+            drives::found(tx)?;
+            Ok(targets::found(tx)?)
+        })?;
         Ok(Arc::new(tree))
     }
 
@@ -412,6 +447,11 @@ impl Tree {
     /// Whether `ino` is `folder` or lies in it, at any depth.
     pub fn is_within(&self, ino: Ino, folder: Ino) -> Result<bool> {
         Ok(self.state.read(|db| nodes::is_within(db, ino, folder))?)
+    }
+
+    /// The shared drive that an entry is in, if it is in one.
+    pub fn drive_of(&self, ino: Ino) -> Result<Option<FileId>> {
+        Ok(self.state.peek(|db| nodes::drive_of(db, ino))?)
     }
 
     /// Keeps the target of a symbolic link, which had to be read from its content.
@@ -479,5 +519,7 @@ fn root_node(id: FileId) -> Node {
         version: 0,
         target: None,
         listed: false,
+        access: Access::UNKNOWN,
+        drive: None,
     }
 }

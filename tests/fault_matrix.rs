@@ -192,7 +192,7 @@ impl<'d> Try<'d> {
     }
 
     async fn changes(&self, seed: u64, rules: &[&str]) -> Result<(), String> {
-        let mut cursor = self.remote.cursor().await.expect("a cursor");
+        let mut cursor = self.remote.cursor(None).await.expect("a cursor");
         let mut missing: Vec<FileId> = Vec::new();
         for number in 0..3 {
             missing.push(self.file(&format!("file {number}"), b"x").await.id);
@@ -201,7 +201,7 @@ impl<'d> Try<'d> {
         self.drive.delete(&format!("/drive/v3/files/{gone}")).send().await;
         self.set_trouble(seed, rules).await;
         while !missing.is_empty() {
-            let page = self.remote.changes(&cursor).await.map_err(told)?;
+            let page = self.remote.changes(None, &cursor).await.map_err(told)?;
             for change in page.changes {
                 let seen = match change {
                     Change::Removed(id) if id == gone => id,
@@ -213,7 +213,7 @@ impl<'d> Try<'d> {
             cursor = page.next;
         }
         self.end_trouble().await;
-        let Cursor(end) = self.remote.cursor().await.expect("a cursor");
+        let Cursor(end) = self.remote.cursor(None).await.expect("a cursor");
         same("the end of the feed", &cursor.0, &end)
     }
 

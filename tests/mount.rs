@@ -63,6 +63,12 @@ mod root;
 mod saves;
 #[path = "mount/service.rs"]
 mod service;
+#[path = "mount/shared_drives.rs"]
+mod shared_drives;
+#[path = "mount/shares.rs"]
+mod shares;
+#[path = "mount/shortcuts.rs"]
+mod shortcuts;
 #[path = "mount/snapshot.rs"]
 mod snapshot;
 #[path = "mount/space.rs"]

@@ -10,6 +10,8 @@ mod bounds;
 mod copies;
 #[path = "remote_contract/downloads.rs"]
 mod downloads;
+#[path = "remote_contract/drives.rs"]
+mod drives;
 #[path = "remote_contract/exports.rs"]
 mod exports;
 #[path = "remote_contract/failures.rs"]
@@ -110,4 +112,5 @@ fn new_item(kind: NewKind) -> NewItem {
 
 /// The fields that every answer about items must be asked for, in full.
 const FILE_FIELDS: &str = "id,name,mimeType,parents,size,md5Checksum,headRevisionId,version,modifiedTime,createdTime,trashed,\
-    explicitlyTrashed,ownedByMe,shared,driveId,properties,webViewLink,spaces";
+    explicitlyTrashed,ownedByMe,shared,driveId,properties,webViewLink,spaces,shortcutDetails(targetId),\
+    capabilities(canModifyContent,canAddChildren,canRename,canTrash,canMoveItemWithinDrive,canMoveItemOutOfDrive)";

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Answer, Entry, Fs, NodeId, Outdated, Result, TTL};
+use super::{Answer, Entry, Fs, NodeId, Outdated, Result, TTL, permits};
 use crate::clock::{self, Instant, Timestamp};
 use crate::error::Kind;
 use crate::remote::Quota;
 use crate::tree::local::Attributes;
-use crate::tree::{Node, NodeKind};
+use crate::tree::{Ino, Node, NodeKind};
 
 /// Attributes of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Fs {
         match kind {
             NodeKind::Folder => self.options.dir_mode,
             NodeKind::File => self.options.file_mode,
-            NodeKind::Symlink => LINK_MODE,
+            NodeKind::Symlink | NodeKind::Shortcut => LINK_MODE,
             NodeKind::Document => self.options.file_mode & DOCUMENT_MODE,
         }
     }
@@ -90,7 +90,14 @@ impl Fs {
     /// The attributes of an entry, with what an open handle has changed.
     pub(super) fn attr(&self, node: &Node) -> Attr {
         let open = self.files.get(node.ino);
-        let (size, mtime) = open.as_ref().map_or((node.size, node.mtime), |file| file.overlay(node));
+        let (size, mtime) = match &open {
+            Some(file) => file.overlay(node),
+            None if node.kind == NodeKind::Shortcut => {
+                (self.tree.link_of(node).map_or(0, |link| link.len() as u64), node.mtime)
+            }
+            None => (node.size, node.mtime),
+        };
+        let mode = node.mode.unwrap_or_else(|| self.default_mode(node.kind));
         Attr {
             kind: node.kind,
             size,
@@ -103,7 +110,7 @@ impl Fs {
             mtime,
             atime: node.atime,
             ctime: node.ctime.max(mtime.min(clock::now())),
-            mode: node.mode.unwrap_or_else(|| self.default_mode(node.kind)),
+            mode: if permits::is_writable(node) { mode } else { mode & permits::UNWRITABLE },
             owner: node.owner.unwrap_or(self.options.owner),
             links: match (node.is_linked(), node.kind) {
                 (false, _) => 0,
@@ -117,20 +124,14 @@ impl Fs {
     pub(super) fn entry(&self, folder: NodeId, node: &Node) -> Entry {
         // Beside the one that the kernel knows of, an alias has other ways in which its entries change.
         let name_ttl = if folder.is_alias() { Duration::ZERO } else { TTL };
-        let attr_ttl = if folder.is_alias() && node.is_folder() { Duration::ZERO } else { Self::attr_ttl(node) };
-        Entry { id: folder.child(node.ino, node.is_folder()), attr: self.attr(node), name_ttl, attr_ttl }
-    }
-
-    /// How long the kernel may believe the attributes of an entry. A length that is none it must not keep.
-    fn attr_ttl(node: &Node) -> Duration {
-        if node.is_of_unknown_size() { Duration::ZERO } else { TTL }
+        let id = folder.child(node.ino, node.is_folder());
+        Entry { id, attr: self.attr(node), name_ttl, attr_ttl: attr_ttl(id, node) }
     }
 
     /// `stat`.
     pub fn getattr(&self, id: NodeId) -> Result<(Attr, Duration)> {
         let node = self.node(id.ino())?;
-        let attr_ttl = if id.is_alias() { Duration::ZERO } else { Self::attr_ttl(&node) };
-        Ok((self.attr(&node), attr_ttl))
+        Ok((self.attr(&node), attr_ttl(id, &node)))
     }
 
     /// `chmod`, `chown`, `truncate`, `utimens`.
@@ -154,6 +155,7 @@ impl Fs {
         self.must_be_current(ino)?;
         let node = self.node(ino)?;
         if let Some(size) = set.size {
+            permits::may_write(&node)?;
             self.truncate(&node, size)?;
         }
         if let (Some(mtime), Some(file)) = (set.mtime, self.files.get(ino)) {
@@ -171,6 +173,9 @@ impl Fs {
         };
         if changes == Attributes::default() {
             return self.getattr(id);
+        }
+        if changes.concern_drive() {
+            permits::may_set_attributes(&node)?;
         }
         if node.kind == NodeKind::Document && (changes.mode.is_some() || changes.owner.is_some()) {
             return Err(Kind::NotPermitted.into());
@@ -193,12 +198,16 @@ impl Fs {
         *self.quota.lock() = (quota, Instant::now());
     }
 
-    /// `statfs`: the storage of the drive, as of a minute ago at most, but never waiting for it.
-    pub fn space(self: &Arc<Self>) -> Space {
+    /// `statfs`: the storage of the drive that an entry is in, as of a minute ago at most, but never waiting for it. That of a shared
+    /// drive is not the account's, and is not told.
+    pub fn space(self: &Arc<Self>, id: NodeId) -> Result<Space> {
+        if id.ino() == Ino::SHARED_DRIVES || self.tree.drive_of(id.ino())?.is_some() {
+            return Ok(Space { total: UNLIMITED, free: UNLIMITED });
+        }
         self.refresh_quota(QUOTA_AGE);
         let quota = self.quota();
         let total = quota.limit.unwrap_or(UNLIMITED);
-        Space { total, free: total.saturating_sub(quota.used) }
+        Ok(Space { total, free: total.saturating_sub(quota.used) })
     }
 
     /// Asks the drive for its storage, if it was asked longer ago than some time. Does not wait for the answer.
@@ -222,4 +231,11 @@ impl Fs {
             }
         });
     }
+}
+
+/// How long the kernel may believe attributes.
+pub(super) fn attr_ttl(id: NodeId, node: &Node) -> Duration {
+    // How long the link is that a shortcut is depends on where others are. A length that is none it must not keep.
+    let is_kept = !id.is_alias() && node.kind != NodeKind::Shortcut && !node.is_of_unknown_size();
+    if is_kept { TTL } else { Duration::ZERO }
 }

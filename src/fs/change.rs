@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::attr::{FILE_MODE, FOLDER_MODE};
 use super::dir::name;
 use super::handle::{Bytes, OpenFile, OpenFlags};
-use super::{Answer, Caller, Entry, Fs, FsError, Locks, NodeId, Outdated, Result};
+use super::{Answer, Caller, Entry, Fs, FsError, Locks, NodeId, Outdated, Result, permits};
 use crate::error::Kind;
 use crate::tree::{Node, NodeKind};
 use crate::writeback::Durability;
@@ -113,7 +113,7 @@ impl Fs {
         new_name: &[u8],
         make: impl FnOnce(&Arc<Self>, NodeId, &str) -> Result<T> + Send + 'static,
     ) -> Answer<T> {
-        let new_name = match self.writable().and_then(|()| name(new_name)) {
+        let new_name = match self.may_change_entries(folder).and_then(|()| name(new_name)) {
             Ok(name) => name.to_owned(),
             Err(error) => return Answer::Now(Err(error)),
         };
@@ -121,6 +121,12 @@ impl Fs {
             let made = make(fs, folder, &new_name)?;
             Ok((made, vec![(folder, new_name)]))
         })
+    }
+
+    /// Refuses changes of a folder's entries where there are none to be.
+    fn may_change_entries(&self, folder: NodeId) -> Result<()> {
+        self.writable()?;
+        permits::may_change_entries(&self.node(folder.ino())?)
     }
 
     /// Does something in folders that must be known whole.
@@ -207,14 +213,18 @@ impl Fs {
                 folders.push(folder.child(node.ino, true));
                 found = Some(node);
             }
-            Ok(None) if folder.alias_of(&old_name).is_some() => return Answer::err(Kind::Busy),
+            Ok(None) if self.alias_of(folder, &old_name).is_some() => return Answer::err(Kind::Busy),
             Ok(_) => {}
             Err(error) => return Answer::Now(Err(error.into())),
+        }
+        if let Err(error) = self.may_change_entries(folder) {
+            return Answer::Now(Err(error));
         }
         self.in_listed(folders, move |fs| {
             let allowed = move |node: &Node| match (sort, node.is_folder()) {
                 (Sort::Folder, false) => Err(Kind::NotADirectory),
                 (Sort::Other, true) => Err(Kind::IsADirectory),
+                _ if !node.access.may_trash() => Err(Kind::Denied),
                 _ => Ok(()),
             };
             let remove = || fs.writeback.remove(folder.ino(), &old_name, allowed);
@@ -254,9 +264,17 @@ impl Fs {
         match self.tree.child(new_folder.ino(), &new_name) {
             // It is replaced only if it is empty.
             Ok(Some(node)) if node.is_folder() => folders.push(new_folder.child(node.ino, true)),
-            Ok(None) if new_folder.alias_of(&new_name).is_some() => return Answer::err(Kind::Busy),
+            Ok(None) if self.alias_of(new_folder, &new_name).is_some() => return Answer::err(Kind::Busy),
             Ok(target) => replaces = target.is_some(),
             Err(error) => return Answer::Now(Err(error.into())),
+        }
+        if let Ok(None) = self.tree.child(old_folder.ino(), &old_name)
+            && self.alias_of(old_folder, &old_name).is_some()
+        {
+            return Answer::err(Kind::Busy);
+        }
+        if let Err(error) = self.may_change_entries(old_folder).and_then(|()| self.may_change_entries(new_folder)) {
+            return Answer::Now(Err(error));
         }
         let first = match self.sync_first(old_folder, &old_name, replaces) {
             Ok(first) => first,
@@ -264,6 +282,9 @@ impl Fs {
         };
         self.in_listed_after(first, folders, move |fs| {
             let from = (old_folder.ino(), old_name.as_str());
+            if let Some(source) = fs.tree.child(from.0, from.1)? {
+                fs.may_move(&source, from.0, new_folder.ino())?;
+            }
             let target = fs.tree.child(new_folder.ino(), &new_name)?;
             let remembered = target.as_ref().map_or(Ok(None), |target| fs.remember_replaced(target))?;
             let rename = || fs.writeback.rename(from, (new_folder.ino(), &new_name), replace);
@@ -304,6 +325,9 @@ impl Fs {
     /// `readlink`.
     pub fn readlink(self: &Arc<Self>, id: NodeId) -> Answer<Vec<u8>> {
         let node = match self.node(id.ino()) {
+            Ok(node) if node.kind == NodeKind::Shortcut => {
+                return Answer::Now(self.tree.link_of(&node).map(String::into_bytes).map_err(FsError::from));
+            }
             Ok(node) if node.kind != NodeKind::Symlink => return Answer::err(Kind::Invalid),
             Ok(node) => node,
             Err(error) => return Answer::Now(Err(error)),

@@ -158,6 +158,7 @@ impl Fs {
             Err(error) if error.kind() == Kind::BadName => return Answer::err(Kind::NotFound),
             Err(error) => return Answer::Now(Err(error)),
         };
+        self.tree.used(folder.ino());
         match self.lookup_now(folder, name) {
             Ok(None) => {}
             Ok(Some(entry)) => return Answer::Now(Ok(entry)),
@@ -165,14 +166,14 @@ impl Fs {
         }
         let (fs, name) = (Arc::clone(self), name.to_owned());
         let answer = Answer::later(async move {
-            fs.tree.find(folder.ino(), &name).await?;
+            fs.reach(folder, &name).await?;
             fs.lookup_now(folder, &name)?.ok_or_else(|| Kind::NotFound.into())
         });
         answer.holding(|| self.hold(Locks::Lookup(folder)))
     }
 
-    /// The entry, as far as the tree knows; `None` if the folder must be listed to tell.
-    fn lookup_now(&self, folder: NodeId, name: &str) -> Result<Option<Entry>> {
+    /// The entry, as far as the tree knows; `None` if the drive must be [asked](Self::reach) to tell.
+    pub(super) fn lookup_now(&self, folder: NodeId, name: &str) -> Result<Option<Entry>> {
         if let Some(node) = self.tree.child(folder.ino(), name)? {
             return Ok(Some(self.entry(folder, &node)));
         }
@@ -180,11 +181,15 @@ impl Fs {
         if !parent.is_folder() {
             return Err(Kind::NotADirectory.into());
         }
+        if parent.ino == Ino::TARGETS || parent.parent == Ino::TARGETS {
+            return self.target_now(folder, &parent, name);
+        }
         if !parent.listed {
             return Ok(None);
         }
-        let Some(alias) = folder.alias_of(name) else { return Err(Kind::NotFound.into()) };
-        Ok(Some(Entry { id: alias, ..self.entry(alias, &parent) }))
+        let Some(alias) = self.alias_of(folder, name) else { return Err(Kind::NotFound.into()) };
+        let node = self.node(alias.ino())?;
+        Ok(Some(Entry { id: alias, ..self.entry(alias, &node) }))
     }
 
     /// `opendir`. The first of the folder's entries are in the tree when this is answered; the others are waited for when the
@@ -195,6 +200,7 @@ impl Fs {
             Ok(node) => node,
             Err(error) => return Answer::Now(Err(error)),
         };
+        self.tree.used(id.ino());
         if node.listed || !node.is_linked() {
             return Answer::Now(Ok((self.dirs.open(Source::Unread), !id.is_alias())));
         }

@@ -23,10 +23,16 @@ impl Fs {
     /// Fails while the drive is full and does not have what was written to this file.
     pub(super) fn drive_has_room(&self, handle: &Handle) -> Result<()> {
         let is_unsent = handle.file.staging().is_some_and(|staging| staging.is_dirty() || !staging.is_on_drive());
-        match self.writeback.full(0).filter(|_| is_unsent && !handle.file.is_unlinked()) {
+        let counts = |ino| is_unsent && !handle.file.is_unlinked() && !self.is_in_shared_drive(ino);
+        match self.writeback.full(0).filter(|_| counts(handle.file.ino)) {
             Some(error) => Err(error.into()),
             None => Ok(()),
         }
+    }
+
+    /// Whether an entry is in a shared drive, whose storage is not the account's.
+    pub(super) fn is_in_shared_drive(&self, ino: Ino) -> bool {
+        self.tree.drive_of(ino).is_ok_and(|drive| drive.is_some())
     }
 
     /// What a handle that is opened now has heard.

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::handle::{Bytes, Caching, Handle, OpenFile, OpenFlags};
-use super::{Answer, Fs, FsError, NodeId, Result, signals};
+use super::{Answer, Fs, FsError, NodeId, Result, permits, signals};
 use crate::content::Reader;
 use crate::error::Kind;
 use crate::remote::{Blob, Source};
 use crate::tree::{Ino, Node, NodeKind};
-use crate::writeback::{Durability, Room, Staging};
+use crate::writeback::{Durability, Room, Staging, WritebackError};
 
 /// How often an opening is tried again because the file was replaced elsewhere at the same moment.
 const TRIES: usize = 10;
@@ -60,10 +60,14 @@ impl Fs {
         let node = self.node(id.ino())?;
         match node.kind {
             NodeKind::Folder if flags.write || flags.truncate => return Err(Kind::IsADirectory.into()),
-            NodeKind::Symlink => return Err(Kind::Invalid.into()),
+            NodeKind::Symlink | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
             NodeKind::Document if flags.write || flags.truncate => return Err(Kind::Denied.into()),
             _ => {}
         }
+        if flags.write || flags.truncate {
+            permits::may_write(&node)?;
+        }
+        self.tree.used(node.ino);
         let opening = self.open_node(node, flags)?;
         if let Opening::Open(number, handle, _) = &opening
             && flags.truncate
@@ -271,7 +275,8 @@ impl Fs {
         if by == Writer::Program {
             // What was mapped is written already, as its program sees it, and is kept.
             self.refusal(&handle)?;
-            if let Some(error) = self.writeback.full(bytes.len() as u64).filter(|_| !handle.file.is_unlinked()) {
+            let counts = |_: &WritebackError| !handle.file.is_unlinked() && !self.is_in_shared_drive(handle.file.ino);
+            if let Some(error) = self.writeback.full(bytes.len() as u64).filter(counts) {
                 return Err(error.into());
             }
         }
@@ -313,7 +318,7 @@ impl Fs {
         match node.kind {
             NodeKind::File => {}
             NodeKind::Folder => return Err(Kind::IsADirectory.into()),
-            NodeKind::Symlink => return Err(Kind::Invalid.into()),
+            NodeKind::Symlink | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
         let flags = OpenFlags { write: true, truncate: false, thread: 0 };

@@ -6,8 +6,8 @@ use std::sync::Weak;
 
 use rusqlite::Transaction;
 
+use super::Fs;
 use super::handle::{Bytes, OpenFile};
-use super::{Fs, NodeId};
 use crate::remote::FileId;
 use crate::tree::{Effects, Ino, Listener};
 
@@ -27,6 +27,11 @@ impl Listener for FromDrive {
 
     fn is_edited(&self, ino: Ino) -> bool {
         self.0.upgrade().is_some_and(|fs| fs.writeback.is_edited(ino))
+    }
+
+    fn in_use(&self) -> Vec<Ino> {
+        let open = |fs: std::sync::Arc<Fs>| fs.files.all().iter().map(|file| file.ino).collect();
+        self.0.upgrade().map(open).unwrap_or_default()
     }
 
     fn heard(&self, items: &HashSet<FileId>) {
@@ -68,17 +73,17 @@ impl Fs {
         }
         effects.entries.extend(replaced.iter().map(|(_, folder, name)| (*folder, name.clone())));
         for (folder, name) in &effects.entries {
-            for id in NodeId::all(*folder) {
+            for id in self.ways.to(*folder) {
                 self.revoke.entry(id, name.clone());
             }
-            for id in NodeId::all(*folder) {
+            for id in self.ways.to(*folder) {
                 self.revoke.listing(id);
             }
         }
         effects.attributes.sort_unstable();
         effects.attributes.dedup();
         for &ino in &effects.attributes {
-            for id in NodeId::all(ino) {
+            for id in self.ways.to(ino) {
                 self.revoke.attributes(id);
             }
         }

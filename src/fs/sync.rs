@@ -95,16 +95,17 @@ impl Fs {
     /// The entry of a path below the mountpoint, `a/b`.
     pub async fn resolve(self: &Arc<Self>, path: &str) -> Result<Node> {
         let mut id = NodeId::ROOT;
-        let mut node = self.node(id.ino())?;
         for name in path.split('/').filter(|name| !name.is_empty() && *name != ".") {
-            self.tree.find(node.ino, name).await?;
-            node = match self.tree.child(node.ino, name)? {
-                Some(child) => child,
-                None if id.alias_of(name).is_some() => self.node(Ino::ROOT)?,
-                None => return Err(Kind::NotFound.into()),
-            };
-            id = id.child(node.ino, true);
+            if !self.node(id.ino())?.is_folder() {
+                return Err(Kind::NotFound.into());
+            }
+            let mut entry = self.lookup_now(id, name)?;
+            if entry.is_none() {
+                self.reach(id, name).await?;
+                entry = self.lookup_now(id, name)?;
+            }
+            id = entry.ok_or(Kind::NotFound)?.id;
         }
-        Ok(node)
+        self.node(id.ino())
     }
 }

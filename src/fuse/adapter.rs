@@ -142,7 +142,8 @@ impl Filesystem for Adapter {
             InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_ASYNC_DIO,
-            InitFlags::FUSE_CACHE_SYMLINKS,
+            // Not FUSE_CACHE_SYMLINKS: where a shortcut leads depends on other entries, and changes with them at once. To answer
+            // takes microseconds.
             // We say when content changes; the kernel need not guess it from times.
             InitFlags::FUSE_EXPLICIT_INVAL_DATA,
         ] {
@@ -424,11 +425,11 @@ impl Filesystem for Adapter {
         self.respond("fsyncdir", reply, sync, |reply, ()| reply.ok());
     }
 
-    fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
         self.respond_now(
             "statfs",
             reply,
-            |fs| Ok(fs.space()),
+            |fs| fs.space(convert::id(ino)),
             |reply, space| {
                 let blocks = |bytes: u64| bytes / u64::from(BLOCK);
                 // A drive holds up to 500 million items, and does not say how many there are.

@@ -36,7 +36,7 @@ pub(super) fn file_type(kind: NodeKind) -> FileType {
     match kind {
         NodeKind::Folder => FileType::Directory,
         NodeKind::File | NodeKind::Document => FileType::RegularFile,
-        NodeKind::Symlink => FileType::Symlink,
+        NodeKind::Symlink | NodeKind::Shortcut => FileType::Symlink,
     }
 }
 

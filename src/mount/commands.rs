@@ -31,6 +31,7 @@ impl Running {
                 NodeKind::Folder => "folder",
                 NodeKind::File => "file",
                 NodeKind::Symlink => "link",
+                NodeKind::Shortcut => "shortcut",
                 NodeKind::Document => "document",
             }
             .to_owned(),

@@ -27,7 +27,7 @@ use crate::remote::{About, Quota, Remote, RemoteError};
 use crate::server::{self, Server};
 use crate::state::State;
 use crate::surroundings::{Need, Surroundings};
-use crate::tree::{self, Tree, TreeError};
+use crate::tree::{self, Ino, Tree, TreeError};
 use crate::writeback::{self, Writeback};
 use crate::{clock, control, sys};
 
@@ -112,6 +112,15 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         let confirmed = tokio::time::timeout(HASTE, parts.tree.confirm_root(root)).await;
         confirmed.unwrap_or(Ok(())).map_err(MountError::Tree)?;
     }
+    if is_reached && parts.tree.is_whole_drive().map_err(MountError::Tree)? {
+        // Which shared drives there are is known from the last time, or heard beside all else: nobody waits for it.
+        let tree = Arc::clone(&parts.tree);
+        tokio::spawn(async move {
+            if let Err(error) = tree.list(Ino::SHARED_DRIVES).await {
+                tracing::debug!(%error, "not known which shared drives there are");
+            }
+        });
+    }
     if is_reached {
         // What is known from the last time may be long out of date: hear of what happened since before anybody asks. If that
         // takes long, or fails, it goes on beside the mount.
@@ -135,6 +144,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
     tasks::tune_readahead(mountpoint.path());
     let below = mountpoint.take_below();
+    notes.extend(shared_drives(&parts.tree, mountpoint.path()));
     let running = Arc::new(Running::new(config, mountpoint, person, parts, fs, drive.tokens, gone));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
@@ -193,6 +203,13 @@ async fn know_the_tree(config: MountConfig, tree: Arc<Tree>, end: CancellationTo
         }
     };
     tokio::join!(ahead, keeping);
+}
+
+/// Where the shared drives are, if it is known by now that there are any: the root does not list them.
+fn shared_drives(tree: &Tree, mountpoint: &Path) -> Option<String> {
+    let count = tree.count_drives().ok().flatten().filter(|&count| count > 0)?;
+    let drives = if count == 1 { "1 shared drive is".to_owned() } else { format!("{count} shared drives are") };
+    Some(format!("{drives} in {}", mountpoint.join(tree::drives::NAME).display()))
 }
 
 /// How much longer a program waits on a line that was made slow: for what may be asked for ahead of it.

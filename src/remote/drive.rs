@@ -3,7 +3,7 @@
 //! A plain translation of [`Remote`] into requests, one file a noun:
 //!
 //! ```text
-//!   items   listing   upload   session   copy   download   answer
+//!   items   listing   drives   upload   session   copy   download   answer
 //!   export    hidden                                                   what is asked
 //!                          client                                      attempts, until one makes sense
 //!   request   sending   reply   retry   pace   rate   errors            an attempt, and what comes of it
@@ -18,6 +18,7 @@ mod client;
 mod convert;
 mod copy;
 mod download;
+mod drives;
 mod errors;
 
 mod export;
@@ -46,8 +47,8 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{
-    About, Body, ByteStream, Changes, Cursor, ExportStream, FileId, Item, NewItem, Page, PageToken, Patch, Progress,
-    Remote, Result, Source, TrashPage, UploadSession, Write,
+    About, Body, ByteStream, Changes, Cursor, DrivePage, ExportStream, FileId, Item, NewItem, Page, PageToken, Patch,
+    Progress, Remote, Result, Source, TrashPage, UploadSession, Write,
 };
 use crate::auth::TokenSource;
 use client::Client;
@@ -152,12 +153,20 @@ impl Remote for DriveRemote {
         hidden::reserve(&self.client).boxed()
     }
 
-    fn cursor(&self) -> BoxFuture<'_, Result<Cursor>> {
-        listing::cursor(&self.client).boxed()
+    fn drives<'a>(&'a self, page: Option<&'a PageToken>) -> BoxFuture<'a, Result<DrivePage>> {
+        drives::list(&self.client, page).boxed()
     }
 
-    fn changes<'a>(&'a self, cursor: &'a Cursor) -> BoxFuture<'a, Result<Changes>> {
-        listing::changes(&self.client, cursor).boxed()
+    fn cursor<'a>(&'a self, drive: Option<&'a FileId>) -> BoxFuture<'a, Result<Cursor>> {
+        listing::cursor(&self.client, drive).boxed()
+    }
+
+    fn changes<'a>(&'a self, drive: Option<&'a FileId>, cursor: &'a Cursor) -> BoxFuture<'a, Result<Changes>> {
+        listing::changes(&self.client, drive, cursor).boxed()
+    }
+
+    fn is_scarce(&self) -> bool {
+        self.client.is_scarce()
     }
 
     fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>> {

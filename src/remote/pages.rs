@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{FileId, Item, Page, PageToken, Remote, RemoteError, Result, TrashPage, Trashed};
+use super::{DrivePage, FileId, Item, Page, PageToken, Remote, RemoteError, Result, SharedDrive, TrashPage, Trashed};
 use crate::error::Kind;
 
 /// How often a listing begins again.
@@ -109,6 +109,33 @@ pub async fn all_trashed(remote: &dyn Remote) -> Result<HashMap<FileId, Trashed>
         }
         if fruitless > FRUITLESS {
             return Err(RemoteError::new(Kind::Protocol, "files.list", "the pages of the drive do not end"));
+        }
+    }
+}
+
+/// All shared drives of the account, by identity. Bounded as [`Pages`].
+pub async fn all_drives(remote: &dyn Remote) -> Result<HashMap<FileId, SharedDrive>> {
+    let (mut all, mut page) = (HashMap::new(), None::<PageToken>);
+    let (mut restarts, mut fruitless) = (0, 0);
+    loop {
+        let DrivePage { drives, next } = match remote.drives(page.as_ref()).await {
+            Err(error) if error.kind == Kind::Invalid && page.is_some() && restarts < RESTARTS => {
+                restarts += 1;
+                all.clear();
+                page = None;
+                continue;
+            }
+            found => found?,
+        };
+        let before = all.len();
+        all.extend(drives.into_iter().map(|drive| (drive.id.clone(), drive)));
+        fruitless = if all.len() > before { 0 } else { fruitless + 1 };
+        page = next;
+        if page.is_none() {
+            return Ok(all);
+        }
+        if fruitless > FRUITLESS {
+            return Err(RemoteError::new(Kind::Protocol, "drives.list", "the pages of the drive do not end"));
         }
     }
 }

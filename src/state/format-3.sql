@@ -12,3 +12,19 @@ CREATE INDEX unplaced_parent ON unplaced (parent) WHERE parent IS NOT NULL;
 
 -- Folders that are still to be listed.
 CREATE INDEX node_unlisted ON node (ino) WHERE kind = 0 AND listed = 0;
+-- What this account may not do with the item of an entry, a bit each; 0: nothing known to be denied.
+ALTER TABLE node ADD COLUMN access INTEGER NOT NULL DEFAULT 0;
+
+-- The shared drive that an entry is in, of those that no other folder of the tree holds: the folder at its top, and what is held by
+-- its id alone. For all below, the folders above tell.
+ALTER TABLE node ADD COLUMN drive TEXT;
+CREATE INDEX node_drive ON node (drive) WHERE drive IS NOT NULL;
+
+-- Shortcuts are a kind of their own, 4, whose target is the id of the item that they lead to.
+CREATE INDEX node_shortcut ON node (target) WHERE kind = 4;
+
+-- Format 2 took them for documents. Their folders are listed anew.
+UPDATE node SET listed = 0
+WHERE ino IN (SELECT parent FROM node WHERE kind = 3 AND target LIKE '%"application/vnd.google-apps.shortcut"%');
+DELETE FROM node
+WHERE kind = 3 AND target LIKE '%"application/vnd.google-apps.shortcut"%' AND ino NOT IN (SELECT ino FROM base);

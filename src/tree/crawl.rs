@@ -111,6 +111,19 @@ impl Tree {
 
     /// Lists folders with as few requests as the drive allows.
     async fn list_together(self: &Arc<Self>, folders: &[(Ino, FileId)]) -> Result<()> {
+        // Listings of several folders of shared drives are said to be behind by up to an hour.
+        let is_shared = |(folder, _): &&(Ino, FileId)| {
+            Ok::<_, TreeError>(self.state.read(|db| nodes::drive_of(db, *folder))?.is_some())
+        };
+        let mut own = Vec::new();
+        let mut failed = Ok(());
+        for folder in folders {
+            if is_shared(&folder)? { failed = failed.and(self.list(folder.0).await) } else { own.push(folder.clone()) }
+        }
+        if own.is_empty() { failed } else { failed.and(self.list_own_together(&own).await) }
+    }
+
+    async fn list_own_together(self: &Arc<Self>, folders: &[(Ino, FileId)]) -> Result<()> {
         match self.list_ahead(folders).await {
             Ok(true) => return Ok(()),
             Ok(false) => tracing::debug!(folders = folders.len(), "listed one by one, since together they seem empty"),

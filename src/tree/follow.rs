@@ -1,4 +1,4 @@
-//! Following the drive's feed of changes.
+//! Following the drive's feeds of changes.
 //!
 //! [`follow`] runs for the life of a mount and ends with it. Each page of the feed is merged in one transaction together with
 //! its cursor, so that after a crash the same page is merged again, which does no harm.
@@ -9,24 +9,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use rusqlite::Transaction;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{self, Merge};
 use super::{
-    Effects, FACT_CURSOR, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, names, nodes, snapshot, trash,
-    unplaced,
+    Effects, Ino, Listener, Node, OnDrive, Result, Tree, TreeError, feeds, names, nodes, snapshot, trash, unplaced,
 };
 use crate::error::Kind;
-use crate::remote::{Change, Changes, Cursor, FileId, Item, RemoteError};
-use crate::state;
+use crate::remote::{Change, Changes, FileId, Item, RemoteError};
 
 /// Pages in a row that lead nowhere: one is no sign of anything, this many are a feed that does not end.
 const FRUITLESS: u32 = 100;
 
 /// The clocks of a drive, of which there are many, agree to that, and its answers say the time to the second.
 const SLACK: Duration = Duration::from_secs(2);
+/// Feeds of shared drives that are read at one time.
+const AT_ONCE: usize = 4;
 
 /// Who wants the feed to be read at once, and how the last reading ended.
 #[derive(Debug, Default)]
@@ -41,15 +43,19 @@ pub(super) struct Looks {
 /// Asks for changes every `interval`, and whenever somebody [wants that](Tree::look), until `end`.
 pub async fn follow(tree: Arc<Tree>, interval: Duration, end: CancellationToken) {
     let mut reported = false;
+    let mut seen = 0;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(feeds::pause(interval, Duration::ZERO, tree.is_scarce())) => {}
             () = tree.looks.wake.notified() => {}
+            () = tree.feeds.used.notified() => {}
             () = end.cancelled() => return,
         }
         let wanted = tree.looks.wanted.load(Ordering::SeqCst);
+        let due = tree.due(interval, wanted > seen);
+        seen = wanted;
         let caught_up = tokio::select! {
-            result = tree.catch_up() => result,
+            result = async { tree.catch_up_with(due?).await } => result,
             () = end.cancelled() => return,
         };
         tree.looks.ended.send_replace((wanted, caught_up.as_ref().err().cloned()));
@@ -79,27 +85,61 @@ impl Tree {
         }
     }
 
+    fn is_scarce(&self) -> bool {
+        self.remote.is_scarce()
+    }
+
     /// Merges all changes that the drive has for us now.
     pub async fn catch_up(self: &Arc<Self>) -> Result<()> {
+        self.catch_up_with(self.followed_drives()?).await
+    }
+
+    /// Merges what the account's own feed has for us now, and those of some shared drives. One that fails keeps no other waiting.
+    async fn catch_up_with(self: &Arc<Self>, drives: Vec<FileId>) -> Result<()> {
+        let own = self.read(None).await;
+        let read = |drive: FileId| async move {
+            match self.read(Some(&drive)).await {
+                Err(TreeError::Remote(error)) if is_gone(&error) => self.lost_feed(&drive, error).await,
+                read => read,
+            }
+        };
+        let mut rest = stream::iter(drives.into_iter().map(read)).buffer_unordered(AT_ONCE);
+        let mut all = own;
+        while let Some(read) = rest.next().await {
+            all = all.and(read);
+        }
+        if self.feeds.drives_stale.load(Ordering::SeqCst) {
+            // Until it succeeds.
+            all = all.and(self.hear_drives().await);
+        }
+        all
+    }
+
+    /// Reads one feed to its end.
+    async fn read(self: &Arc<Self>, feed: Option<&FileId>) -> Result<()> {
         let (mut seen, mut fruitless) = (HashSet::new(), 0);
         loop {
-            let cursor = self.state.fact(FACT_CURSOR)?.map(Cursor);
+            let cursor = self.state.read(|db| feeds::cursor(db, feed))?;
+            if cursor.is_none() && feed.is_some() {
+                // The drive was left meanwhile.
+                return Ok(());
+            }
             let cursor = cursor.ok_or_else(|| {
                 RemoteError::new(Kind::Corrupt, "changes.list", "the place in the feed of changes is not stored")
             })?;
-            let changes = match self.remote.changes(&cursor).await {
+            let changes = match self.remote.changes(feed, &cursor).await {
                 Ok(changes) => changes,
-                Err(error) if error.kind == Kind::Invalid => return self.start_over().await,
+                Err(error) if error.kind == Kind::Invalid => return self.start_over(feed).await,
                 Err(error) => return Err(error.into()),
             };
             let more = changes.more;
             if !changes.changes.is_empty() || changes.next != cursor || !self.is_dated()? {
-                let effects = self.merge_changes(&changes)?;
+                let effects = self.merge_changes(feed, &changes)?;
                 self.tell(effects);
                 if let Some(listener) = self.listener() {
                     let items = changes.changes.iter().map(|change| match change {
                         Change::Present(item) => item.id.clone(),
-                        Change::Removed(id) => id.clone(),
+                        Change::Removed(id) | Change::Drive(id) => id.clone(),
                     });
                     listener.heard(&items.collect());
                 }
@@ -122,25 +162,36 @@ impl Tree {
         Ok(self.state.peek(|db| Ok(unplaced::whole_since(db)?.is_some()))?)
     }
 
-    fn merge_changes(&self, changes: &Changes) -> Result<Effects> {
+    fn merge_changes(&self, feed: Option<&FileId>, changes: &Changes) -> Result<Effects> {
         let count = changes.changes.len();
         let adoptable = self.state.peek(|db| merge::adoptable(db, count))?;
         let inos = self.new_inos(count + adoptable)?;
-        self.listings.remember(changes.changes.iter().map(|change| match change {
-            Change::Present(item) => (item.id.clone(), item.version),
-            Change::Removed(id) => (id.clone(), u64::MAX),
+        self.listings.remember(changes.changes.iter().filter_map(|change| match change {
+            Change::Present(item) => Some((item.id.clone(), item.version)),
+            Change::Removed(id) => Some((id.clone(), u64::MAX)),
+            Change::Drive(_) => None,
         }));
         let open = self.listings.folders();
         let merged = self.state.write::<_, TreeError>(|tx| {
             let mut merge = Merge::adopting(tx, count, inos, &open, self.listener());
             for change in &changes.changes {
-                merge.change(change)?;
+                merge.told(feed, change)?;
                 trash::heard(tx, change)?;
             }
+            let is_of_drives = changes.changes.iter().any(|change| matches!(change, Change::Drive(_)));
+            let is_known = |folder: Node| folder.listed || open.contains(&folder.ino);
+            if is_of_drives && nodes::by_ino(tx, Ino::SHARED_DRIVES)?.is_some_and(is_known) {
+                self.drives_changed(tx)?;
+            }
+            self.feeds.pages.fetch_add(1, Ordering::SeqCst);
             self.merging(tx, &merge.effects)?;
             unplaced::tidy(tx, changes.at.map(|at| at.after(SLACK)))?;
-            snapshot::owe(tx, count)?;
-            state::set_fact(tx, FACT_CURSOR, &changes.next.0)?;
+            if feed.is_none() {
+                snapshot::owe(tx, count)?;
+            }
+            if feed.is_none() || feeds::is_followed(tx, feed)? {
+                feeds::set_cursor(tx, feed, &changes.next)?;
+            }
             Ok((merge.unused(), merge.effects))
         });
         if count > 0 {
@@ -198,16 +249,26 @@ impl Tree {
         Ok(merge.effects)
     }
 
-    /// The drive no longer knows our place in its feed: take a new one, then list again what was listed.
-    async fn start_over(self: &Arc<Self>) -> Result<()> {
-        tracing::warn!("the drive lost our place in its feed of changes; listing all known folders again");
-        let cursor = self.remote.cursor().await?;
+    /// The drive no longer knows our place in a feed: take a new one, then list again what was listed of what the feed is of.
+    async fn start_over(self: &Arc<Self>, feed: Option<&FileId>) -> Result<()> {
+        let drive = feed.map(|id| id.0.as_str());
+        tracing::warn!(drive, "the drive lost our place in its feed of changes; listing all known folders again");
+        let cursor = self.remote.cursor(feed).await?;
         let folders = self.state.write::<_, TreeError>(|tx| {
-            let folders = nodes::listed_folders(tx)?;
-            nodes::forget_listings(tx)?;
+            let mut folders = Vec::new();
+            for top in nodes::tops_of(tx, feed)? {
+                folders.extend(nodes::listed_within(tx, top.ino)?);
+            }
+            if feed.is_none() && nodes::by_ino(tx, Ino::SHARED_DRIVES)?.is_some_and(|folder| folder.listed) {
+                // Which there are is told by this feed.
+                folders.push(Ino::SHARED_DRIVES);
+            }
+            for &folder in &folders {
+                nodes::set_listed(tx, folder, false)?;
+            }
             trash::forget_all(tx)?;
             unplaced::forget(tx)?;
-            state::set_fact(tx, FACT_CURSOR, &cursor.0)?;
+            feeds::set_cursor(tx, feed, &cursor)?;
             Ok(folders)
         })?;
         self.list_again(folders).await
@@ -293,6 +354,11 @@ impl Tree {
     pub(super) fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
         self.listener.get().map_or(Ok(()), |listener| listener.merging(tx, effects))
     }
+}
+
+/// Whether the feed of a shared drive can be read no more.
+fn is_gone(error: &RemoteError) -> bool {
+    matches!(error.kind, Kind::NotFound | Kind::Denied | Kind::NotPermitted)
 }
 
 impl Effects {

@@ -235,10 +235,14 @@ impl Tree {
     }
 
     async fn list_now(self: &Arc<Self>, folder: &Node, arriving: &Arriving) -> Result<()> {
+        if folder.ino == Ino::SHARED_DRIVES {
+            return self.list_drives().await;
+        }
         let Some(id) = folder.id.clone() else {
             // Not on the drive, so all there can be in it is here.
             return self.state.write(|tx| Ok(nodes::set_listed(tx, folder.ino, true)?));
         };
+        self.follow_feed_of(folder.ino).await?;
         if self.is_loaded(folder.ino).await? {
             arriving.add(self.entries(folder.ino)?);
             return Ok(());

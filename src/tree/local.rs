@@ -97,6 +97,8 @@ pub fn supersede(db: &Connection, source: &Node, target: &Node, now: Timestamp) 
         revision: target.revision.clone(),
         md5: target.md5,
         version: target.version,
+        access: target.access,
+        drive: target.drive.clone(),
         ctime: now,
         ..source.clone()
     };
@@ -104,7 +106,8 @@ pub fn supersede(db: &Connection, source: &Node, target: &Node, now: Timestamp) 
     nodes::set_base(db, source.ino, &Base { rewritten: true, ..target_base })?;
     let removal = removal(&source_base, source);
     if removal != Removal::Forgotten {
-        let leftover = Node { ino: target.ino, parent: Ino::NOWHERE, name: target.ino.to_string(), ..source.clone() };
+        let leftover =
+            Node { ino: target.ino, parent: Ino::NOWHERE, drive: None, name: target.ino.to_string(), ..source.clone() };
         nodes::insert(db, &leftover)?;
         nodes::set_base(db, target.ino, &source_base)?;
     }

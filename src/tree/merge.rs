@@ -11,18 +11,18 @@ use std::ops::Range;
 
 use rusqlite::Connection;
 
-pub(super) use self::newcomer::item_of;
+pub(super) use self::newcomer::{item_of, new_node};
 use super::listing::Listed;
 use super::{
-    Base, Effects, Ino, Listener, NEVER_SEEN, Node, NodeKind, OnDrive, asked, documents, names, nodes, unplaced,
+    Base, Effects, Ino, Listener, NEVER_SEEN, Node, NodeKind, OnDrive, asked, documents, feeds, names, nodes, unplaced,
 };
 use crate::clock;
-use crate::remote::{Blob, Change, FileId, Item, ItemKind};
+use crate::remote::{Access, Blob, Change, FileId, Item, ItemKind};
 
 /// A merge under way.
 #[derive(Debug)]
 pub struct Merge<'a> {
-    db: &'a Connection,
+    pub(super) db: &'a Connection,
     /// Numbers for new nodes; at least as many as items are merged.
     inos: Range<u64>,
     /// Takes what is kept of the children of a new folder in with it, as long as there are numbers for it.
@@ -96,7 +96,28 @@ impl<'a> Merge<'a> {
         match change {
             Change::Present(item) => self.heard(item),
             Change::Removed(id) => self.removed(id),
+            // For who asks for the list of drives.
+            Change::Drive(_) => Ok(()),
         }
+    }
+
+    /// The same, as the feed of a shared drive told it, or that of the account. What is gone from one feed may be in another, which
+    /// tells when it goes from there.
+    pub fn told(&mut self, feed: Option<&FileId>, change: &Change) -> rusqlite::Result<()> {
+        match change {
+            Change::Removed(id) if self.is_of_another(feed, id)? => Ok(()),
+            change => self.change(change),
+        }
+    }
+
+    fn is_of_another(&self, feed: Option<&FileId>, id: &FileId) -> rusqlite::Result<bool> {
+        let Some(node) = nodes::by_id(self.db, id)?.filter(Node::is_linked) else { return Ok(false) };
+        // Where the drive has it, which may not be where it is here.
+        let there = nodes::base(self.db, node.ino)?.and_then(|base| base.on_drive?.parent);
+        let there =
+            there.map_or(Ok(None), |folder| nodes::by_id(self.db, &folder))?.map_or(node.ino, |folder| folder.ino);
+        let drive = nodes::drive_of(self.db, there)?;
+        Ok(drive.as_ref() != feed && feeds::is_followed(self.db, drive.as_ref())?)
     }
 
     /// The current state of an item.
@@ -110,6 +131,7 @@ impl<'a> Merge<'a> {
             Some(node) if item.trashed && !item.trashed_itself && node.parent == Ino::ROOT => Ok(()),
             // An answer to our own request may have told the version, and not that.
             Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item)),
+            Some(node) if item.version == node.version && node.is_linked() => self.allowed(&node, item.access),
             Some(node) if item.version <= node.version => Ok(()),
             Some(node) if !node.is_linked() => self.unlinked(&node, item),
             Some(node) => self.known(node, item, News::Heard),
@@ -133,12 +155,28 @@ impl<'a> Merge<'a> {
                 let told = unplaced::get(self.db, &item.id)?.filter(|told| told.version > item.version);
                 if told.is_some() { Ok(()) } else { self.stranger(Some(folder.clone()), item, None) }
             }
+            // Known by its id alone until now: this is its place.
+            Some(node) if item.version == node.version && node.is_linked() && nodes::is_held(self.db, &node)? => {
+                self.known(node, item, News::Heard)
+            }
             known => {
                 let is_here = known.filter(|node| node.parent == folder.ino);
                 self.placed.extend(is_here.map(|node| (folder.ino, Listed::of(&node))));
                 self.heard(item)
             }
         }
+    }
+
+    /// What the account may do with a node. Of what lies in a folder a drive does not tell that anything changed with that.
+    pub(super) fn allowed(&mut self, node: &Node, access: Access) -> rusqlite::Result<()> {
+        if node.access == access {
+            return Ok(());
+        }
+        self.effects.attributes.push(node.ino);
+        if node.is_folder() && node.access.is_known() {
+            self.effects.attributes.extend(nodes::forget_access(self.db, node.ino)?);
+        }
+        nodes::set_access(self.db, node.ino, access)
     }
 
     /// The drive's answer to a request of ours that changed the metadata of `node`. Says whether both sides agree now.
@@ -207,12 +245,21 @@ impl<'a> Merge<'a> {
 
     /// A node whose item has a new state.
     fn known(&mut self, mut node: Node, item: &Item, news: News) -> rusqlite::Result<()> {
-        if node.ino == Ino::ROOT {
-            return nodes::update(self.db, &Node { version: item.version, ..node });
+        if node.ino == Ino::ROOT || node.parent == Ino::SHARED_DRIVES {
+            nodes::update(self.db, &Node { version: item.version, ..node.clone() })?;
+            // The list of drives has the name of a drive, and what may be done with it.
+            return if node.ino == Ino::ROOT { self.allowed(&node, item.access) } else { Ok(()) };
         }
         let base = nodes::base(self.db, node.ino)?;
         let folder = nodes::by_ino(self.db, node.parent)?.and_then(|folder| folder.id);
-        let there = OnDrive::of(item);
+        let mut there = OnDrive::of(item);
+        if nodes::is_held(self.db, &node)? {
+            node.drive.clone_from(&item.drive);
+            if self.reached(item)?.is_none() {
+                // Held by its id, it is in no folder of the tree, wherever it is there.
+                there.parent = None;
+            }
+        }
         // What both sides last agreed on. If the drive did not have it, then everything here is ours.
         let agreed = match &base {
             None => OnDrive::of_clean(&node, folder.clone()),
@@ -230,6 +277,12 @@ impl<'a> Merge<'a> {
         }
         node.version = item.version;
         node.created = item.created.millis();
+        self.allowed(&node, item.access)?;
+        node.access = item.access;
+        if node.is_folder() {
+            // It may be to be listed anew.
+            node.listed = nodes::by_ino(self.db, node.ino)?.is_some_and(|node| node.listed);
+        }
         if !ours.mode {
             node.mode = there.mode;
         }
@@ -253,8 +306,11 @@ impl<'a> Merge<'a> {
             self.effects.contents.push(node.ino);
         }
         if !ours.place && (there.parent != agreed.parent || there.name != agreed.name) {
-            match self.new_place(&node, item)? {
+            match self.new_place(&node, item, &there)? {
                 Some((parent, name)) => {
+                    if parent != node.parent {
+                        node.drive = None;
+                    }
                     self.effects.entries.push((node.parent, node.name.clone()));
                     self.effects.entries.push((parent, name.clone()));
                     node.drive_name = (name != item.name).then(|| item.name.clone());
@@ -300,8 +356,12 @@ impl<'a> Merge<'a> {
 
     /// The folder and name that an item moved to; `None` if the tree does not reach there, or does not yet know of a move that
     /// must have come before.
-    fn new_place(&mut self, node: &Node, item: &Item) -> rusqlite::Result<Option<(Ino, String)>> {
-        let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
+    fn new_place(&mut self, node: &Node, item: &Item, there: &OnDrive) -> rusqlite::Result<Option<(Ino, String)>> {
+        let folder = match &there.parent {
+            // Held by its id, and it stays so.
+            None if nodes::is_held(self.db, node)? => nodes::by_ino(self.db, node.parent)?,
+            folder => folder.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?,
+        };
         let Some(folder) = folder.filter(|folder| folder.is_folder() && folder.is_linked()) else { return Ok(None) };
         let found_there = !folder.listed && !self.open_folders.contains(&folder.ino);
         if found_there && !self.has_unsent(node)? {
@@ -316,6 +376,13 @@ impl<'a> Merge<'a> {
         let (wanted, created) = (names::wanted(self.db, item)?, item.created.millis());
         let name = names::place(self.db, folder.ino, wanted.as_deref(), &item.id, created, &mut self.effects)?;
         Ok(Some((folder.ino, name)))
+    }
+
+    /// The folder of the tree that an item is in there, if the tree reaches so far.
+    fn reached(&self, item: &Item) -> rusqlite::Result<Option<Node>> {
+        let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
+        let reaches = |folder: &Node| folder.listed || self.open_folders.contains(&folder.ino);
+        Ok(folder.filter(|folder| folder.is_folder() && folder.is_linked() && reaches(folder)))
     }
 }
 
@@ -384,7 +451,7 @@ impl Base {
 fn blob(item: &Item) -> Option<&Blob> {
     match &item.kind {
         ItemKind::File(blob) | ItemKind::Symlink(blob) => Some(blob),
-        ItemKind::Folder | ItemKind::Document { .. } => None,
+        ItemKind::Folder | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => None,
     }
 }
 

@@ -6,10 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Base, Ino, Node, NodeKind, OnDrive};
 use crate::clock::Timestamp;
-use crate::remote::{FileId, Md5, RevisionId};
+use crate::remote::{Access, FileId, Md5, RevisionId};
 
 const COLUMNS: &str = "parent, name, ino, id, kind, mode, uid, gid, size, mtime, atime, ctime, created, drive_name, revision, \
-                       md5, version, target, listed";
+                       md5, version, target, listed, access, drive";
 
 /// How long a tombstone is kept: listings and feeds of the drive are known to lag by minutes, seldom by an hour.
 const TOMBSTONE_MILLIS: i64 = 2 * 60 * 60 * 1000;
@@ -44,6 +44,7 @@ const fn kind_to_sql(kind: NodeKind) -> i64 {
         NodeKind::File => 1,
         NodeKind::Symlink => 2,
         NodeKind::Document => 3,
+        NodeKind::Shortcut => 4,
     }
 }
 
@@ -53,6 +54,7 @@ fn kind_from_sql(kind: i64) -> rusqlite::Result<NodeKind> {
         1 => Ok(NodeKind::File),
         2 => Ok(NodeKind::Symlink),
         3 => Ok(NodeKind::Document),
+        4 => Ok(NodeKind::Shortcut),
         other => Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
     }
 }
@@ -81,6 +83,8 @@ fn node(row: &Row<'_>) -> rusqlite::Result<Node> {
         version: from_sql(row.get(16)?),
         target: row.get(17)?,
         listed: row.get(18)?,
+        access: Access::from_bits(row.get(19)?),
+        drive: row.get::<_, Option<String>>(20)?.map(FileId),
     })
 }
 
@@ -153,27 +157,64 @@ pub fn has_children(db: &Connection, parent: Ino) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM node WHERE parent = ?1)")?.query_row([parent], |row| row.get(0))
 }
 
-/// The folders whose children are known.
-pub fn listed_folders(db: &Connection) -> rusqlite::Result<Vec<Ino>> {
-    db.prepare_cached("SELECT ino FROM node WHERE listed = 1")?.query_map([], |row| row.get(0))?.collect()
+/// The folders below one, itself included, whose children are known.
+pub fn listed_within(db: &Connection, top: Ino) -> rusqlite::Result<Vec<Ino>> {
+    db.prepare_cached(
+        "WITH RECURSIVE below (ino, listed) AS (
+             SELECT ino, listed FROM node WHERE ino = ?1
+             UNION ALL
+             SELECT node.ino, node.listed FROM node JOIN below ON node.parent = below.ino WHERE node.kind = 0
+         )
+         SELECT ino FROM below WHERE listed = 1",
+    )?
+    .query_map([top], |row| row.get(0))?
+    .collect()
 }
+
+/// Forgets what the account may do with all below a folder, which is to be listed anew. Says of which entries that is another than was
+/// thought.
+pub fn forget_access(db: &Connection, top: Ino) -> rusqlite::Result<Vec<Ino>> {
+    const BELOW: &str = "WITH RECURSIVE below (ino) AS (
+                             SELECT ino FROM node WHERE parent = ?1
+                             UNION ALL
+                             SELECT node.ino FROM node JOIN below ON node.parent = below.ino
+                         )";
+    let denied = Access::denied_bits();
+    let changed = db
+        .prepare_cached(&format!(
+            "{BELOW} SELECT node.ino FROM below JOIN node ON node.ino = below.ino WHERE node.access & {denied} <> 0"
+        ))?
+        .query_map([top], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    db.prepare_cached(&format!("{BELOW} UPDATE node SET access = 0, listed = 0 WHERE ino IN (SELECT ino FROM below)"))?
+        .execute([top])?;
+    set_listed(db, top, false)?;
+    Ok(changed)
+}
+
+/// The names of the shortcuts to an item.
+pub fn names_of_shortcuts(db: &Connection, target: &FileId) -> rusqlite::Result<Vec<String>> {
+    db.prepare_cached("SELECT name FROM node WHERE kind = 4 AND target = ?1")?
+        .query_map([&target.0], |row| row.get(0))?
+        .collect()
+}
+
+/// A folder that is to be listed though nobody asks; `?1` is the root. Not the top of a shared drive, nor what is held by its id: these
+/// are in a folder that no drive has, and belong to others.
+const UNLISTED: &str = "kind = 0 AND listed = 0 AND id IS NOT NULL AND (ino = ?1 OR EXISTS (
+                            SELECT 1 FROM node AS folder WHERE folder.ino = node.parent AND folder.id IS NOT NULL))";
 
 /// Folders after some number that are not listed, and that the drive has.
 pub fn unlisted(db: &Connection, after: Ino, most: usize) -> rusqlite::Result<Vec<(Ino, FileId)>> {
-    db.prepare_cached(
-        "SELECT ino, id FROM node WHERE kind = 0 AND listed = 0 AND ino > ?1 AND id IS NOT NULL AND (parent <> 0 OR ino = ?2)
-         ORDER BY ino LIMIT ?3",
-    )?
-    .query_map(params![after, Ino::ROOT, to_sql(most as u64)], |row| Ok((row.get(0)?, FileId(row.get(1)?))))?
-    .collect()
+    db.prepare_cached(&format!("SELECT ino, id FROM node WHERE {UNLISTED} AND ino > ?2 ORDER BY ino LIMIT ?3"))?
+        .query_map(params![Ino::ROOT, after, to_sql(most as u64)], |row| Ok((row.get(0)?, FileId(row.get(1)?))))?
+        .collect()
 }
 
 /// How many folders are not listed, and the drive has them.
 pub fn count_unlisted(db: &Connection) -> rusqlite::Result<u64> {
-    db.prepare_cached(
-        "SELECT count(*) FROM node WHERE kind = 0 AND listed = 0 AND id IS NOT NULL AND (parent <> 0 OR ino = ?1)",
-    )?
-    .query_row([Ino::ROOT], |row| row.get(0).map(from_sql))
+    db.prepare_cached(&format!("SELECT count(*) FROM node WHERE {UNLISTED}"))?
+        .query_row([Ino::ROOT], |row| row.get(0).map(from_sql))
 }
 
 /// How many entries there are, and how many of them are folders.
@@ -187,7 +228,7 @@ pub fn count(db: &Connection) -> rusqlite::Result<(u64, u64)> {
 pub fn path(db: &Connection, ino: Ino) -> rusqlite::Result<String> {
     let mut names = Vec::new();
     let mut at = ino;
-    while at != Ino::ROOT {
+    while at != Ino::ROOT && at != Ino::NOWHERE {
         // 4096 levels are more than any drive allows (100): the bound is for a damaged table.
         let Some(node) = by_ino(db, at)?.filter(|_| names.len() < 4096) else { break };
         let name = match (node.is_linked(), node.is_folder()) {
@@ -211,18 +252,60 @@ pub fn is_within(db: &Connection, ino: Ino, folder: Ino) -> rusqlite::Result<boo
             return Ok(true);
         }
         match by_ino(db, at)? {
-            Some(node) if node.is_linked() && at != Ino::ROOT => at = node.parent,
+            Some(node) if node.is_linked() && !at.is_top() => at = node.parent,
             _ => return Ok(false),
         }
     }
     Ok(false)
 }
 
+/// The shared drive that an entry is in, if it is in one.
+pub fn drive_of(db: &Connection, ino: Ino) -> rusqlite::Result<Option<FileId>> {
+    db.prepare_cached(
+        "WITH RECURSIVE above (ino, parent, drive) AS (
+             SELECT ino, parent, drive FROM node WHERE ino = ?1
+             UNION
+             SELECT node.ino, node.parent, node.drive FROM node JOIN above ON node.ino = above.parent
+             WHERE above.drive IS NULL AND above.parent <> 0
+         )
+         SELECT drive FROM above WHERE drive IS NOT NULL",
+    )?
+    .query_row([ino], |row| row.get(0))
+    .optional()
+    .map(|drive| drive.map(FileId))
+}
+
+/// Whether an entry is held by its id alone: the folder that it is in is not the one that the drive has it in.
+pub fn is_held(db: &Connection, node: &Node) -> rusqlite::Result<bool> {
+    Ok(parent_of(db, node.parent)? == Some(Ino::TARGETS))
+}
+
+fn parent_of(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Ino>> {
+    db.prepare_cached("SELECT parent FROM node WHERE ino = ?1")?.query_row([ino], |row| row.get(0)).optional()
+}
+
+/// The entries under which all is that belongs to a feed of changes: that of a shared drive, or the account's own.
+pub fn tops_of(db: &Connection, drive: Option<&FileId>) -> rusqlite::Result<Vec<Node>> {
+    let held = "parent IN (SELECT ino FROM node WHERE parent = ?2)";
+    match drive {
+        Some(drive) => db
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM node WHERE drive = ?1 AND (ino = ?3 OR parent = ?4 OR {held})"
+            ))?
+            .query_map(params![drive.0, Ino::TARGETS, Ino::ROOT, Ino::SHARED_DRIVES], node)?
+            .collect(),
+        None => db
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE drive IS NULL AND (ino = ?1 OR {held})"))?
+            .query_map(params![Ino::ROOT, Ino::TARGETS], node)?
+            .collect(),
+    }
+}
+
 /// Adds a node. Fails if its number, id or name in its folder is taken.
 pub fn insert(db: &Connection, node: &Node) -> rusqlite::Result<()> {
     let sql = format!(
         "INSERT INTO node ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
     );
     execute(db, &sql, node).map(|_| ())
 }
@@ -233,11 +316,12 @@ pub fn update(db: &Connection, node: &Node) -> rusqlite::Result<()> {
     // indexes a removal and an insertion each.
     for sql in [
         "UPDATE node SET kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10, atime = ?11, ctime = ?12,
-                         created = ?13, revision = ?15, md5 = ?16, version = ?17, target = ?18, listed = ?19
+                         created = ?13, revision = ?15, md5 = ?16, version = ?17, target = ?18, listed = ?19,
+                         access = ?20, drive = ?21
          WHERE ino = ?3 AND parent = ?1 AND name = ?2 AND id IS ?4 AND drive_name IS ?14",
         "UPDATE node SET parent = ?1, name = ?2, id = ?4, kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10,
                          atime = ?11, ctime = ?12, created = ?13, drive_name = ?14, revision = ?15, md5 = ?16, version = ?17,
-                         target = ?18, listed = ?19
+                         target = ?18, listed = ?19, access = ?20, drive = ?21
          WHERE ino = ?3",
     ] {
         if execute(db, sql, node)? > 0 {
@@ -269,6 +353,8 @@ fn execute(db: &Connection, sql: &str, node: &Node) -> rusqlite::Result<usize> {
         to_sql(node.version),
         node.target,
         node.listed,
+        node.access.bits(),
+        node.drive.as_ref().map(|id| &id.0),
     ])
 }
 
@@ -285,7 +371,8 @@ pub fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
 
 /// Takes a node out of its folder and keeps it, with its id, as one that is gone.
 pub fn unlink(db: &Connection, node: &Node, now: Timestamp) -> rusqlite::Result<()> {
-    let gone = Node { parent: Ino::NOWHERE, name: node.ino.to_string(), drive_name: None, ctime: now, ..node.clone() };
+    let name = node.ino.to_string();
+    let gone = Node { parent: Ino::NOWHERE, name, drive_name: None, drive: None, ctime: now, ..node.clone() };
     update(db, &gone)
 }
 
@@ -304,22 +391,25 @@ pub fn renumber(db: &Connection, old: Ino, new: Ino) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Sets what the account may do with a node.
+pub fn set_access(db: &Connection, ino: Ino, access: Access) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE node SET access = ?2 WHERE ino = ?1")?.execute(params![ino, access.bits()]).map(|_| ())
+}
+
 /// Says of a folder whether its children are known.
 pub fn set_listed(db: &Connection, folder: Ino, listed: bool) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE node SET listed = ?2 WHERE ino = ?1")?.execute(params![folder, listed]).map(|_| ())
-}
-
-/// Says of all folders that their children are not known for sure.
-pub fn forget_listings(db: &Connection) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE node SET listed = 0 WHERE listed = 1")?.execute([]).map(|_| ())
 }
 
 /// Removes nodes that were unlinked long ago and that nothing is to be sent for.
 pub fn sweep_tombstones(db: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let before = Timestamp::from_millis(now.millis() - TOMBSTONE_MILLIS);
     let old = db
-        .prepare("SELECT ino FROM node WHERE parent = 0 AND ino <> ?1 AND ctime < ?2 AND ino NOT IN (SELECT ino FROM journal)")?
-        .query_map(params![Ino::ROOT, before.nanos()], |row| row.get(0))?
+        .prepare(
+            "SELECT ino FROM node WHERE parent = 0 AND ino NOT IN (?1, ?2, ?3) AND ctime < ?4
+                                    AND ino NOT IN (SELECT ino FROM journal)",
+        )?
+        .query_map(params![Ino::ROOT, Ino::SHARED_DRIVES, Ino::TARGETS, before.nanos()], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<Ino>>>()?;
     old.into_iter().try_for_each(|ino| delete(db, ino))
 }

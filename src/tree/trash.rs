@@ -22,6 +22,7 @@ pub(super) fn heard(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<(
         Change::Present(item) if item.trashed => note(tx, &item.id, clock::now()),
         Change::Present(item) => forget(tx, &item.id),
         Change::Removed(id) => forget(tx, id),
+        Change::Drive(_) => Ok(()),
     }
 }
 
@@ -93,6 +94,8 @@ mod tests {
             trashed_itself: trashed,
             owned: true,
             shared: false,
+            drive: None,
+            access: crate::remote::Access::UNKNOWN,
             posix: Posix::default(),
         };
         let known = || state.read(all).expect("reads").get(&FileId("f".to_owned())).copied();

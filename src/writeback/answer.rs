@@ -51,7 +51,9 @@ impl Writeback {
         let ino = job.node.ino;
         let blob = match &item.kind {
             ItemKind::File(blob) | ItemKind::Symlink(blob) => blob,
-            ItemKind::Folder | ItemKind::Document { .. } => return Err(mismatch(md5, None)),
+            ItemKind::Folder | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => {
+                return Err(mismatch(md5, None));
+            }
         };
         if item.trashed {
             // Its session is over, whatever becomes of the entry.

@@ -15,6 +15,7 @@ use super::{Result, Writeback, WritebackError, made, outgoing, table};
 use crate::clock::{self, Timestamp};
 use crate::crash;
 use crate::error::Kind;
+use crate::remote::Access;
 use crate::tree::local::{self, Attributes, Removal};
 use crate::tree::{Base, Effects, Ino, Node, NodeKind, nodes};
 
@@ -324,5 +325,7 @@ fn new_node(ino: Ino, new: NewEntry) -> Node {
         target: new.target,
         // A folder that is made here has nothing in it that is not here.
         listed: new.kind == NodeKind::Folder,
+        access: Access::UNKNOWN,
+        drive: None,
     }
 }

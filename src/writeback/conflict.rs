@@ -16,7 +16,7 @@ use super::staging::Staging;
 use super::{Conflict, Result, Writeback, WritebackError, answer, journal};
 use crate::clock;
 use crate::error::Kind;
-use crate::remote::{Blob, Item, ItemKind, Md5, Progress, Source};
+use crate::remote::{Access, Blob, Item, ItemKind, Md5, Progress, Source};
 use crate::tree::{Base, Effects, Ino, Node, nodes};
 
 /// Looks whether the content of an edit may go to the drive. `None`: it may. Else something else was done in its place.
@@ -145,11 +145,15 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
             return Ok(None);
         }
         let Some(node) = nodes::by_ino(tx, job.node.ino)? else { return Ok(None) };
-        let copy = free_name(tx, &node)?;
+        let home = home(tx, &node)?;
+        let copy = free_name(tx, home, &node.name)?;
         effects.entries.push((node.parent, node.name.clone()));
-        effects.entries.push((node.parent, copy.clone()));
+        effects.entries.push((home, copy.clone()));
         let ours = Node {
             id: None,
+            parent: home,
+            access: Access::UNKNOWN,
+            drive: None,
             name: copy.clone(),
             drive_name: None,
             revision: None,
@@ -169,7 +173,7 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
         let name = node.name;
         let path = joined(&folder, &name);
         tx.prepare_cached("INSERT OR REPLACE INTO conflict (folder, copy, name) VALUES (?1, ?2, ?3)")?
-            .execute(params![node.parent, copy, name])?;
+            .execute(params![home, copy, name])?;
         Ok(Some(Conflict { path, copy }))
     })?;
     tree.tell(effects);
@@ -181,6 +185,12 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Where our side of a conflict goes: beside theirs, or into the root of the mount if that takes nothing of ours.
+fn home(db: &Connection, node: &Node) -> rusqlite::Result<Ino> {
+    let takes = nodes::by_ino(db, node.parent)?.is_some_and(|folder| folder.access.may_add());
+    Ok(if takes && !nodes::is_held(db, node)? { node.parent } else { Ino::ROOT })
 }
 
 fn joined(folder: &str, name: &str) -> String {
@@ -214,14 +224,14 @@ pub(super) fn sweep(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// `stem (conflict HOST TIME).ext`, and a number if that is taken.
-fn free_name(db: &Connection, node: &Node) -> rusqlite::Result<String> {
+fn free_name(db: &Connection, folder: Ino, of: &str) -> rusqlite::Result<String> {
     let now = clock::now().to_rfc3339().replace('T', " ").replace(':', ".");
     let when = now.split_once('.').map_or(now.as_str(), |_| &now[..19]);
     let host = host();
     for number in 1.. {
         let suffix = if number == 1 { String::new() } else { format!(" {number}") };
-        let name = copy_name(&node.name, &format!(" (conflict {host} {when}{suffix})"));
-        if nodes::by_name(db, node.parent, &name)?.is_none() {
+        let name = copy_name(of, &format!(" (conflict {host} {when}{suffix})"));
+        if nodes::by_name(db, folder, &name)?.is_none() {
             return Ok(name);
         }
     }

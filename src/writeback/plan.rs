@@ -83,7 +83,7 @@ pub(super) fn plan(db: &Connection, ino: Ino) -> rusqlite::Result<Plan> {
     }
     if differences.place && job.node.is_folder() {
         let mut above = folder.ino;
-        while above != Ino::ROOT {
+        while !above.is_top() {
             let Some(node) = nodes::by_ino(db, above)? else { return Ok(Plan::Settled) };
             let grand = nodes::by_ino(db, node.parent)?.and_then(|grand| grand.id);
             if nodes::base(db, above)?.is_some_and(|base| base.differs(&node, grand.as_ref()).place) {
@@ -198,7 +198,7 @@ impl Job {
         let kind = match self.node.kind {
             NodeKind::Folder => NewKind::Folder,
             NodeKind::Symlink => NewKind::Symlink,
-            NodeKind::File | NodeKind::Document => NewKind::File,
+            NodeKind::File | NodeKind::Document | NodeKind::Shortcut => NewKind::File,
         };
         Ok(NewItem {
             id,
@@ -224,15 +224,17 @@ impl Job {
     }
 
     fn patch_of(&self, there: Option<&OnDrive>, differences: Differences) -> Result<Patch> {
-        let folder = self.folder()?;
         let parent = match there.and_then(|there| there.parent.as_ref()) {
-            Some(from) if from != folder => Some(Move { from: from.clone(), to: folder.clone() }),
+            // What is held by its id alone is in no folder here, and goes nowhere.
+            Some(from) if differences.place && Some(from) != self.folder.as_ref() => {
+                Some(Move { from: from.clone(), to: self.folder()?.clone() })
+            }
             _ => None,
         };
         let name = self.node.name_on_drive();
         Ok(Patch {
             name: there.is_some_and(|there| differences.place && there.name != name).then(|| name.to_owned()),
-            parent: parent.filter(|_| differences.place),
+            parent,
             // Always: a drive sets the time to now with any change that does not say it.
             modified: Some(self.node.mtime),
             posix: (differences.mode || differences.owner).then(|| self.posix()),

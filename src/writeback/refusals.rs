@@ -121,6 +121,7 @@ fn is_told(kind: Kind) -> bool {
         | Kind::NotEmpty
         | Kind::BadName
         | Kind::Invalid
+        | Kind::OtherDrive
         | Kind::DiskFull
         | Kind::DownloadLimit
         | Kind::SignIn

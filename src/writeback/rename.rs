@@ -113,14 +113,18 @@ impl Writeback {
                     return Err(Refused(Kind::Denied));
                 }
                 Some(target)
-                    if has_identity(tx, &source, target)?
-                        && (!was_sent || is_of(recalled.as_ref(), &source) && is_temporary(tx, &source)?) =>
+                    if target.access.may_write()
+                        && has_identity(tx, &source, target)?
+                        && (!was_sent || can_be_sent_again(tx, recalled.as_ref(), &source)?) =>
                 {
                     let recalled = recalled.as_ref().filter(|_| was_sent);
                     identity = self.take_over(tx, &source, target, edited.clone(), recalled)?;
                 }
                 target => {
                     if let Some(target) = target {
+                        if !target.access.may_trash() {
+                            return Err(Refused(Kind::Denied));
+                        }
                         self.remove_within(tx, target)?;
                     }
                     local::relocate(tx, &source, to.0, to.1, clock::now())?;
@@ -276,6 +280,11 @@ fn has_identity(tx: &Transaction<'_>, source: &Node, target: &Node) -> rusqlite:
 /// Whether a file that the drive has is a temporary one, so that nobody misses its item.
 fn is_temporary(db: &rusqlite::Connection, source: &Node) -> rusqlite::Result<bool> {
     made::is_ours(db, source.ino, clock::now())
+}
+
+/// Whether the content of a file that the drive has can be sent once more, for another item, and its own can go then.
+fn can_be_sent_again(tx: &Transaction<'_>, recalled: Option<&Recalled>, source: &Node) -> rusqlite::Result<bool> {
+    Ok(is_of(recalled, source) && source.access.may_trash() && is_temporary(tx, source)?)
 }
 
 /// Whether what was recalled is of this file, and it did not change hands since.

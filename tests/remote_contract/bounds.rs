@@ -141,8 +141,8 @@ async fn run(remote: &DriveRemote, operation: &str, url: &str) -> Result<()> {
             while pages.next().await?.is_some() {}
             Ok(())
         }
-        "cursor" => remote.cursor().await.map(drop),
-        "changes" => remote.changes(&Cursor("1".into())).await.map(drop),
+        "cursor" => remote.cursor(None).await.map(drop),
+        "changes" => remote.changes(None, &Cursor("1".into())).await.map(drop),
         "reserve_ids" => remote.reserve_ids(10).await.map(drop),
         "create_folder" => remote.create_folder(&new_item(NewKind::Folder)).await.map(drop),
         "update" => {

@@ -196,7 +196,7 @@ async fn each_request_is_counted_with_its_cost() {
         Answer::json(&json!({"startPageToken": "1"})),
     );
     let before = count("changes.getStartPageToken");
-    remote(&drive).cursor().await.expect("a cursor");
+    remote(&drive).cursor(None).await.expect("a cursor");
     let after = count("changes.getStartPageToken");
     // Other tests of this process may count as well.
     assert!(after.count >= before.count + 2 && after.units >= before.units + 10, "{after:?}");
@@ -214,5 +214,5 @@ async fn a_compressed_answer_is_understood() {
     let packed = Answer::content(PACKED).header("Content-Encoding", "gzip");
     let drive = ScriptedDrive::start().await;
     drive.expect("GET", START, packed.clone().cut_after(30)).expect("GET", START, packed);
-    assert_eq!(remote(&drive).cursor().await.expect("a cursor").0, "1");
+    assert_eq!(remote(&drive).cursor(None).await.expect("a cursor").0, "1");
 }

@@ -127,7 +127,7 @@ async fn a_page_token_that_is_refused_is_invalid() {
     let remote = remote(&drive);
     let error = remote.list(&[id("folder")], Some(&PageToken("old".into()))).await.expect_err("stale");
     assert_eq!(error.kind, Kind::Invalid);
-    let error = remote.changes(&Cursor("garbage".into())).await.expect_err("unknown");
+    let error = remote.changes(None, &Cursor("garbage".into())).await.expect_err("unknown");
     assert_eq!(error.kind, Kind::Invalid);
 }
 
@@ -135,7 +135,7 @@ async fn a_page_token_that_is_refused_is_invalid() {
 async fn the_feed_of_changes_begins_at_its_end() {
     let drive = ScriptedDrive::start().await;
     drive.expect("GET", "/drive/v3/changes/startPageToken", Answer::json(&json!({"startPageToken": "8211"})));
-    assert_eq!(remote(&drive).cursor().await.expect("a cursor"), Cursor("8211".into()));
+    assert_eq!(remote(&drive).cursor(None).await.expect("a cursor"), Cursor("8211".into()));
     assert_eq!(drive.seen()[0].parameter("supportsAllDrives"), Some("true"));
 }
 
@@ -147,31 +147,40 @@ async fn changes_tell_what_is_there_and_what_is_gone() {
         {"changeType": "drive", "removed": false, "driveId": "d"},
         {"changeType": "file", "removed": true, "fileId": "b"},
         {"fileId": "c", "file": folder("c")},
+        {"changeType": "file", "removed": true, "fileId": "m", "file": file("m", &json!({"driveId": "elsewhere"}))},
     ]);
     drive
         .expect("GET", "/drive/v3/changes", Answer::json(&json!({"changes": changes, "nextPageToken": "n"})))
         .expect("GET", "/drive/v3/changes", Answer::json(&json!({"newStartPageToken": "s"})))
         .expect("GET", "/drive/v3/changes", Answer::json(&json!({"changes": []})));
     let remote = remote(&drive);
-    let page = remote.changes(&Cursor("8211".into())).await.expect("changes");
+    let page = remote.changes(None, &Cursor("8211".into())).await.expect("changes");
     match page.changes.as_slice() {
-        [Change::Present(a), Change::Removed(b), Change::Present(c)] => {
+        [Change::Present(a), Change::Drive(d), Change::Removed(b), Change::Present(c), Change::Present(moved)] => {
             assert_eq!((a.id.0.as_str(), a.trashed, b.0.as_str(), c.id.0.as_str()), ("a", true, "b", "c"));
+            assert_eq!(
+                (d.0.as_str(), moved.drive.as_ref()),
+                ("d", Some(&id("elsewhere"))),
+                "gone from here, and not gone"
+            );
         }
         other => panic!("{other:?}"),
     }
     assert_eq!((&page.next, page.more), (&Cursor("n".into()), true));
-    let page = remote.changes(&page.next).await.expect("changes");
+    let page = remote.changes(None, &page.next).await.expect("changes");
     assert_eq!((page.changes.len(), &page.next, page.more), (0, &Cursor("s".into()), false));
-    assert_eq!(remote.changes(&page.next).await.expect_err("leads nowhere").kind, Kind::Protocol);
+    assert_eq!(remote.changes(None, &page.next).await.expect_err("leads nowhere").kind, Kind::Protocol);
 
     let seen = drive.seen();
     assert_eq!(seen[0].parameter("pageToken"), Some("8211"));
     assert_eq!(seen[0].parameter("pageSize"), Some("1000"));
     assert_eq!(seen[0].parameter("includeRemoved"), Some("true"));
     assert_eq!(seen[0].parameter("includeItemsFromAllDrives"), Some("true"));
-    let fields = format!("nextPageToken,newStartPageToken,changes(changeType,removed,fileId,file({FILE_FIELDS}))");
+    let fields =
+        format!("nextPageToken,newStartPageToken,changes(changeType,removed,fileId,driveId,file({FILE_FIELDS}))");
     assert_eq!(seen[0].parameter("fields"), Some(fields.as_str()));
+    assert_eq!(seen[0].parameter("includeCorpusRemovals"), Some("true"));
+    assert_eq!(seen[0].parameter("driveId"), None, "the account's own");
     assert_eq!(seen[1].parameter("pageToken"), Some("n"));
 }
 
@@ -186,6 +195,6 @@ async fn a_change_that_does_not_say_what_became_of_its_item_is_looked_up() {
         )
         .expect("GET", "/drive/v3/files/a", Answer::json(&folder("a")))
         .expect("GET", "/drive/v3/files/b", Answer::error(404, "notFound"));
-    let page = remote(&drive).changes(&Cursor("1".into())).await.expect("changes");
+    let page = remote(&drive).changes(None, &Cursor("1".into())).await.expect("changes");
     assert!(matches!(page.changes.as_slice(), [Change::Present(_), Change::Removed(_)]), "{:?}", page.changes);
 }

@@ -14,6 +14,9 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_drivemount");
 /// How long something that must happen by itself may take. Far beyond what it takes: a bound against hanging, not a measure.
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 
+/// That the caller knows of shared drives.
+pub(crate) const ALL_DRIVES: [(&str, &str); 1] = [("supportsAllDrives", "true")];
+
 /// The embedded drive, with its data in a folder of its own.
 pub(crate) struct Cloud {
     pub(crate) url: String,
@@ -150,7 +153,7 @@ impl Cloud {
 
     pub(crate) fn make_folder(&self, name: &str, parent: &str) -> String {
         let folder = json!({"name": name, "parents": [parent], "mimeType": "application/vnd.google-apps.folder"});
-        self.call("POST", "/drive/v3/files", &[], Some(folder))["id"].as_str().expect("id").to_owned()
+        self.call("POST", "/drive/v3/files", &ALL_DRIVES, Some(folder))["id"].as_str().expect("id").to_owned()
     }
 
     /// Uploads a new file; says its id.
@@ -165,7 +168,7 @@ impl Cloud {
         body.extend_from_slice(content);
         body.extend_from_slice(b"\r\n--part--\r\n");
         let token = std::fs::read_to_string(self.token_file()).expect("token");
-        let url = format!("{}/upload/drive/v3/files?uploadType=multipart", self.url);
+        let url = format!("{}/upload/drive/v3/files?uploadType=multipart&supportsAllDrives=true", self.url);
         let request = self.http.post(url).bearer_auth(token.trim()).body(body);
         let request = request.header("Content-Type", "multipart/related; boundary=part");
         let answer =
@@ -177,7 +180,7 @@ impl Cloud {
     /// Gives a file new content.
     pub(crate) fn rewrite(&self, id: &str, content: &[u8]) {
         let token = std::fs::read_to_string(self.token_file()).expect("token");
-        let url = format!("{}/upload/drive/v3/files/{id}?uploadType=media", self.url);
+        let url = format!("{}/upload/drive/v3/files/{id}?uploadType=media&supportsAllDrives=true", self.url);
         let request = self.http.patch(url).bearer_auth(token.trim()).body(content.to_vec());
         let status = self.runtime.block_on(async { request.send().await.expect("answers").status() });
         assert!(status.is_success(), "{status}");
@@ -185,7 +188,8 @@ impl Cloud {
 
     /// Changes metadata.
     pub(crate) fn patch(&self, id: &str, query: &[(&str, &str)], body: Value) {
-        self.call("PATCH", &format!("/drive/v3/files/{id}"), query, Some(body));
+        let query = [query, &ALL_DRIVES].concat();
+        self.call("PATCH", &format!("/drive/v3/files/{id}"), &query, Some(body));
     }
 
     pub(crate) fn trash(&self, id: &str) {
@@ -194,13 +198,64 @@ impl Cloud {
 
     pub(crate) fn content(&self, id: &str) -> Vec<u8> {
         let token = std::fs::read_to_string(self.token_file()).expect("token");
-        let url = format!("{}/drive/v3/files/{id}?alt=media", self.url);
+        let url = format!("{}/drive/v3/files/{id}?alt=media&supportsAllDrives=true", self.url);
         let request = self.http.get(url).bearer_auth(token.trim());
         self.runtime.block_on(async {
             let answer = request.send().await.expect("answers");
             assert!(answer.status().is_success(), "{}", answer.status());
             answer.bytes().await.expect("body").to_vec()
         })
+    }
+
+    /// An item, with all that is told of it.
+    pub(crate) fn get(&self, id: &str) -> Value {
+        let query = [&[("fields", "*")][..], &ALL_DRIVES].concat();
+        self.call("GET", &format!("/drive/v3/files/{id}"), &query, None)
+    }
+
+    /// Makes a shared drive; says its id.
+    pub(crate) fn make_drive(&self, name: &str) -> String {
+        let request = format!("{:?}", Instant::now());
+        let drive = self.call("POST", "/drive/v3/drives", &[("requestId", &request)], Some(json!({ "name": name })));
+        drive["id"].as_str().expect("id").to_owned()
+    }
+
+    /// What is in a shared drive and not in its trash, by name.
+    pub(crate) fn in_drive(&self, drive: &str) -> Vec<Value> {
+        let fields = "files(id,name,parents,md5Checksum,headRevisionId,trashed,mimeType)";
+        let query = [
+            &[("q", "trashed = false"), ("corpora", "drive"), ("driveId", drive), ("fields", fields)][..],
+            &[("includeItemsFromAllDrives", "true"), ("pageSize", "1000"), ("orderBy", "name")],
+            &ALL_DRIVES,
+        ];
+        let list = self.call("GET", "/drive/v3/files", &query.concat(), None);
+        list["files"].as_array().expect("files").clone()
+    }
+
+    /// Makes a shortcut; says its id.
+    pub(crate) fn make_shortcut(&self, name: &str, parent: &str, target: &str) -> String {
+        let kind = "application/vnd.google-apps.shortcut";
+        let shortcut =
+            json!({"name": name, "parents": [parent], "mimeType": kind, "shortcutDetails": {"targetId": target}});
+        self.call("POST", "/drive/v3/files", &ALL_DRIVES, Some(shortcut))["id"].as_str().expect("id").to_owned()
+    }
+
+    /// Shares an item, or a shared drive, with the service account; says the id of the permission.
+    pub(crate) fn share(&self, id: &str, role: &str) -> String {
+        let body = json!({"type": "user", "role": role, "emailAddress": "service@drive.localhost"});
+        let path = format!("/drive/v3/files/{id}/permissions");
+        self.call("POST", &path, &ALL_DRIVES, Some(body))["id"].as_str().expect("id").to_owned()
+    }
+
+    /// How often calls with these names were made so far.
+    pub(crate) fn requests(&self, methods: &[&str]) -> u64 {
+        let meter = self.call("GET", "/admin/meter", &[], None);
+        methods.iter().filter_map(|method| meter["methods"][*method]["requests"].as_u64()).sum()
+    }
+
+    /// How often anything was asked for that changes something.
+    pub(crate) fn changing_requests(&self) -> u64 {
+        self.requests(&["files.create", "files.update", "files.delete", "files.copy"]) + self.uploads()
     }
 
     /// How many contents were sent.

@@ -14,6 +14,8 @@ pub(crate) struct Machine {
     dir: TempDir,
     /// More arguments for `mount`.
     pub(crate) arguments: Vec<String>,
+    /// The key of a service account that it mounts as; `None`: as the person whose drive it is.
+    pub(crate) key: Option<PathBuf>,
     /// Where it finds the drive, if not at its own address.
     pub(crate) url: Option<String>,
     /// What the environment of the next daemon tells it beside that.
@@ -27,6 +29,7 @@ impl Machine {
         Self {
             dir,
             arguments: ["--poll-interval", "100ms"].map(str::to_owned).to_vec(),
+            key: None,
             url: None,
             environment: Vec::new(),
         }
@@ -71,7 +74,11 @@ impl Machine {
     /// Mounts the drive at an address.
     pub(crate) fn try_mount_at(&self, url: &str, token: &Path) -> Output {
         let mut command = Command::new(PROGRAM);
-        command.args(["mount", url]).arg(self.drive()).arg("--token-file").arg(token);
+        command.args(["mount", url]).arg(self.drive());
+        match &self.key {
+            Some(key) => command.arg("--service-account-file").arg(key),
+            None => command.arg("--token-file").arg(token),
+        };
         command.arg("--cache-dir").arg(self.cache()).args(&self.arguments);
         // Tests count what is asked, and when: what is asked ahead has tests of its own.
         command.env("DRIVEMOUNT_LIST_AHEAD", "none").env("DRIVEMOUNT_TREE_SNAPSHOT", "none");

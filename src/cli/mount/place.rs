@@ -8,7 +8,7 @@ use crate::config::{Docs, ListAhead, Occupied, TreeSnapshot, UseTrash};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Drive and mountpoint")]
 pub(crate) struct PlaceArgs {
-    /// Folder of the drive to mount as if it were all of it: its path, as data/sets, or its id
+    /// Folder of the drive to mount as if it were all of it: its path, as data/sets or Shareddrives/Team/sets, or its id
     #[arg(long, value_name = "FOLDER_OR_ID", env = "DRIVEMOUNT_ROOT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) root: Option<String>,
     /// What documents of online editors (Google Docs, Sheets, Slides and so on) are shown as

@@ -94,6 +94,11 @@ impl Client {
         Self { patience: Patience { total, ..self.patience }, ..self.clone() }
     }
 
+    /// Whether the drive asked for fewer requests a moment ago.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.pacer.is_scarce()
+    }
+
     /// For a call that begins now.
     pub(super) fn retry(&self) -> Retry {
         Retry::new(self.patience)

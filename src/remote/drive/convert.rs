@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::request::Call;
-use super::types::{File, Metadata};
+use super::types::{Capabilities, File, Metadata};
 use crate::clock::Timestamp;
 use crate::error::Kind;
 use crate::remote::{
-    Blob, FileId, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, RemoteError, Result, RevisionId,
+    Access, Blob, FileId, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, RemoteError, Result, RevisionId,
 };
 
 /// The media type of a folder.
@@ -20,6 +20,9 @@ pub(super) const SYMLINK: &str = "inode/symlink";
 /// What we say of content that we know nothing of. Drive then looks at the bytes and the name, so that a picture gets its
 /// preview.
 pub(super) const OCTETS: &str = "application/octet-stream";
+
+/// The media type of what leads to another item.
+const SHORTCUT: &str = "application/vnd.google-apps.shortcut";
 
 /// Items of these types have no bytes of their own: documents of the online editors, forms, sites, shortcuts.
 const DOCUMENT_PREFIX: &str = "application/vnd.google-apps.";
@@ -50,14 +53,27 @@ pub(super) fn item(call: Call, file: File) -> Result<Item> {
         trashed_itself: file.trashed.unwrap_or(false) && file.explicitly_trashed.unwrap_or(true),
         owned: file.owned_by_me.unwrap_or(false),
         shared: file.shared.unwrap_or(false) || file.drive_id.is_some(),
+        access: access(file.capabilities.as_ref()),
+        drive: file.drive_id.map(FileId),
         posix: posix(file.properties.as_ref()),
         parent: file.parents.and_then(|parents| parents.into_iter().next()).map(FileId),
         name: file.name.unwrap_or_default(),
     })
 }
 
+/// What a drive says that the account may do.
+pub(super) fn access(capabilities: Option<&Capabilities>) -> Access {
+    let Some(can) = capabilities else { return Access::UNKNOWN };
+    Access::of(can.can_modify_content, can.can_add_children, can.can_rename, can.can_trash)
+        .moving(can.can_move_item_within_drive, can.can_move_item_out_of_drive)
+}
+
 fn kind(file: &File) -> ItemKind {
     let media_type = file.mime_type.as_deref().unwrap_or(OCTETS);
+    let target = file.shortcut_details.as_ref().and_then(|details| details.target_id.clone());
+    if let (SHORTCUT, Some(target)) = (media_type, target) {
+        return ItemKind::Shortcut { target: FileId(target) };
+    }
     match (media_type, blob(file)) {
         (FOLDER, _) => ItemKind::Folder,
         (SYMLINK, Some(blob)) => ItemKind::Symlink(blob),

@@ -72,22 +72,26 @@ async fn search(client: &Client, query: &str, fields: &str, page: Option<&PageTo
     list.await
 }
 
-pub(super) async fn cursor(client: &Client) -> Result<Cursor> {
+pub(super) async fn cursor(client: &Client, drive: Option<&FileId>) -> Result<Cursor> {
     let request = Request::new(CURSOR, Method::GET, client.addresses.of(&["changes", "startPageToken"]))
         .query("fields", "startPageToken")
+        .of_drive(drive)
         .all_drives();
     let StartPageToken { start_page_token } = client.json(&request).await?;
     Ok(Cursor(start_page_token))
 }
 
-pub(super) async fn changes(client: &Client, cursor: &Cursor) -> Result<Changes> {
-    let fields = format!("nextPageToken,newStartPageToken,changes(changeType,removed,fileId,file({FILE}))");
+pub(super) async fn changes(client: &Client, drive: Option<&FileId>, cursor: &Cursor) -> Result<Changes> {
+    let fields = format!("nextPageToken,newStartPageToken,changes(changeType,removed,fileId,driveId,file({FILE}))");
     let request = Request::new(CHANGES, Method::GET, client.addresses.of(&["changes"]))
         .query("pageToken", &cursor.0)
         .query("pageSize", PAGE_SIZE)
         .query("includeRemoved", "true")
         .query("fields", &fields)
         .query("includeItemsFromAllDrives", "true")
+        // What left this feed for another drive is told with what it is now, and not only as gone.
+        .query("includeCorpusRemovals", "true")
+        .of_drive(drive)
         .all_drives();
     let (list, at): (ChangeList, _) = client.dated_json(&request).await?;
     let (next, more) = match (list.next_page_token, list.new_start_page_token) {
@@ -102,12 +106,13 @@ pub(super) async fn changes(client: &Client, cursor: &Cursor) -> Result<Changes>
     Ok(Changes { changes, next, more, at })
 }
 
-/// `None` for what is no change of an item: that a shared drive was joined, left or renamed.
+/// `None` for what names nothing that could be looked at.
 async fn change(client: &Client, change: types::Change) -> Result<Option<Change>> {
     if change.what.as_deref() == Some("drive") {
-        return Ok(None);
+        return Ok(change.drive_id.map(|id| Change::Drive(FileId(id))));
     }
-    if let (Some(file), false) = (change.file, change.removed) {
+    // Also of what was removed: then it is there still, in another drive.
+    if let Some(file) = change.file {
         return convert::item(CHANGES, file).map(Change::Present).map(Some);
     }
     let id = FileId(change.file_id.ok_or_else(|| nonsense(CHANGES, "a change names no item"))?);

@@ -123,6 +123,11 @@ impl Pacer {
         }
     }
 
+    /// Whether the drive refused a request for its rate within the last minute.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.state.lock().cut.is_some_and(|cut| cut.elapsed() < RECOVERY)
+    }
+
     /// The drive refused a request, for there were too many; `wait` if it said how long to stop.
     pub(super) fn refused(&self, admitted: Admitted, wait: Option<Duration>) {
         let mut state = self.state.lock();

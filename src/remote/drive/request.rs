@@ -48,6 +48,7 @@ pub(super) const ROOT: Call = Call::new("drive", 0);
 pub(super) const ABOUT: Call = Call::new("about.get", 5);
 pub(super) const GET: Call = Call::new("files.get", 5);
 pub(super) const LIST: Call = Call::new("files.list", 100);
+pub(super) const DRIVES: Call = Call::new("drives.list", 100);
 pub(super) const CURSOR: Call = Call::new("changes.getStartPageToken", 5);
 pub(super) const CHANGES: Call = Call::new("changes.list", 100);
 pub(super) const IDS: Call = Call::new("files.generateIds", 5);
@@ -140,6 +141,14 @@ impl Request {
     pub(super) fn query(mut self, name: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(name, value);
         self
+    }
+
+    /// Asks for the feed of a shared drive, if it is one.
+    pub(super) fn of_drive(self, drive: Option<&FileId>) -> Self {
+        match drive {
+            Some(drive) => self.query("driveId", &drive.0),
+            None => self,
+        }
     }
 
     /// Adds the declaration without which items of shared drives look absent.

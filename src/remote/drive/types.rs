@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// `spaces` is for the checksum, see [`super::convert`]. All calls use the same set, so that every description of an item is
 /// as good as any other.
 pub(super) const FILE: &str = "id,name,mimeType,parents,size,md5Checksum,headRevisionId,version,modifiedTime,createdTime,\
-    trashed,explicitlyTrashed,ownedByMe,shared,driveId,properties,webViewLink,spaces";
+    trashed,explicitlyTrashed,ownedByMe,shared,driveId,properties,webViewLink,spaces,shortcutDetails(targetId),\
+    capabilities(canModifyContent,canAddChildren,canRename,canTrash,canMoveItemWithinDrive,canMoveItemOutOfDrive)";
 
 /// An item.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -43,6 +44,58 @@ pub(super) struct File {
     pub(super) spaces: Option<Vec<String>>,
     /// Asked for alone.
     pub(super) export_links: Option<BTreeMap<String, String>>,
+    pub(super) shortcut_details: Option<ShortcutDetails>,
+    pub(super) capabilities: Option<Capabilities>,
+}
+
+/// Where a shortcut leads.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ShortcutDetails {
+    pub(super) target_id: Option<String>,
+}
+
+/// What the account may do with an item.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "Drive's names")]
+pub(super) struct Capabilities {
+    pub(super) can_modify_content: Option<bool>,
+    pub(super) can_add_children: Option<bool>,
+    pub(super) can_rename: Option<bool>,
+    pub(super) can_trash: Option<bool>,
+    pub(super) can_move_item_within_drive: Option<bool>,
+    pub(super) can_move_item_out_of_drive: Option<bool>,
+}
+
+/// A page of `drives.list`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DriveList {
+    #[serde(default)]
+    pub(super) drives: Vec<Drive>,
+    pub(super) next_page_token: Option<String>,
+}
+
+/// A shared drive.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Drive {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) created_time: Option<String>,
+    pub(super) capabilities: Option<DriveCapabilities>,
+}
+
+/// What the account may do with what is in a shared drive.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "Drive's names")]
+pub(super) struct DriveCapabilities {
+    pub(super) can_edit: Option<bool>,
+    pub(super) can_add_children: Option<bool>,
+    pub(super) can_trash_children: Option<bool>,
+    pub(super) can_delete_children: Option<bool>,
 }
 
 /// What is said of an item in a create or an update: what is absent stays as it is.
@@ -97,6 +150,7 @@ pub(super) struct Change {
     #[serde(default)]
     pub(super) removed: bool,
     pub(super) file_id: Option<String>,
+    pub(super) drive_id: Option<String>,
     pub(super) file: Option<File>,
 }
 

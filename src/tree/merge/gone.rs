@@ -6,7 +6,7 @@ use rusqlite::params;
 
 use super::{Merge, item_of};
 use crate::clock;
-use crate::remote::{FileId, Item};
+use crate::remote::{Access, FileId, Item};
 use crate::tree::{Base, Ino, Node, names, nodes, unplaced};
 
 /// Entries of what went into the trash, or where the tree does not reach, that are kept in case it comes back. Of more only it
@@ -92,7 +92,7 @@ impl Merge<'_> {
 
     /// A node that is gone from the drive, or from where the tree reaches, with all that is in it. What was not sent yet
     /// survives, and its folders with it. `news`: what the drive has of it; `None`: it is gone for good.
-    pub(super) fn lost(&mut self, top: &Node, news: Option<&Item>) -> rusqlite::Result<()> {
+    pub(in crate::tree) fn lost(&mut self, top: &Node, news: Option<&Item>) -> rusqlite::Result<()> {
         if top.ino == Ino::ROOT {
             tracing::warn!(
                 "the folder that is the root of this mount was removed elsewhere; what is saved here waits until it is restored"
@@ -156,18 +156,38 @@ impl Merge<'_> {
 
     /// Makes a node that the drive lost into one that it does not have yet.
     fn recreate(&mut self, node: Node) -> rusqlite::Result<()> {
+        let node = self.bring_home(node)?;
         let base = nodes::base(self.db, node.ino)?;
         // A tag in its name came from the id that it loses: from now on it is a part of the name, on every machine.
         let drive_name = names::on_drive(self.db, &node, &node.name)?;
         if base.as_ref().is_some_and(|base| base.on_drive.is_none()) {
             // If it was made there a moment ago, that went with the rest, and so did what was being sent for it.
             self.effects.resend.push(node.ino);
-            return nodes::update(self.db, &Node { id: None, version: 0, drive_name, ..node });
+            return nodes::update(self.db, &Node { id: None, version: 0, drive_name, access: Access::UNKNOWN, ..node });
         }
         let rewritten = base.is_some_and(|base| base.rewritten);
         nodes::set_base(self.db, node.ino, &Base::unsent(rewritten))?;
         self.effects.resend.push(node.ino);
-        nodes::update(self.db, &Node { id: None, version: 0, drive_name, revision: None, md5: None, ..node })
+        let access = Access::UNKNOWN;
+        nodes::update(self.db, &Node { id: None, version: 0, drive_name, access, revision: None, md5: None, ..node })
+    }
+
+    /// Puts a node that is to be made anew, and is in no folder of a drive, into the root: a shared drive that was left takes nothing
+    /// any more, nor does a place that was only known by its id.
+    fn bring_home(&mut self, node: Node) -> rusqlite::Result<Node> {
+        if node.parent != Ino::SHARED_DRIVES && !nodes::is_held(self.db, &node)? {
+            return Ok(node);
+        }
+        let (Some(id), drive_name) = (&node.id, node.name_on_drive().to_owned()) else { return Ok(node) };
+        let wanted = names::wanted_as(self.db, &node, &drive_name)?;
+        let name = names::place(self.db, Ino::ROOT, wanted.as_deref(), id, node.created, &mut self.effects)?;
+        self.effects.entries.push((node.parent, node.name.clone()));
+        self.effects.entries.push((Ino::ROOT, name.clone()));
+        let drive_name = (name != drive_name).then_some(drive_name);
+        let access = Access::UNKNOWN;
+        let home = Node { parent: Ino::ROOT, name, drive_name, drive: None, access, ..node };
+        nodes::update(self.db, &home)?;
+        Ok(home)
     }
 
     /// How many a node and all in it are, and of these those that hold what the drive does not have, with the folders on the way

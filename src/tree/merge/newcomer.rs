@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Merge, blob};
 use crate::clock::{self, Timestamp};
-use crate::remote::{Blob, FileId, Item, ItemKind, Posix};
+use crate::remote::{Access, Blob, FileId, Item, ItemKind, Posix};
 use crate::tree::listing::Listed;
 use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, documents, names, nodes, unplaced};
 
@@ -79,8 +79,9 @@ impl Merge<'_> {
                 unplaced::placed(self.db, &item.id)?;
                 continue;
             }
-            // If it was in the trash, then because a folder above it was.
-            self.stranger(Some(folder.clone()), &Item { trashed: false, ..item }, None)?;
+            // If it was in the trash, then because a folder above it was. What may be done with it there says nothing of here.
+            let access = if item.trashed { Access::UNKNOWN } else { item.access };
+            self.stranger(Some(folder.clone()), &Item { trashed: false, access, ..item }, None)?;
         }
         names::settle(self.db, folder.ino, &mut self.effects)
     }
@@ -121,6 +122,10 @@ pub(in crate::tree) fn item_of(db: &Connection, node: &Node, folder: Option<File
         (NodeKind::Folder, _) => ItemKind::Folder,
         (NodeKind::File, Some(blob)) => ItemKind::File(blob),
         (NodeKind::Symlink, Some(blob)) => ItemKind::Symlink(blob),
+        (NodeKind::Shortcut, _) => match &node.target {
+            Some(target) => ItemKind::Shortcut { target: FileId(target.clone()) },
+            None => return Ok(None),
+        },
         (NodeKind::Document, _) => {
             let text: Value =
                 node.target.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -142,16 +147,19 @@ pub(in crate::tree) fn item_of(db: &Connection, node: &Node, folder: Option<File
         trashed_itself: false,
         owned: false,
         shared: false,
+        drive: node.drive.clone(),
+        access: node.access,
         posix: Posix { mode: there.mode, owner: there.owner, target },
     }))
 }
 
-pub(super) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node {
+pub(in crate::tree) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node {
     let blob = blob(item);
     let (kind, target) = match &item.kind {
         ItemKind::Folder => (NodeKind::Folder, None),
         ItemKind::File(_) => (NodeKind::File, None),
         ItemKind::Symlink(_) => (NodeKind::Symlink, item.posix.target.clone()),
+        ItemKind::Shortcut { target } => (NodeKind::Shortcut, Some(target.0.clone())),
         ItemKind::Document { .. } => (NodeKind::Document, documents::text(item)),
     };
     Node {
@@ -173,5 +181,7 @@ pub(super) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item) -> Node
         version: item.version,
         target,
         listed: false,
+        access: item.access,
+        drive: None,
     }
 }

@@ -161,6 +161,8 @@ fn item(id: &str, name: &str, created: i64, is_document: bool) -> Item {
         trashed_itself: false,
         owned: true,
         shared: false,
+        drive: None,
+        access: crate::remote::Access::UNKNOWN,
         posix: Posix::default(),
     }
 }

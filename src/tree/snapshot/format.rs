@@ -179,6 +179,8 @@ mod tests {
             trashed_itself: false,
             owned: true,
             shared: false,
+            drive: None,
+            access: crate::remote::Access::UNKNOWN,
             posix: Posix::default(),
         };
         vec![Line::Folder(FileId("top".to_owned())), Line::Item(Box::new(item)), Line::Ask(FileId("g".to_owned()))]

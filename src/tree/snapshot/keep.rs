@@ -18,10 +18,9 @@ use super::{NAME, Result};
 use crate::clock::{self, Instant};
 use crate::error::Kind;
 use crate::remote::{
-    Body, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, Progress, RemoteError, Write as Upload,
+    Body, Cursor, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, Progress, RemoteError, Write as Upload,
 };
-use crate::state;
-use crate::tree::{FACT_CURSOR, Ino, Tree, TreeError, merge, nodes};
+use crate::tree::{Ino, Tree, TreeError, feeds, merge, nodes};
 
 /// How often it is looked whether one is to be written.
 const LOOK: Duration = Duration::from_secs(5);
@@ -229,8 +228,8 @@ fn unsure(db: &Connection) -> rusqlite::Result<Option<u64>> {
 
 fn header(db: &Connection, account: String) -> rusqlite::Result<Option<Header>> {
     let root = nodes::by_ino(db, Ino::ROOT)?.and_then(|root| root.id);
-    let cursor = state::fact(db, FACT_CURSOR)?;
-    let (Some(root), Some(cursor)) = (root, cursor) else { return Ok(None) };
+    let cursor = feeds::cursor(db, None)?;
+    let (Some(root), Some(Cursor(cursor))) = (root, cursor) else { return Ok(None) };
     Ok(Some(Header { drivemount_tree: FORMAT, account, root, cursor, at: clock::now() }))
 }
 

@@ -154,7 +154,7 @@ fn check(mut file: File) -> Result<(File, Header, Vec<FileId>), Unusable> {
 async fn hear(tree: &Tree, mut cursor: Cursor) -> Result<News, Refused> {
     let mut news = News { changes: HashMap::new(), by_folder: HashMap::new() };
     loop {
-        let page = match tree.remote.changes(&cursor).await {
+        let page = match tree.remote.changes(None, &cursor).await {
             Err(error) if error.kind == Kind::Invalid => return Err(Refused::Old("the drive does not know its place")),
             page => page?,
         };
@@ -162,6 +162,7 @@ async fn hear(tree: &Tree, mut cursor: Cursor) -> Result<News, Refused> {
             let id = match &change {
                 Change::Present(item) => item.id.clone(),
                 Change::Removed(id) => id.clone(),
+                Change::Drive(_) => continue,
             };
             news.add(id, change);
         }
