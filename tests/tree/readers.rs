@@ -175,12 +175,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Counts what the drive has no more: a version that nobody read to its end before it was replaced or removed.
+    /// Counts what the drive has no more: a version that nobody read to its end before it was replaced or removed. The name that was
+    /// opened may also be that of a folder by now.
     fn unless_lost<T>(&mut self, result: io::Result<T>, path: &Path) -> Result<Option<T>, Wrong> {
         match result {
             Ok(value) => Ok(Some(value)),
             Err(error) if matches!(error.raw_os_error(), Some(libc::ESTALE | libc::EIO | libc::ENOENT)) => {
                 self.tally.lost += 1;
+                Ok(None)
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EISDIR) => {
+                self.tally.gone += 1;
                 Ok(None)
             }
             Err(error) => Err(Wrong { what: format!("{}: {error}", path.display()), is_mixed: false }),
