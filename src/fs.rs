@@ -15,6 +15,7 @@ mod allocate;
 mod attr;
 mod by_id;
 mod change;
+mod changing;
 mod copy;
 mod dir;
 mod documents;
@@ -201,6 +202,7 @@ pub struct Fs {
     closing: AtomicBool,
     failures: xattr::Failures,
     documents: documents::Documents,
+    changing: changing::Changing,
     ways: place::Ways,
     /// The root is that of the account's own drive.
     is_whole_drive: bool,
@@ -246,6 +248,7 @@ impl Fs {
             closing: AtomicBool::new(false),
             failures: xattr::Failures::default(),
             documents: documents::Documents::default(),
+            changing: changing::Changing::default(),
             ways: place::Ways::default(),
             is_whole_drive,
         });

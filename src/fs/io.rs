@@ -37,8 +37,8 @@ pub enum Writer {
 }
 
 impl Fs {
-    /// `open`.
-    pub fn open(self: &Arc<Self>, id: NodeId, flags: OpenFlags) -> Answer<(u64, Caching)> {
+    /// `open`, of what is not just being replaced.
+    pub(super) fn open_unchanged(self: &Arc<Self>, id: NodeId, flags: OpenFlags) -> Answer<(u64, Caching)> {
         let again = self.documents.is_again(flags.thread);
         let opened = match self.open_now(id, flags) {
             Ok(Opening::Open(number, _, caching)) => Ok((number, caching)),

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use rusqlite::Transaction;
 
-use super::Fs;
 use super::handle::{Bytes, OpenFile};
+use super::{Fs, Outdated};
 use crate::remote::FileId;
 use crate::tree::{Effects, Ino, Listener};
 
@@ -22,7 +22,9 @@ impl fmt::Debug for FromDrive {
 
 impl Listener for FromDrive {
     fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
-        self.0.upgrade().map_or(Ok(()), |fs| fs.writeback.resend(tx, effects))
+        let Some(fs) = self.0.upgrade() else { return Ok(()) };
+        fs.changing.begin(&effects.contents);
+        fs.writeback.resend(tx, effects)
     }
 
     fn is_edited(&self, ino: Ino) -> bool {
@@ -61,7 +63,7 @@ impl Fs {
         false
     }
 
-    fn merged(&self, mut effects: Effects) {
+    fn merged(self: &Arc<Self>, mut effects: Effects) {
         let mut replaced = Vec::new();
         for &ino in &effects.contents {
             if self.files.get(ino).is_some_and(|file| file.is_only_read(0)) {
@@ -87,14 +89,18 @@ impl Fs {
                 self.revoke.attributes(id);
             }
         }
+        let mut outdated = Vec::new();
         for &ino in &effects.contents {
             match self.files.get(ino) {
                 // The pages belong to who has it open; the next one after them must not see them.
-                Some(file) if !self.reads_current(&file) => self.files.mark_stale(ino),
-                // Opened since the commit, it reads the new content already, but the kernel has pages of the old one.
-                _ => self.revoke.content(ino.into()),
+                Some(file) if !self.reads_current(&file) => {
+                    self.files.mark_stale(ino);
+                    outdated.push(Outdated::Attributes(ino.into()));
+                }
+                _ => outdated.push(Outdated::Content(ino.into())),
             }
         }
+        self.changed(effects.contents.clone(), outdated);
         self.writeback.resent(&effects);
     }
 

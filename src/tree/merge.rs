@@ -122,13 +122,20 @@ impl<'a> Merge<'a> {
 
     /// The current state of an item.
     pub fn heard(&mut self, item: &Item) -> rusqlite::Result<()> {
+        if item.trashed && !item.trashed_itself {
+            let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
+            if folder.is_some_and(|folder| folder.is_linked()) {
+                // It went there with a folder above it. That, or that it came back with it, is told of that folder.
+                // What may be done with it there says nothing of here.
+                let access = nodes::by_id(self.db, &item.id)?.map_or(Access::UNKNOWN, |node| node.access);
+                return self.heard(&Item { trashed: false, access, ..item.clone() });
+            }
+        }
         match nodes::by_id(self.db, &item.id)? {
             Some(node) if node.version == NEVER_SEEN && !item.trashed && !node.is_linked() => {
                 self.effects.late.push(node.ino);
                 Ok(())
             }
-            // It is in the trash with the root of the mount, and comes out of it with that.
-            Some(node) if item.trashed && !item.trashed_itself && node.parent == Ino::ROOT => Ok(()),
             // An answer to our own request may have told the version, and not that.
             Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item)),
             Some(node) if item.version == node.version && node.is_linked() => self.allowed(&node, item.access),

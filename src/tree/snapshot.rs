@@ -1,7 +1,7 @@
 //! What is known of the drive, kept on the drive: so that a machine that mounts it for the first time fetches one file and hears of
 //! what changed since, rather than list everything.
 //!
-//! The snapshot is a hidden file that only this program sees. [`load`] takes it in on a machine that knows nothing yet, [`keep`] writes
+//! The snapshot is a hidden file that only this program sees. [`load()`] takes it in on a machine that knows nothing yet, [`keep()`] writes
 //! it when all is listed, and again when much has changed. It is a hint and never believed for itself:
 //!
 //! - All that the feed of changes tells since it was written is put in its place *before* an entry of it is shown, so that nothing

@@ -13,6 +13,9 @@ use crate::error::Kind;
 use crate::remote::{Blob, FileId, Item, ItemKind, Md5, RemoteError, Source};
 use crate::tree::{Effects, Ino, Node, nodes};
 
+/// Folders above each other at most, on any drive.
+const DEEPEST: usize = 128;
+
 /// Whether an entry still is what a request was sent for.
 pub(super) fn is_still(db: &Connection, ino: Ino, id: &FileId) -> rusqlite::Result<bool> {
     let node = nodes::by_ino(db, ino)?;
@@ -183,11 +186,21 @@ impl Writeback {
     /// What we changed or made is in the trash: it was put there, or a folder above it was, before our request arrived. What
     /// holds unsent work here is made anew.
     async fn trashed_meanwhile(&self, job: &Job, item: &Item) -> Result<Outcome> {
-        // First the folder: else what is in it would be made in the trash again and again.
-        match &job.folder {
-            Some(folder) if self.is_root(folder)? => self.root_is_there(folder).await?,
-            Some(folder) => drop(self.look(job, folder).await?),
-            None => {}
+        // First the folder that is there itself: else what is in it would be made in the trash again and again.
+        let mut above = job.folder.clone();
+        for _ in 0..DEEPEST {
+            let Some(id) = above else { break };
+            if self.is_root(&id)? {
+                self.root_is_there(&id).await?;
+                break;
+            }
+            let folder = match self.remote.get(&id).await {
+                Ok(folder) => Some(folder),
+                Err(error) if error.kind == Kind::NotFound => None,
+                Err(error) => return Err(error.into()),
+            };
+            self.tree.merge_news(&id, folder.as_ref())?;
+            above = folder.filter(|folder| folder.trashed && !folder.trashed_itself).and_then(|folder| folder.parent);
         }
         self.tree.merge_news(&item.id, Some(item))?;
         Ok(Outcome::Again)

@@ -365,7 +365,7 @@ fn what_arrives_after_its_removal_is_deleted_again_and_old_news_is_none() {
     let late = removed("late", NEVER_SEEN);
     assert_eq!(bench.hear(&file("deleted", ROOT, 5)).late, []);
     assert_eq!(bench.hear(&file("late", ROOT, 5)).late, [late]);
-    assert_eq!(bench.hear(&Item { trashed: true, ..file("late", ROOT, 6) }).late, []);
+    assert_eq!(bench.hear(&Item { trashed: true, trashed_itself: true, ..file("late", ROOT, 6) }).late, []);
 }
 
 /// A folder with a folder with a file in it, made after everything is known.
@@ -507,12 +507,18 @@ fn an_item_is_made_a_node_and_back() {
 }
 
 #[test]
-fn what_is_in_the_trash_with_the_root_keeps_its_place_and_what_was_put_there_itself_goes() {
+fn what_is_in_the_trash_with_a_folder_above_it_goes_and_comes_with_that() {
     let bench = Bench::new();
-    bench.hear(&file("x", ROOT, 1));
-    bench.hear(&Item { trashed: true, ..file("x", ROOT, 2) });
+    shelf(&bench);
+    bench.hear(&file("x", ROOT, 4));
+    // The root of the mount is in the trash.
+    bench.hear(&Item { trashed: true, ..file("x", ROOT, 5) });
     assert_eq!(bench.node("x").parent, Ino::ROOT);
-    bench.hear(&Item { trashed: true, trashed_itself: true, ..file("x", ROOT, 3) });
+    // It moved into a folder that went to the trash and came out of it since, of which the drive tells next.
+    bench.hear(&Item { trashed: true, ..file("x", "shelf", 6) });
+    bench.hear(&folder("shelf", ROOT, 8));
+    assert_eq!(bench.path(bench.node("x").ino), "shelf/x");
+    bench.hear(&Item { trashed: true, trashed_itself: true, ..file("x", "shelf", 9) });
     assert_eq!(bench.find("x"), None);
 }
 
