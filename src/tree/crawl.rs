@@ -74,7 +74,8 @@ impl Tree {
         let mut tasks: JoinSet<Result<()>> = JoinSet::new();
         let (mut count, mut failed) = (0, None);
         loop {
-            while tasks.len() < AT_ONCE {
+            let at_once = if self.listings.somebody_waits() { 1 } else { AT_ONCE };
+            while tasks.len() < at_once {
                 let folders = self.next_unlisted(&mut tried)?;
                 if folders.is_empty() {
                     break;

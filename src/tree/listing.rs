@@ -91,6 +91,11 @@ impl Listings {
         Arc::clone(&self.running.lock().all)
     }
 
+    /// Whether somebody waits for a folder of many pages.
+    pub(super) fn somebody_waits(&self) -> bool {
+        self.running.lock().asked.values().any(|arriving| arriving.is_long())
+    }
+
     /// Remembers news of items, if a listing is under way that may know older. To be called before the news is merged.
     pub(super) fn remember(&self, news: impl Iterator<Item = (FileId, u64)>) {
         let mut running = self.running.lock();

@@ -16,6 +16,7 @@ mod load;
 pub use self::keep::keep;
 pub use self::load::load;
 use super::{FACT_ACCOUNT, Result, Tree};
+use crate::remote::FileId;
 use crate::state;
 
 /// What the file is called on the drive.
@@ -23,6 +24,9 @@ const NAME: &str = "drivemount-tree";
 
 /// What stands on the snapshot of this account: how many changes it does not have. Absent: none was written or taken in here.
 const FACT_DEBT: &str = "snapshot_debt";
+
+/// Which file on the drive it is, as far as this machine knows.
+const FACT_ID: &str = "snapshot";
 
 /// More changes than these since a snapshot was written cost as much to read as a listing, or nearly.
 const MOST_CHANGES: usize = 100_000;
@@ -42,6 +46,14 @@ impl Tree {
 
     fn set_debt(&self, changes: usize) -> Result<()> {
         Ok(self.state.set_fact(FACT_DEBT, &changes.to_string())?)
+    }
+
+    fn snapshot_id(&self) -> Result<Option<FileId>> {
+        Ok(self.state.fact(FACT_ID)?.map(FileId))
+    }
+
+    fn set_snapshot_id(&self, id: &FileId) -> Result<()> {
+        Ok(self.state.set_fact(FACT_ID, &id.0)?)
     }
 
     fn account_id(&self) -> Result<String> {

@@ -56,6 +56,11 @@ impl Arriving {
         }
     }
 
+    /// Whether it has many pages.
+    pub(super) fn is_long(&self) -> bool {
+        self.stage.borrow().pages > 1
+    }
+
     /// All of it is here, or will never be.
     pub(super) fn end(&self, result: Result<()>) {
         self.stage.send_modify(|stage| stage.end = Some(result));

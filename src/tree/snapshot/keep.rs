@@ -109,40 +109,45 @@ impl Tree {
 
 /// Writes one, and sends it. Says how long it is; `None`: not now.
 async fn write(tree: &Arc<Tree>, scratch: &Path) -> std::result::Result<Option<u64>, Failed> {
-    let kept = tree.remote.hidden(NAME).await?;
     let (builder, path) = (Arc::clone(tree), scratch.join("tree-snapshot.new"));
     let built = tokio::task::spawn_blocking(move || build(&builder, &path)).await.map_err(io::Error::other)??;
     let Some((file, size, md5)) = built else { return Ok(None) };
     // What the feed tells from now on is not in it; a little of what it told just now is.
     tree.set_debt(0)?;
-    let mut kept = kept.into_iter();
-    let upload = if let Some(item) = kept.next() {
-        let patch = Patch { modified: Some(clock::now()), ..Patch::default() };
-        Upload::Update { id: item.id, patch }
+    let replaced = match tree.snapshot_id()? {
+        Some(id) => {
+            let patch = Patch { modified: Some(clock::now()), ..Patch::default() };
+            match send(tree, &Upload::Update { id, patch }, &file, size).await {
+                // Somebody removed it.
+                Err(Failed::Remote(error)) if error.kind == Kind::NotFound => None,
+                sent => Some(sent?),
+            }
+        }
+        None => None,
+    };
+    let item = if let Some(item) = replaced {
+        item
     } else {
         let (id, parent) = tree.remote.reserve_hidden().await?;
         let (kind, name) = (NewKind::File, NAME.to_owned());
-        Upload::Create(NewItem { id, parent, name, kind, modified: clock::now(), posix: Posix::default() })
+        let new = NewItem { id, parent, name, kind, modified: clock::now(), posix: Posix::default() };
+        send(tree, &Upload::Create(new), &file, size).await?
     };
-    let item = send(tree, &upload, file, size).await?;
+    tree.set_snapshot_id(&item.id)?;
     if let ItemKind::File(blob) = &item.kind
         && blob.md5.is_some_and(|there| there != md5)
     {
         return Err(RemoteError::new(Kind::Corrupt, "upload", "the drive has something else than was sent").into());
     }
-    // Two machines that wrote their first at the same time left two.
-    for other in kept {
-        tree.remote.delete(&other.id).await?;
-    }
     Ok(Some(size))
 }
 
-async fn send(tree: &Tree, upload: &Upload, mut file: File, size: u64) -> std::result::Result<Item, Failed> {
-    let mut read = |from: u64, most: usize| -> io::Result<Bytes> {
+async fn send(tree: &Tree, upload: &Upload, mut file: &File, size: u64) -> std::result::Result<Item, Failed> {
+    let mut read = move |from: u64, most: usize| -> io::Result<Bytes> {
         tokio::task::block_in_place(|| {
             file.seek(io::SeekFrom::Start(from))?;
             let mut piece = Vec::new();
-            (&mut file).take(most as u64).read_to_end(&mut piece)?;
+            file.take(most as u64).read_to_end(&mut piece)?;
             Ok(piece.into())
         })
     };

@@ -81,7 +81,9 @@ pub async fn load(tree: &Arc<Tree>, scratch: &Path) {
 }
 
 async fn take_in(tree: &Arc<Tree>, scratch: &Path) -> Result<Option<(usize, usize)>, Refused> {
+    // Two machines that wrote their first at the same time left two, of which the newer counts.
     let Some(item) = tree.remote.hidden(NAME).await?.into_iter().next() else { return Ok(None) };
+    tree.set_snapshot_id(&item.id)?;
     let file = fetch(tree, item, scratch).await?;
     let checked = tokio::task::spawn_blocking(move || check(file).map_err(Refused::from));
     let (file, header, asks) = checked.await.map_err(std::io::Error::other)??;
