@@ -332,8 +332,8 @@ pub struct Tree {
     looks: follow::Looks,
     /// There may be folders to be listed.
     unlisted: Notify,
-    /// How many folders were taken in of a snapshot; `None` while none is.
-    loading: watch::Sender<Option<u64>>,
+    /// How far a snapshot is taken in; `None` while none is.
+    loading: watch::Sender<Option<snapshot::Loading>>,
     feeds: feeds::Feeds,
     listener: OnceLock<Arc<dyn Listener>>,
 }

@@ -128,6 +128,18 @@ impl Fs {
         Entry { id, attr: self.attr(node), name_ttl, attr_ttl: attr_ttl(id, node) }
     }
 
+    /// `fstat`, or `stat` if there is no handle. A handle may be of an entry that has another number by now, since others have the
+    /// one that was opened.
+    pub fn getattr_of(&self, id: NodeId, handle: Option<u64>) -> Result<(Attr, Duration)> {
+        let handle = handle.and_then(|number| self.files.handle(number));
+        match (self.getattr(id), handle) {
+            (Err(error), Some(handle)) if error.kind() == Kind::Stale => {
+                Ok((self.attr(&self.node(handle.file.ino)?), Duration::ZERO))
+            }
+            (got, _) => got,
+        }
+    }
+
     /// `stat`.
     pub fn getattr(&self, id: NodeId) -> Result<(Attr, Duration)> {
         let node = self.node(id.ino())?;

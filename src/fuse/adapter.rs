@@ -170,12 +170,12 @@ impl Filesystem for Adapter {
         // Entries are found by their number in the database: there is nothing to forget.
     }
 
-    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, _request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         let id = convert::id(ino);
         self.respond_now(
             "getattr",
             reply,
-            |fs| fs.getattr(id),
+            |fs| fs.getattr_of(id, fh.map(|fh| fh.0)),
             |reply, (attr, ttl)| reply.attr(&ttl, &convert::attr(id, &attr)),
         );
     }

@@ -17,14 +17,16 @@ use parking_lot::Mutex;
 pub use self::arriving::Arriving;
 use super::merge::{self, Merge};
 use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, documents, nodes};
+use crate::clock::Instant;
 use crate::error::Kind;
 use crate::remote::{FileId, Item, Pages, RemoteError};
 
 /// Items that are merged in one transaction: others wait no longer for it than a few milliseconds.
 const AT_ONCE: usize = 128;
 
-/// How long who asks for a folder waits for a snapshot to bring it.
+/// How long who asks for a folder waits for a snapshot to bring it; and, after the start, for it to be fetched.
 const PATIENCE: Duration = Duration::from_secs(3);
+const UNTIL_FETCHED: Duration = Duration::from_secs(1);
 
 /// An entry of a folder: what a listing says of it.
 #[derive(Debug, Clone)]
@@ -272,16 +274,17 @@ impl Tree {
     async fn is_loaded(&self, folder: Ino) -> Result<bool> {
         let is_listed = || Ok(self.node(folder)?.is_some_and(|node| node.listed));
         let mut loading = self.loading.subscribe();
-        let until = tokio::time::Instant::now() + PATIENCE;
-        while loading.borrow_and_update().is_some() {
+        let began = Instant::now();
+        loop {
+            let Some(now) = *loading.borrow_and_update() else { return is_listed() };
             if is_listed()? {
                 return Ok(true);
             }
-            if tokio::time::timeout_at(until, loading.changed()).await.is_err() {
+            let until = if now.folders == 0 { now.since + UNTIL_FETCHED } else { began + PATIENCE };
+            if tokio::time::timeout_at(until.into(), loading.changed()).await.is_err() {
                 return Ok(false);
             }
         }
-        is_listed()
     }
 
     /// Lists folders with requests for all of them. Says whether what came can be believed to be all: if not, they are not listed, and

@@ -16,8 +16,18 @@ mod load;
 pub use self::keep::keep;
 pub use self::load::load;
 use super::{FACT_ACCOUNT, Result, Tree};
+use crate::clock::Instant;
 use crate::remote::FileId;
 use crate::state;
+
+/// How far it is taken in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Loading {
+    /// When that began.
+    pub(super) since: Instant,
+    /// Folders that are known by it; none while it is fetched.
+    pub(super) folders: u64,
+}
 
 /// What the file is called on the drive.
 const NAME: &str = "drivemount-tree";

@@ -10,7 +10,8 @@ use futures_util::StreamExt;
 use md5::{Digest, Md5 as Hash};
 
 use super::format::{Header, Line, Reader, Unusable};
-use super::{MOST_CHANGES, NAME};
+use super::{Loading, MOST_CHANGES, NAME};
+use crate::clock::Instant;
 use crate::error::Kind;
 use crate::remote::{Change, Cursor, FileId, Item, ItemKind, Md5, RemoteError, Source};
 use crate::tree::merge::{self, Merge};
@@ -61,8 +62,8 @@ pub async fn load(tree: &Arc<Tree>, scratch: &Path) {
         Ok(false) => return,
         Err(error) => return tracing::warn!(%error, "whether anything is known of the drive"),
     }
-    tree.loading.send_replace(Some(0));
-    let began = crate::clock::Instant::now();
+    let began = Instant::now();
+    tree.loading.send_replace(Some(Loading { since: began, folders: 0 }));
     let outcome = take_in(tree, scratch).await;
     tree.loading.send_replace(None);
     match outcome {
@@ -220,7 +221,11 @@ fn place(tree: &Arc<Tree>, mut file: File, mut news: News) -> Result<usize, Refu
                 if let Some((folder, mut items)) = group.take() {
                     items.extend(news.by_folder.remove(&folder).unwrap_or_default());
                     folders += usize::from(tree.place_group(&folder, &items, &mut orphans)?);
-                    tree.loading.send_modify(|loaded| *loaded = loaded.map(|count| count + 1));
+                    tree.loading.send_modify(|loading| {
+                        if let Some(loading) = loading {
+                            loading.folders += 1;
+                        }
+                    });
                 }
                 let Some(Line::Folder(folder)) = line else { break };
                 group = Some((folder, Vec::new()));
