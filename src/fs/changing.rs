@@ -41,7 +41,7 @@ impl Changing {
         }
     }
 
-    fn has(&self, file: Ino) -> bool {
+    pub(super) fn has(&self, file: Ino) -> bool {
         let notes = self.0.lock();
         !notes.is_empty() && notes.get(&file).is_some_and(|since| since.elapsed() < FORGOTTEN)
     }

@@ -9,7 +9,7 @@ use rusqlite::Transaction;
 use super::handle::{Bytes, OpenFile};
 use super::{Fs, Outdated};
 use crate::remote::FileId;
-use crate::tree::{Effects, Ino, Listener};
+use crate::tree::{Effects, Ino, Listener, NodeKind, nodes};
 
 /// The file system's ear.
 pub(super) struct FromDrive(pub(super) Weak<Fs>);
@@ -23,7 +23,12 @@ impl fmt::Debug for FromDrive {
 impl Listener for FromDrive {
     fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
         let Some(fs) = self.0.upgrade() else { return Ok(()) };
-        fs.changing.begin(&effects.contents);
+        let mut files = Vec::new();
+        for &ino in &effects.contents {
+            // Documents have a way of their own: see `fs::documents`.
+            files.extend(nodes::by_ino(tx, ino)?.filter(|node| node.kind != NodeKind::Document).map(|node| node.ino));
+        }
+        fs.changing.begin(&files);
         fs.writeback.resend(tx, effects)
     }
 
@@ -93,11 +98,10 @@ impl Fs {
         for &ino in &effects.contents {
             match self.files.get(ino) {
                 // The pages belong to who has it open; the next one after them must not see them.
-                Some(file) if !self.reads_current(&file) => {
-                    self.files.mark_stale(ino);
-                    outdated.push(Outdated::Attributes(ino.into()));
-                }
-                _ => outdated.push(Outdated::Content(ino.into())),
+                Some(file) if !self.reads_current(&file) => self.files.mark_stale(ino),
+                _ if self.changing.has(ino) => outdated.push(Outdated::Content(ino.into())),
+                // Opened since the commit, it reads the new content already, but the kernel has pages of the old one.
+                _ => self.revoke.content(ino.into()),
             }
         }
         self.changed(effects.contents.clone(), outdated);
