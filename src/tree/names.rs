@@ -263,13 +263,15 @@ impl Claims {
         Ok(Self::of(wanted_by(db, node)?.unwrap_or_default(), node.id.as_ref()))
     }
 
-    /// The name at a place of the row; the first is missing if it is not legal.
+    /// The name at a place of the row; missing if it is not legal, or the one that stands first in the row already: for people who
+    /// name a file after its own tag.
     fn name(&self, turn: usize) -> Option<String> {
-        match turn {
-            0 => is_legal(&self.wanted).then(|| self.wanted.clone()),
-            1..=3 => Some(with_tag(&self.legal, &self.tag[..TAGS[turn - 1]])),
-            _ => Some(with_tag(&self.legal, &format!("{}-{}", self.tag, turn - 2))),
-        }
+        let tagged = match turn {
+            0 => return is_legal(&self.wanted).then(|| self.wanted.clone()),
+            1..=3 => with_tag(&self.legal, &self.tag[..TAGS[turn - 1]]),
+            _ => with_tag(&self.legal, &format!("{}-{}", self.tag, turn - 2)),
+        };
+        (tagged != self.wanted).then_some(tagged)
     }
 
     /// The place of a name in the row; behind all if it is not in it.

@@ -218,3 +218,16 @@ proptest! {
         prop_assert_eq!(fresh.shown(), bench.shown());
     }
 }
+
+/// An item that is called like itself with its tag has one name less, and must not be taken to have made room for an older one.
+#[test]
+fn what_is_called_like_its_own_tag_gives_that_name_to_the_older() {
+    let ids = ids();
+    let tagged = Claims::of("z".repeat(255), Some(&FileId(ids[0].clone()))).name(1).expect("a name");
+    let mut bench = Bench::new();
+    for (id, created) in [(&ids[0], 2), (&ids[2], 1)] {
+        bench.merge(|merge| merge.change(&Change::Present(item(id, &tagged, created, false))));
+    }
+    let [shown, _] = bench.shown();
+    assert_eq!((shown.len(), &shown[&tagged].0), (2, &ids[2]));
+}
