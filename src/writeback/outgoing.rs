@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
@@ -104,6 +105,35 @@ impl Running {
     }
 }
 
+/// Whether the last bytes of a request are handed on. Before that it can be broken off, and nothing comes of it; after that the
+/// drive may do it though nobody listens.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastPiece(Arc<AtomicU8>);
+
+/// What became of it.
+mod last_piece {
+    pub(super) const HANDED_ON: u8 = 1;
+    pub(super) const HELD_BACK: u8 = 2;
+}
+
+impl LastPiece {
+    /// Holds it back for ever, unless it was handed on already. Says whether it is held back.
+    pub(super) fn hold_back(&self) -> bool {
+        self.becomes(last_piece::HELD_BACK)
+    }
+
+    fn hand_on(&self) -> bool {
+        self.becomes(last_piece::HANDED_ON)
+    }
+
+    fn becomes(&self, end: u8) -> bool {
+        match self.0.compare_exchange(0, end, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => true,
+            Err(is) => is == end,
+        }
+    }
+}
+
 /// The bytes of a range, read as they are sent.
 pub(super) fn body(
     content: &Content,
@@ -111,16 +141,22 @@ pub(super) fn body(
     range: Range<u64>,
     writeback: &Writeback,
     ino: crate::tree::Ino,
+    last: &LastPiece,
 ) -> Body {
     let length = range.end - range.start;
+    let end = range.end;
     let pieces = content.pieces(range);
     let hash = Arc::clone(hash);
     let queue = Arc::clone(&writeback.queue);
+    let last = last.clone();
     let stream = pieces.map(move |piece| {
         let (offset, bytes) = piece.map_err(|error| {
             hash.lock().unreadable = Some(error.clone());
             std::io::Error::other(error)
         })?;
+        if offset + bytes.len() as u64 >= end && !last.hand_on() {
+            return Err(std::io::Error::other("given up"));
+        }
         hash.lock().add(offset, &bytes);
         queue.sent(ino, offset);
         crash::point("piece-handed-on");
@@ -196,4 +232,17 @@ pub(super) async fn checksum_there(remote: &dyn Remote, source: &Source) -> Resu
         }
     }
     Ok(Md5(hash.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_handed_on_is_not_held_back_and_what_is_held_back_is_not_handed_on() {
+        let last = LastPiece::default();
+        assert!(last.hand_on() && !last.hold_back());
+        let last = LastPiece::default();
+        assert!(last.hold_back() && last.hold_back() && !last.hand_on());
+    }
 }

@@ -153,6 +153,12 @@ impl Queue {
         waits.follow(ino, other, |other| running.contains_key(&other));
     }
 
+    /// Whether `ino` must not overtake one that is under way. It may have come to that since it became due.
+    pub(super) fn is_behind(&self, ino: Ino) -> bool {
+        let inner = self.inner.lock();
+        inner.waits.is_behind(ino, |other| inner.running.contains_key(&other))
+    }
+
     /// Whether so many are parked that one more must not be.
     pub(super) fn is_crowded(&self) -> bool {
         self.inner.lock().is_crowded()

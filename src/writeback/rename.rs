@@ -142,6 +142,12 @@ impl Writeback {
             if let Some(now) = nodes::by_ino(tx, source.ino)? {
                 change = change_of(tx, &now)?;
             }
+            if let Some(target) = &target {
+                // They may have changed identities: neither may overtake what is under way for the other. Before anybody can see
+                // that they did.
+                self.queue.follow(source.ino, target.ino);
+                self.queue.follow(target.ino, source.ino);
+            }
             crash::point("rename-not-committed");
             Ok(Renamed { source, target })
         });
@@ -159,13 +165,10 @@ impl Writeback {
         let renamed = renamed?;
         self.tree.tell(effects);
         if let Some(target) = &renamed.target {
-            // They may have changed identities: neither may overtake what is under way for the other.
             if !matches!(identity, Identity::Kept) {
                 // It was to become an item of its own.
                 self.queue.cancel(renamed.source.ino);
             }
-            self.queue.follow(renamed.source.ino, target.ino);
-            self.queue.follow(target.ino, renamed.source.ino);
             // An upload for what was taken over goes on: of files that are saved more often than the link can send them, nothing
             // would ever arrive otherwise.
             self.removed(target.ino, matches!(identity, Identity::Kept));

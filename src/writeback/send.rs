@@ -36,6 +36,11 @@ const IDS: usize = 500;
 /// Does one step.
 pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationToken) -> Result<Outcome> {
     let plan = writeback.state.snapshot(|db| plan(db, ino))?;
+    // Since it became due it may have taken over the identity of one that is being sent: two requests for the same item might be
+    // carried out in either order.
+    if writeback.queue.is_behind(ino) {
+        return Ok(Outcome::Again);
+    }
     if let Plan::Upload(job) | Plan::Remove(job) = &plan
         && job.base.on_drive.is_some()
         && let Some(outcome) = writeback.copies_first(job).await?
@@ -83,7 +88,16 @@ impl Writeback {
         if self.stragglers.wait(Some(&id), &Next::Metadata(job.wanted()), &self.queue, job.node.ino).await {
             return Ok(Outcome::Again);
         }
-        self.state.write::<_, rusqlite::Error>(|tx| asked::ask(tx, &id, &job.node, job.folder.clone()))?;
+        let is_still = self.state.write::<_, rusqlite::Error>(|tx| {
+            let is_still = answer::is_still(tx, job.node.ino, &id)?;
+            if is_still {
+                asked::ask(tx, &id, &job.node, job.folder.clone())?;
+            }
+            Ok(is_still)
+        })?;
+        if !is_still {
+            return Ok(Outcome::Again);
+        }
         match self.remote.update(&id, &job.patch(differences)?).await {
             Ok(item) => {
                 crash::point("update-answered");
@@ -97,7 +111,10 @@ impl Writeback {
                     Ok(Outcome::Again)
                 }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                self.stragglers.note(&id, Next::Metadata(job.wanted()), &error);
+                Err(error.into())
+            }
         }
     }
 

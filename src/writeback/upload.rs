@@ -4,7 +4,7 @@
 //! restarts, from where the drive says it is. What the drive stored is compared with what was sent by checksum; until they
 //! are equal the content stays here.
 //!
-//! An upload that nobody wants any more is given up only between the pieces of a session, when it is known that nothing came
+//! An upload that nobody wants any more is given up only before its last bytes are handed on, when it is known that nothing came
 //! of it. A request that was sent whole is waited for, since the drive may do it even if nobody listens.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use md5::{Digest, Md5 as Hash};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::{self, Upload};
-use super::outgoing::{Content, PIECE, body, finish};
+use super::outgoing::{Content, LastPiece, PIECE, body, finish};
 use super::plan::{Job, Outcome};
 use super::queue::{Parked, Turn, Turns};
 use super::snapshot::Snapshot;
@@ -109,6 +109,7 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         Ok(None) => Ok(Outcome::Again),
         Ok(Some((item, md5))) => writeback.commit(&job, &content, &item, md5).await,
         Err(WritebackError::Remote(error)) => {
+            writeback.stragglers.note(write.id(), next, &error);
             match write {
                 Write::Create(_) => writeback.refused(&job, error).await,
                 // It may be gone, or in another folder than we thought: look.
@@ -185,6 +186,7 @@ fn give_up(
             effects.attributes.push(node.parent);
         }
         effects.entries.push((node.parent, node.name));
+        writeback.tree.merging(tx, &effects)?;
         Ok(true)
     })?;
     if gone {
@@ -280,11 +282,20 @@ async fn resume(
         };
         let progress = match offset.filter(|&offset| offset < total) {
             Some(offset) => {
-                let body = body(content, &hash, offset..total, writeback, ino);
-                let sent = tokio::select! {
-                    sent = writeback.remote.send(&current, offset, Some(total), body) => sent,
+                let last = LastPiece::default();
+                let body = body(content, &hash, offset..total, writeback, ino, &last);
+                let sent = {
+                    let sending = writeback.remote.send(&current, offset, Some(total), body);
+                    tokio::pin!(sending);
+                    tokio::select! {
+                        sent = &mut sending => Some(sent),
+                        () = cancel.cancelled() => if last.hold_back() { None } else { Some(sending.await) },
+                    }
+                };
+                let sent = match sent {
+                    Some(sent) => sent,
                     // What came of it is asked for.
-                    () = cancel.cancelled() => writeback.remote.progress(&current, Some(total)).await,
+                    None => writeback.remote.progress(&current, Some(total)).await,
                 };
                 // That the request broke off is not the reason then.
                 if let Some(error) = hash.lock().unreadable.take() {
@@ -328,6 +339,7 @@ async fn resume(
             }
             Err(error) if error.kind.retry() == Retry::Soon && fruitless < FRUITLESS => {
                 metrics::RETRIES.add(1);
+                writeback.stragglers.note(write.id(), Next::Content(content.seq(), job.wanted()), &error);
                 let pause = error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless)).min(RETRY_AFTER_MOST);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}

@@ -1,8 +1,9 @@
 //! Saving by a new file that is renamed over the old one: what the drive sees of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -335,6 +336,87 @@ fn who_has_a_file_open_reads_it_after_it_was_saved_again_and_again() {
     let mut content = Vec::new();
     open.read_to_end(&mut content).expect("reads");
     assert_eq!(content, b"the first");
+}
+
+/// What the mount says of where an entry is on its way to the drive.
+fn state_of(path: &Path) -> String {
+    said(&run(Command::new("getfattr").args(["-n", "user.drivemount.state"]).arg(path)))
+}
+
+/// The requests that change an item, by the item: from when to when each was under way, in microseconds.
+fn spans(cloud: &Cloud) -> BTreeMap<String, Vec<(i128, i128)>> {
+    let mut spans: BTreeMap<String, Vec<(i128, i128)>> = BTreeMap::new();
+    for entry in cloud.call("GET", "/admin/log", &[], None)["entries"].as_array().expect("a list") {
+        let text = |key: &str| entry[key].as_str().expect("text");
+        if matches!(text("method"), "uploads.simple" | "uploads.send" | "files.update") {
+            let (_, item) = text("request").rsplit_once('/').expect("a path");
+            let begun = text("time").parse::<jiff::Timestamp>().expect("a time").as_microsecond().into();
+            let took: i128 = entry["microseconds"].as_u64().expect("a number").into();
+            spans.entry(item.to_owned()).or_default().push((begun, begun + took));
+        }
+    }
+    // What makes an item is said of all of them at one address.
+    spans.remove("files");
+    spans
+}
+
+#[test]
+fn what_is_about_to_be_sent_when_it_replaces_another_waits_for_what_is_sent_of_that_one() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let files = 16_u64;
+    for file in 0..files {
+        write(machine.at(&format!("model {file}")), b"the first");
+    }
+    machine.flush();
+    cloud.make_trouble(&["uploads.send:bandwidth,up=4M"]);
+    let busy = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        // Programs that change many files, beside which each entry waits for its turn before it is looked at.
+        let (machine, busy) = (&machine, &busy);
+        scope.spawn(move || {
+            for number in 0.. {
+                if !busy.load(Ordering::Relaxed) {
+                    return;
+                }
+                write(machine.at(&format!("other {number}")), b"");
+                if number % 20 == 0 {
+                    std::thread::sleep(Duration::from_millis(250));
+                }
+            }
+        });
+        let saving: Vec<_> = (0..4)
+            .map(|thread| {
+                scope.spawn(move || {
+                    for file in (thread..files).step_by(4) {
+                        let (name, draft) = (format!("model {file}"), format!("draft {file}"));
+                        write(machine.at(&name), bytes(file, 6 << 20));
+                        eventually("it is being sent", || {
+                            state_of(&machine.at(&name)).contains("uploading").then_some(())
+                        });
+                        write(machine.at(&draft), b"the newest");
+                        // About when it is due.
+                        std::thread::sleep(Duration::from_millis(400 + 15 * file));
+                        fs::rename(machine.at(&draft), machine.at(&name)).expect("renames");
+                    }
+                })
+            })
+            .collect();
+        for thread in saving {
+            thread.join().expect("saves");
+        }
+        busy.store(false, Ordering::Relaxed);
+    });
+    machine.flush();
+    for (item, mut spans) in spans(&cloud) {
+        spans.sort_unstable();
+        for pair in spans.windows(2) {
+            assert!(pair[0].1 <= pair[1].0 + 1000, "{item}: two at a time: {spans:?}");
+        }
+    }
+    for file in 0..files {
+        assert_eq!(cloud.content(&cloud.id(&format!("model {file}"))), b"the newest");
+    }
 }
 
 #[test]
