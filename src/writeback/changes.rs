@@ -149,6 +149,8 @@ impl Writeback {
             self.queue.cancel(ino);
         }
         self.queue.changed(ino);
+        // It gives its room, so who was refused for want of that need not be any more.
+        self.stagings.space.look_again();
     }
 
     /// Makes all that is sealed survive the loss of power. Blocks on the disk: not for a thread that serves requests.

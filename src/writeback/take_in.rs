@@ -15,6 +15,8 @@ use crate::crash;
 /// How much of a base is asked for at a time, and how much of that is held in memory.
 const AHEAD: u64 = 16 << 20;
 const PIECE: u64 = 1 << 20;
+/// After so many bytes the tables are told what is here.
+const STORED: u64 = 64 << 20;
 
 impl Stagings {
     /// Begins to take in what shines through from the base of an edit.
@@ -56,15 +58,25 @@ impl Stagings {
     }
 }
 
+/// Has the tables say what was taken in so far.
+async fn store(staging: &Arc<Staging>) -> Result<()> {
+    let staging = Arc::clone(staging);
+    let storing = tokio::task::spawn_blocking(move || staging.owner().store_taken_in(&staging));
+    storing.await.unwrap_or(Ok(()))
+}
+
 /// Takes in from the base what shines through, until nothing does or nobody wants it.
 pub(super) async fn take_in(staging: &Arc<Staging>) -> Result<()> {
-    let (mut at, mut asked) = (0, 0);
+    let (mut at, mut asked, mut stored) = (0, 0, 0);
     loop {
         let Some(base) = staging.wanted_base() else { return Ok(()) };
         if at >= base.source().blob.size.min(staging.size()) {
-            let staging = Arc::clone(staging);
-            let storing = tokio::task::spawn_blocking(move || staging.owner().store_taken_in(&staging));
-            return storing.await.unwrap_or(Ok(()));
+            return store(staging).await;
+        }
+        if at >= stored + STORED {
+            // What is here need not be fetched again after a crash, when the drive may not have it any more.
+            store(staging).await?;
+            stored = at;
         }
         if at + AHEAD / 2 >= asked {
             for range in staging.only_in_base(asked..at + AHEAD) {
@@ -74,10 +86,16 @@ pub(super) async fn take_in(staging: &Arc<Staging>) -> Result<()> {
         }
         if !staging.owner().space.fits(PIECE) {
             // Unsent bytes need the room more: the upload fetches these.
-            return Ok(());
+            return store(staging).await;
         }
         for range in staging.only_in_base(at..at + PIECE) {
-            let bytes = base.read(range.clone()).await?;
+            let bytes = match base.read(range.clone()).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    store(staging).await?;
+                    return Err(error.into());
+                }
+            };
             staging.fill(range.start, &bytes);
             crash::point("base-piece-taken-in");
         }

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
+use drivemount::ranges::RangeSet;
 use serde_json::json;
 
 use crate::cloud::{Cloud, eventually};
@@ -102,6 +103,12 @@ fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
     edit.sync_all().expect("syncs");
     eventually("all of the base is here", || {
         (machine.status()["cache"]["staged_bytes"].as_u64()? == 20_000_000).then_some(())
+    });
+    // What a kill leaves is what the tables say.
+    eventually("the tables know", || {
+        let state = rusqlite::Connection::open(machine.cache().join("state.db")).ok()?;
+        let written: Vec<u8> = state.query_row("SELECT written FROM layer", [], |row| row.get(0)).ok()?;
+        (RangeSet::decode(&written)?.total() == 20_000_000).then_some(())
     });
     let requests = machine.status()["traffic"]["requests"]["download"]["count"].as_u64().expect("number");
     assert!(requests <= 4, "20 MB came in {requests} requests");

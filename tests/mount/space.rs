@@ -22,8 +22,9 @@ fn contents(machine: &Machine) -> u64 {
 
 /// Starts a program that writes a file of so many MiB.
 fn writer(path: &Path, mebibytes: u64) -> Child {
-    let mut command = Command::new("dd");
-    command.args(["if=/dev/zero", "bs=1M", "status=none"]).arg(format!("count={mebibytes}"));
+    // Who starts this test in the background of a shell has interrupts ignored, which programs inherit.
+    let mut command = Command::new("env");
+    command.args(["--default-signal", "dd", "if=/dev/zero", "bs=1M", "status=none"]).arg(format!("count={mebibytes}"));
     command.arg(format!("of={}", path.display())).spawn().expect("starts")
 }
 

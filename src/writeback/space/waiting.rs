@@ -106,6 +106,13 @@ impl Drop for Waiter<'_> {
     }
 }
 
+impl Space {
+    /// What the last look said does not hold any more.
+    pub(in crate::writeback) fn look_again(&self) {
+        self.waiting.lock().looked = None;
+    }
+}
+
 impl Writeback {
     /// What a write of so many bytes finds. With `late` false it cannot be made to wait.
     pub fn room(&self, bytes: usize, late: bool) -> Result<Room> {
