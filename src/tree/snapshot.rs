@@ -38,6 +38,9 @@ const FACT_DEBT: &str = "snapshot_debt";
 /// Which file on the drive it is, as far as this machine knows.
 const FACT_ID: &str = "snapshot";
 
+/// The one on the drive is of a later format.
+const FACT_NEWER: &str = "snapshot_newer";
+
 /// More changes than these since a snapshot was written cost as much to read as a listing, or nearly.
 const MOST_CHANGES: usize = 100_000;
 
@@ -56,6 +59,15 @@ impl Tree {
 
     fn set_debt(&self, changes: usize) -> Result<()> {
         Ok(self.state.set_fact(FACT_DEBT, &changes.to_string())?)
+    }
+
+    /// A later version of this program wrote the one on the drive: it stays as it is.
+    fn leave_newer_snapshot(&self) -> Result<()> {
+        Ok(self.state.set_fact(FACT_NEWER, "1")?)
+    }
+
+    fn is_newer_snapshot(&self) -> Result<bool> {
+        Ok(self.state.fact(FACT_NEWER)?.is_some())
     }
 
     fn snapshot_id(&self) -> Result<Option<FileId>> {

@@ -35,6 +35,9 @@ const LEAST_PAGES: u64 = 10;
 /// Entries of which it is not known what the drive has, because something is to be sent for them. With more of them it waits.
 const MOST_UNSURE: u64 = 100;
 
+/// More folders than these that are not listed are no exceptions.
+const MOST_UNLISTED: u64 = 20;
+
 /// Pieces of an upload; a multiple of what the drive wants.
 const PIECE: usize = 8 << 20;
 
@@ -53,10 +56,15 @@ pub async fn keep(tree: Arc<Tree>, scratch: PathBuf, end: CancellationToken) {
             continue;
         }
         match tree.is_snapshot_due() {
-            Ok(true) => {}
-            Ok(false) => continue,
+            Ok(Due::Now) => {}
+            // To know takes a look at all of the tree.
+            Ok(Due::NotSoon) => {
+                next = Instant::now() + SELDOM / 10;
+                continue;
+            }
+            Ok(Due::NotYet) => continue,
             Err(error) => {
-                tracing::warn!(%error, "whether the tree is to be kept on the drive");
+                tracing::warn!(%error, "it could not be read whether the tree is to be kept on the drive");
                 continue;
             }
         }
@@ -73,7 +81,9 @@ pub async fn keep(tree: Arc<Tree>, scratch: PathBuf, end: CancellationToken) {
             // Something is to be sent first.
             Ok(None) => next = Instant::now() + LOOK,
             Err(Failed::Remote(error)) if error.kind == Kind::Denied => {
-                tracing::info!("this sign-in does not allow to keep what is known of the drive on the drive");
+                tracing::info!(
+                    "this sign-in does not allow to keep what is known of the drive on the drive; `drivemount login` asks for that"
+                );
                 return;
             }
             Err(error) => tracing::info!(%error, "what is known of the drive could not be kept there"),
@@ -91,29 +101,40 @@ enum Failed {
     Io(#[from] io::Error),
 }
 
+/// Whether a snapshot is to be written.
+enum Due {
+    Now,
+    NotYet,
+    NotSoon,
+}
+
 impl Tree {
-    /// Whether all is known, that is worth keeping, and what is kept does not have much of it.
-    fn is_snapshot_due(&self) -> Result<bool> {
-        if self.unlisted()? > 0 {
-            return Ok(false);
+    /// Whether nearly all is known, that is worth keeping, and what is kept does not have much of it. May block for a moment.
+    fn is_snapshot_due(&self) -> Result<Due> {
+        let (debt, unlisted) = (self.debt()?, self.unlisted()?);
+        if self.is_newer_snapshot()? || debt.is_some_and(|debt| debt < 1000) {
+            return Ok(Due::NotYet);
         }
-        let debt = self.debt()?;
-        if debt.is_some_and(|debt| debt < 1000) {
-            return Ok(false);
+        // A folder that cannot be listed is left out, and keeps nothing else from being kept.
+        if unlisted > MOST_UNLISTED {
+            return Ok(Due::NotYet);
         }
-        let (entries, folders) = self.state.read(nodes::count)?;
+        let (entries, folders) = tokio::task::block_in_place(|| self.state.read(nodes::count))?;
+        if unlisted * 100 > folders {
+            return Ok(Due::NotYet);
+        }
         let pages = entries / 1000 + folders / 50;
-        Ok(pages >= LEAST_PAGES && debt.is_none_or(|debt| debt as u64 > entries / 50))
+        let is_due = pages >= LEAST_PAGES && debt.is_none_or(|debt| debt as u64 > entries / 50);
+        Ok(if is_due { Due::Now } else { Due::NotSoon })
     }
 }
 
 /// Writes one, and sends it. Says how long it is; `None`: not now.
 async fn write(tree: &Arc<Tree>, scratch: &Path) -> std::result::Result<Option<u64>, Failed> {
+    let owed = tree.debt()?.unwrap_or(0);
     let (builder, path) = (Arc::clone(tree), scratch.join("tree-snapshot.new"));
     let built = tokio::task::spawn_blocking(move || build(&builder, &path)).await.map_err(io::Error::other)??;
     let Some((file, size, md5)) = built else { return Ok(None) };
-    // What the feed tells from now on is not in it; a little of what it told just now is.
-    tree.set_debt(0)?;
     let replaced = match tree.snapshot_id()? {
         Some(id) => {
             let patch = Patch { modified: Some(clock::now()), ..Patch::default() };
@@ -134,6 +155,8 @@ async fn write(tree: &Arc<Tree>, scratch: &Path) -> std::result::Result<Option<u
         send(tree, &Upload::Create(new), &file, size).await?
     };
     tree.set_snapshot_id(&item.id)?;
+    // What the feed told since is not in it.
+    tree.set_debt(tree.debt()?.unwrap_or(0).saturating_sub(owed))?;
     if let ItemKind::File(blob) = &item.kind
         && blob.md5.is_some_and(|there| there != md5)
     {

@@ -1,6 +1,6 @@
 //! Taking a snapshot in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::Path;
@@ -9,16 +9,18 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use md5::{Digest, Md5 as Hash};
 
-use super::format::{Header, Line, Reader, Unusable};
+use super::format::{FORMAT, Header, Line, Reader, Unusable};
 use super::{Loading, MOST_CHANGES, NAME};
 use crate::clock::Instant;
 use crate::error::Kind;
 use crate::remote::{Change, Cursor, FileId, Item, ItemKind, Md5, RemoteError, Source};
-use crate::tree::merge::{self, Merge};
 use crate::tree::{Effects, Ino, Node, Tree, TreeError, nodes, unplaced};
 
 /// Entries that are taken in at once.
 const AT_ONCE: usize = 256;
+
+/// Pages of the feed in a row that bring nothing.
+const FRUITLESS: u32 = 100;
 
 /// What an older snapshot does not know may not be told any more.
 const OLDEST: std::time::Duration = std::time::Duration::from_hours(60 * 24);
@@ -60,7 +62,7 @@ pub async fn load(tree: &Arc<Tree>, scratch: &Path) {
     match tree.is_fresh() {
         Ok(true) => {}
         Ok(false) => return,
-        Err(error) => return tracing::warn!(%error, "whether anything is known of the drive"),
+        Err(error) => return tracing::warn!(%error, "it could not be read whether anything is known of the drive"),
     }
     let began = Instant::now();
     tree.loading.send_replace(Some(Loading { since: began, folders: 0 }));
@@ -71,11 +73,13 @@ pub async fn load(tree: &Arc<Tree>, scratch: &Path) {
         Ok(Some((folders, changes))) => {
             tracing::info!(folders, changes, took = ?began.elapsed(), "the tree came from its snapshot on the drive");
             if let Err(error) = tree.set_debt(changes) {
-                tracing::warn!(%error, "noting that a snapshot was taken in");
+                tracing::warn!(%error, "it could not be noted that a snapshot was taken in");
             }
         }
         Err(Refused::Remote(error)) if error.kind == Kind::Denied => {
-            tracing::info!("this sign-in does not allow to keep what is known of the drive on the drive: it is listed");
+            tracing::info!(
+                "this sign-in does not allow to keep what is known of the drive on the drive (`drivemount login` asks for that): it is listed"
+            );
         }
         Err(why) => tracing::warn!(%why, "the snapshot of the tree is of no use; the drive is listed"),
     }
@@ -84,10 +88,18 @@ pub async fn load(tree: &Arc<Tree>, scratch: &Path) {
 async fn take_in(tree: &Arc<Tree>, scratch: &Path) -> Result<Option<(usize, usize)>, Refused> {
     // Two machines that wrote their first at the same time left two, of which the newer counts.
     let Some(item) = tree.remote.hidden(NAME).await?.into_iter().next() else { return Ok(None) };
-    tree.set_snapshot_id(&item.id)?;
+    let id = item.id.clone();
     let file = fetch(tree, item, scratch).await?;
-    let checked = tokio::task::spawn_blocking(move || check(file).map_err(Refused::from));
-    let (file, header, asks) = checked.await.map_err(std::io::Error::other)??;
+    let checked = tokio::task::spawn_blocking(move || check(file)).await.map_err(std::io::Error::other)?;
+    if let Err(Unusable::OtherFormat(format)) = checked
+        && format > FORMAT
+    {
+        // It is for those who know it.
+        tree.leave_newer_snapshot()?;
+    } else {
+        tree.set_snapshot_id(&id)?;
+    }
+    let (file, header, asks) = checked?;
     let root = tree.node(Ino::ROOT)?.and_then(|root| root.id);
     if header.account != tree.account_id()? {
         return Err(Refused::Foreign("another account"));
@@ -156,11 +168,13 @@ fn check(mut file: File) -> Result<(File, Header, Vec<FileId>), Unusable> {
 /// What changed since.
 async fn hear(tree: &Tree, mut cursor: Cursor) -> Result<News, Refused> {
     let mut news = News { changes: HashMap::new(), by_folder: HashMap::new() };
+    let mut fruitless = 0;
     loop {
         let page = match tree.remote.changes(None, &cursor).await {
             Err(error) if error.kind == Kind::Invalid => return Err(Refused::Old("the drive does not know its place")),
             page => page?,
         };
+        fruitless = if page.changes.is_empty() { fruitless + 1 } else { 0 };
         for change in page.changes {
             let id = match &change {
                 Change::Present(item) => item.id.clone(),
@@ -169,7 +183,7 @@ async fn hear(tree: &Tree, mut cursor: Cursor) -> Result<News, Refused> {
             };
             news.add(id, change);
         }
-        if news.changes.len() > MOST_CHANGES || (page.more && page.next == cursor) {
+        if news.changes.len() > MOST_CHANGES || fruitless > FRUITLESS {
             return Err(Refused::Old("too much has changed since"));
         }
         if !page.more {
@@ -290,15 +304,9 @@ impl Tree {
     }
 
     fn place_some(&self, folder: Ino, items: &[Item], is_last: bool) -> Result<Effects, Refused> {
-        let adoptable = self.state.read(|db| merge::adoptable(db, items.len())).map_err(TreeError::from)?;
-        let inos = self.new_inos(items.len() + adoptable)?;
-        let open: Arc<HashSet<Ino>> = self.listings.folders();
-        let seen = self.listings.seen(items.iter().map(|item| &item.id));
-        let (unused, effects) = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, items.len(), inos, &open, self.listener());
-            let Some(node) = nodes::by_ino(tx, folder)?.filter(Node::is_linked) else {
-                return Ok((merge.unused(), merge.effects));
-            };
+        Ok(self.merge_whole(items.len(), |tx, merge| {
+            let seen = self.listings.seen(items.iter().map(|item| &item.id));
+            let Some(node) = nodes::by_ino(tx, folder)?.filter(Node::is_linked) else { return Ok(()) };
             for item in items {
                 merge.listed(&node, item, &seen)?;
             }
@@ -306,10 +314,7 @@ impl Tree {
                 nodes::set_listed(tx, folder, true)?;
                 merge.adopt(&Node { listed: true, ..node })?;
             }
-            self.merging(tx, &merge.effects)?;
-            Ok((merge.unused(), merge.effects))
-        })?;
-        self.give_back(&unused);
-        Ok(effects)
+            Ok(())
+        })?)
     }
 }
