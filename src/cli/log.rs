@@ -75,6 +75,7 @@ fn log_panics() {
 
 /// What is logged. Each request of the kernel, and each step of HTTP, only if asked for by name.
 fn filter(config: &MountConfig) -> EnvFilter {
-    let quiet = "fuser=warn,hyper_util=info,reqwest=info,h2=info";
+    // A request that was interrupted may be one that the kernel does not want an answer to any more.
+    let quiet = "fuser=warn,fuser::reply=off,hyper_util=info,reqwest=info,h2=info";
     EnvFilter::try_new(format!("{quiet},{}", config.log_level)).unwrap_or_default()
 }

@@ -167,7 +167,12 @@ fn key(version: &Version) -> (FileId, RevisionId) {
 }
 
 fn given_up() -> ContentError {
-    RemoteError::new(Kind::TimedOut, "files.export", "the drive did not make the export in time").into()
+    RemoteError::new(
+        Kind::TimedOut,
+        "files.export",
+        "the drive did not make the export in time; open it again, or mount with a longer --network-timeout",
+    )
+    .into()
 }
 
 async fn add(mut draft: Draft, bytes: BytesMut) -> Result<Draft> {

@@ -1,8 +1,9 @@
 //! Files whose content is just being replaced by the drive's news.
 //!
 //! Between the commit of a merge and the moment in which the kernel has forgotten what it keeps of a file, who opens it would read the new
-//! content where the kernel has no pages, and the old one where it has. So from before the commit on such a file is noted here; who
-//! opens it has the kernel forget first, and if even then it is noted still, reads past the kernel's pages.
+//! content where the kernel has no pages, and the old one where it has. So from before the commit on such a file is noted here. Whoever
+//! opened it looks here *after* that, and if it is noted, is answered only when the kernel has forgotten. Who opened the new content
+//! opened it after the commit, and so finds the note, unless the kernel has forgotten by then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,23 +22,37 @@ const FORGOTTEN: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(super) struct Changing(Mutex<HashMap<Ino, Instant>>);
 
+/// Files that were noted, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    files: Vec<Ino>,
+    at: Instant,
+}
+
 impl Changing {
     /// Before the commit.
-    pub(super) fn begin(&self, files: &[Ino]) {
-        if files.is_empty() {
-            return;
-        }
-        let now = Instant::now();
+    pub(super) fn begin(&self, files: Vec<Ino>) -> Noted {
+        let at = Instant::now();
         let mut notes = self.0.lock();
-        notes.retain(|_, since| now.saturating_duration_since(*since) < FORGOTTEN);
-        notes.extend(files.iter().map(|&file| (file, now)));
+        notes.retain(|_, since| at.saturating_duration_since(*since) < FORGOTTEN);
+        notes.extend(files.iter().map(|&file| (file, at)));
+        Noted { files, at }
     }
 
-    /// The kernel has forgotten.
-    fn end(&self, files: &[Ino]) {
+    /// Of these files those that are noted now.
+    fn noted(&self, files: &[Ino]) -> Noted {
+        let notes = self.0.lock();
+        let files = files.iter().copied().filter(|file| notes.contains_key(file)).collect();
+        Noted { files, at: Instant::now() }
+    }
+
+    /// The kernel has forgotten what it kept then. What was noted since stays.
+    pub(super) fn end(&self, noted: &Noted) {
         let mut notes = self.0.lock();
-        for file in files {
-            notes.remove(file);
+        for file in &noted.files {
+            if notes.get(file).is_some_and(|since| *since <= noted.at) {
+                notes.remove(file);
+            }
         }
     }
 
@@ -50,30 +65,30 @@ impl Changing {
 impl Fs {
     /// `open`.
     pub fn open(self: &Arc<Self>, id: NodeId, flags: OpenFlags) -> Answer<(u64, Caching)> {
-        if !self.changing.has(id.ino()) {
-            return self.open_unchanged(id, flags);
+        match self.open_unchanged(id, flags) {
+            Answer::Now(Ok((number, caching))) if self.changing.has(id.ino()) => {
+                let revoked = self.revoke.revoke_now(vec![Outdated::Content(id)]);
+                // By then it may have pages again, of whatever it was told.
+                let caching = if caching == Caching::Keep { Caching::Drop } else { caching };
+                Answer::later(async move {
+                    revoked.await;
+                    Ok((number, caching))
+                })
+            }
+            opened => opened,
         }
-        let fs = Arc::clone(self);
-        Answer::later(async move {
-            fs.revoke.revoke_now(vec![Outdated::Content(id)]).await;
-            let opened = match fs.open_unchanged(id, flags) {
-                Answer::Now(opened) => opened,
-                Answer::Later(opened, _) | Answer::InItsTime(opened, _) => opened.await,
-            };
-            let is_changing = fs.changing.has(id.ino());
-            opened.map(|(number, caching)| (number, if is_changing { Caching::Direct } else { caching }))
-        })
     }
 
     /// After the commit: has the kernel forget, and then the notes.
-    pub(super) fn changed(self: &Arc<Self>, files: Vec<Ino>, outdated: Vec<Outdated>) {
-        if files.is_empty() {
+    pub(super) fn changed(self: &Arc<Self>, files: &[Ino], outdated: Vec<Outdated>) {
+        let noted = self.changing.noted(files);
+        if noted.files.is_empty() {
             return;
         }
         let (fs, revoked) = (Arc::clone(self), self.revoke.revoke_now(outdated));
         self.runtime.spawn(async move {
             revoked.await;
-            fs.changing.end(&files);
+            fs.changing.end(&noted);
         });
     }
 }
@@ -86,9 +101,15 @@ mod tests {
     fn a_file_is_noted_from_before_the_commit_until_the_kernel_has_forgotten() {
         let changing = Changing::default();
         assert!(!changing.has(Ino(7)));
-        changing.begin(&[Ino(7), Ino(8)]);
+        let first = changing.begin(vec![Ino(7), Ino(8)]);
         assert!(changing.has(Ino(7)) && changing.has(Ino(8)) && !changing.has(Ino(9)));
-        changing.end(&[Ino(7)]);
-        assert!(!changing.has(Ino(7)) && changing.has(Ino(8)));
+        let second = changing.begin(vec![Ino(8)]);
+        changing.end(&first);
+        assert!(!changing.has(Ino(7)) && (changing.has(Ino(8)) || first.at == second.at), "noted again since");
+        changing.end(&second);
+        assert!(!changing.has(Ino(8)));
+        changing.begin(vec![Ino(7)]);
+        let noted = changing.noted(&[Ino(7), Ino(9)]);
+        assert_eq!(noted.files, [Ino(7)]);
     }
 }

@@ -97,14 +97,15 @@ impl Fs {
             let exported = self.content.export(&version, self.patience()).await;
             let whole = exported.inspect_err(|error| self.failures.note(node.ino, &error.to_string()))?;
             let is_news = version.known != Some((whole.size(), whole.md5()));
+            // Whatever pages the kernel has are of an earlier export of the same version, which was evicted.
+            let noted = if is_news { Some(self.changing.begin(vec![node.ino])) } else { None };
             if is_news && self.tree.exported(node.ino, &version.revision, whole.size(), whole.md5())? {
-                // Whatever pages the kernel has are of an earlier export of the same version, which was evicted.
-                self.files.mark_stale(node.ino);
+                self.revoke.revoke_now(vec![Outdated::Content(id)]).await;
+                noted.inspect(|noted| self.changing.end(noted));
                 if !again {
                     // It is found when the kernel comes again: of all that nobody has open it is the last to be evicted.
                     return Err(Kind::Stale.into());
                 }
-                self.revoke.revoke_now(vec![Outdated::Attributes(id)]).await;
             }
             match self.open_now(id, flags)? {
                 Opening::Open(number, _, caching) => return Ok((number, caching)),

@@ -74,8 +74,7 @@ impl Fs {
         {
             let emptied = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, 0)?));
             if let Err(error) = emptied {
-                self.files.release(*number);
-                self.files.forget(handle.file.ino);
+                self.close_unanswered(*number, handle.file.ino);
                 return Err(error);
             }
             handle.file.written();
@@ -101,8 +100,8 @@ impl Fs {
             let (number, handle) = self.files.open(&node, flags, bytes, self.heard_so_far(node.ino));
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
-            let now = self.node(node.ino)?;
-            self.go_on_staged(node.ino)?;
+            let now = self.node(node.ino).and_then(|now| self.go_on_staged(node.ino).map(|()| now));
+            let now = now.inspect_err(|_| self.close_unanswered(number, node.ino))?;
             let reads_another = match handle.file.bytes() {
                 Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
                 Bytes::Exported(whole) => now.revision.as_ref() != Some(whole.revision()),
@@ -112,8 +111,7 @@ impl Fs {
             if !reads_another || others_write || !now.is_linked() {
                 return Ok(Opening::Open(number, handle, caching));
             }
-            self.files.release(number);
-            self.files.forget(node.ino);
+            self.close_unanswered(number, node.ino);
             node = now;
             if self.files.get(node.ino).is_some() {
                 // Others read the old content under this number, and the kernel has pages of it. Theirs is the number from now
@@ -125,6 +123,12 @@ impl Fs {
             }
         }
         Err(Kind::Busy.into())
+    }
+
+    /// Closes what was opened and is not told to the kernel.
+    fn close_unanswered(&self, number: u64, ino: Ino) {
+        self.files.release(number);
+        self.files.forget(ino);
     }
 
     /// Lets who reads a file as the drive has it go on with its staging, if it got one while they have it open: it was renamed over

@@ -28,7 +28,7 @@ impl Listener for FromDrive {
             // Documents have a way of their own: see `fs::documents`.
             files.extend(nodes::by_ino(tx, ino)?.filter(|node| node.kind != NodeKind::Document).map(|node| node.ino));
         }
-        fs.changing.begin(&files);
+        fs.changing.begin(files);
         fs.writeback.resend(tx, effects)
     }
 
@@ -104,7 +104,7 @@ impl Fs {
                 _ => self.revoke.content(ino.into()),
             }
         }
-        self.changed(effects.contents.clone(), outdated);
+        self.changed(&effects.contents, outdated);
         self.writeback.resent(&effects);
     }
 
