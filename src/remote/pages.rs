@@ -24,7 +24,10 @@ pub struct Pages<'a> {
     /// What was given out.
     ids: HashSet<FileId>,
     restarts: u32,
+    /// Pages in a row that brought nothing new, and how many there may be: after a new beginning, those that came before too.
     fruitless: u32,
+    patience: u32,
+    given: u32,
 }
 
 #[derive(Debug)]
@@ -37,7 +40,16 @@ enum Next {
 impl<'a> Pages<'a> {
     /// Asks nothing yet.
     pub fn new(remote: &'a dyn Remote, folders: &'a [FileId]) -> Self {
-        Self { remote, folders, next: Next::First, ids: HashSet::new(), restarts: 0, fruitless: 0 }
+        Self {
+            remote,
+            folders,
+            next: Next::First,
+            ids: HashSet::new(),
+            restarts: 0,
+            fruitless: 0,
+            patience: FRUITLESS,
+            given: 0,
+        }
     }
 
     /// The items of the next page, maybe none, maybe some that came before; `None` at the end. [`Kind::Protocol`]: the drive
@@ -61,15 +73,18 @@ impl<'a> Pages<'a> {
                     }
                     tracing::debug!(folders = ?self.folders, "a listing begins again: its page token is refused");
                     self.next = Next::First;
+                    (self.fruitless, self.patience) = (0, FRUITLESS + self.given);
+                    self.given = 0;
                     continue;
                 }
                 page => page?,
             };
+            self.given += 1;
             let before = self.ids.len();
             self.ids.extend(items.iter().map(|item| item.id.clone()));
             self.fruitless = if self.ids.len() > before { 0 } else { self.fruitless + 1 };
             self.next = next.map_or(Next::End, Next::At);
-            if self.fruitless > FRUITLESS && matches!(self.next, Next::At(_)) {
+            if self.fruitless > self.patience && matches!(self.next, Next::At(_)) {
                 return Err(RemoteError::new(Kind::Protocol, "files.list", "the pages of the drive do not end"));
             }
             return Ok(Some(items));

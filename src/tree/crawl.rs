@@ -4,7 +4,7 @@
 //! which is breadth first, many with one request, a few requests at a time; then it sleeps until there are more. Who asks for a
 //! folder does not wait for it: see [`super::listing`]. When it is done, nothing has to be asked any more but what changed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ino, Result, Tree, TreeError, nodes};
+use crate::clock::Instant;
 use crate::error::Kind;
 use crate::remote::FileId;
 
@@ -31,33 +32,48 @@ const LONGEST_REST: Duration = Duration::from_mins(1);
 
 /// Lists what is not listed, until `end`.
 pub async fn crawl(tree: Arc<Tree>, end: CancellationToken) {
-    let mut rest = FIRST_REST;
+    let mut failed = Failed::default();
     loop {
-        let outcome = tokio::select! {
-            outcome = tree.list_unlisted() => outcome,
+        let listed = tokio::select! {
+            listed = tree.list_unlisted(&mut failed) => listed,
             () = end.cancelled() => return,
         };
+        match listed {
+            Ok(0) => {}
+            Ok(count) => tracing::debug!(count, "listed ahead"),
+            Err(error) => tracing::warn!(%error, "it could not be read which folders are to be listed ahead"),
+        }
         // New ones are tried at once; those that failed, when it is time.
-        let again = match outcome {
-            Ok(count) => {
-                if count > 0 {
-                    tracing::debug!(count, "listed ahead");
-                }
-                rest = FIRST_REST;
-                None
-            }
-            Err(error) => {
-                tracing::debug!(%error, "folders could not be listed ahead; trying again in {rest:?}");
-                let now = rest;
-                rest = (rest * 2).min(LONGEST_REST);
-                Some(now)
-            }
-        };
+        let again = failed.next();
         tokio::select! {
-            () = tree.unlisted.notified(), if again.is_none() => {}
-            () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
+            () = tree.unlisted.notified() => {}
+            () = tokio::time::sleep_until(again.unwrap_or_else(Instant::now).into()), if again.is_some() => {}
             () = end.cancelled() => return,
         }
+    }
+}
+
+/// Folders that could not be listed: until when each rests, and for how long.
+#[derive(Debug, Default)]
+struct Failed(HashMap<Ino, (Instant, Duration)>);
+
+impl Failed {
+    fn add(&mut self, folder: Ino, now: Instant) {
+        let rest = self.0.get(&folder).map_or(FIRST_REST, |(_, rest)| (*rest * 2).min(LONGEST_REST));
+        self.0.insert(folder, (now + rest, rest));
+    }
+
+    /// Those that still rest. The others are tried now; one that is not, for whatever reason, is not looked at again soon.
+    fn resting(&mut self, now: Instant) -> HashSet<Ino> {
+        let (resting, due): (Vec<_>, Vec<_>) = self.0.iter_mut().partition(|(_, (until, _))| *until > now);
+        for (_, (until, _)) in due {
+            *until = now + LONGEST_REST;
+        }
+        resting.into_iter().map(|(folder, _)| *folder).collect()
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.0.values().map(|(until, _)| *until).min()
     }
 }
 
@@ -67,12 +83,13 @@ impl Tree {
         Ok(self.state.read(nodes::count_unlisted)?)
     }
 
-    /// Lists all folders that are not listed, and those that are found in them. Says how many; the first error, when all others are
-    /// listed.
-    async fn list_unlisted(self: &Arc<Self>) -> Result<usize> {
-        let mut tried = HashSet::new();
-        let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-        let (mut count, mut failed) = (0, None);
+    /// Lists all folders that are not listed, and those that are found in them, but for those that rest after a failure. Says how
+    /// many.
+    async fn list_unlisted(self: &Arc<Self>, failed: &mut Failed) -> Result<usize> {
+        let mut tried = failed.resting(Instant::now());
+        failed.0.retain(|folder, _| self.node(*folder).is_ok_and(|node| node.is_some_and(|node| !node.listed)));
+        let mut tasks = JoinSet::new();
+        let mut count = 0;
         loop {
             let at_once = if self.listings.somebody_waits() { 1 } else { AT_ONCE };
             while tasks.len() < at_once {
@@ -82,13 +99,22 @@ impl Tree {
                 }
                 count += folders.len();
                 let tree = Arc::clone(self);
-                tasks.spawn(async move { tree.list_together(&folders).await });
+                tasks.spawn(async move {
+                    let listed = tree.list_together(&folders).await;
+                    (folders, listed)
+                });
             }
             match tasks.join_next().await {
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(error))) => failed = failed.or(Some(error)),
+                Some(Ok((_, Ok(())))) => {}
+                Some(Ok((folders, Err(error)))) => {
+                    tracing::debug!(%error, "folders could not be listed ahead; they are tried again");
+                    let now = Instant::now();
+                    for (folder, _) in &folders {
+                        failed.add(*folder, now);
+                    }
+                }
                 Some(Err(panic)) => tracing::error!(%panic, "listing ahead"),
-                None => return failed.map_or(Ok(count), Err),
+                None => return Ok(count),
             }
         }
     }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::Notify;
 
-use super::{Effects, FACT_CURSOR, Ino, Result, Tree, TreeError, nodes};
+use super::{Effects, FACT_CURSOR, Ino, Result, Tree, TreeError, nodes, unplaced};
 use crate::clock::Instant;
 use crate::error::Kind;
 use crate::remote::{Cursor, FileId, RemoteError};
@@ -141,6 +141,8 @@ pub(super) fn set_cursor(db: &Connection, drive: Option<&FileId>, cursor: &Curso
 
 /// Follows the feed of a shared drive no more.
 pub(super) fn forget(db: &Connection, drive: &FileId) -> rusqlite::Result<()> {
+    // What is kept of it is not told on.
+    unplaced::forget(db)?;
     db.prepare_cached("DELETE FROM fact WHERE name = ?1")?.execute([name_of(Some(drive))]).map(|_| ())
 }
 
@@ -171,7 +173,7 @@ impl Tree {
         if !is_followed && top.is_some_and(|top| top.parent == Ino::SHARED_DRIVES) {
             // What is listed of it would stay as it is for ever.
             self.feeds.drives_stale.store(true, Ordering::SeqCst);
-            let message = "the shared drive is gone, or was left";
+            let message = "the shared drive is gone, or was left; what was not sent of it is in the root of the mount";
             return Err(RemoteError::new(Kind::NotFound, "changes.getStartPageToken", message).into());
         }
         Ok(())
@@ -205,7 +207,12 @@ impl Tree {
                 return Ok(None);
             }
             if !is_listed {
-                // What is held of it by id alone goes on without.
+                // What is held of it by id alone goes on without, and is listed by who asks.
+                for top in &tops {
+                    for folder in nodes::listed_within(tx, top.ino)? {
+                        nodes::set_listed(tx, folder, false)?;
+                    }
+                }
                 forget(tx, drive)?;
             }
             Ok(Some(is_listed))

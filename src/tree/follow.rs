@@ -162,29 +162,44 @@ impl Tree {
         Ok(self.state.peek(|db| Ok(unplaced::whole_since(db)?.is_some()))?)
     }
 
+    /// Merges up to so many items in one transaction, with what is kept of the folders that come with them. Says what changed, which is
+    /// to be [told](Self::tell).
+    pub(super) fn merge_whole(
+        &self,
+        items: usize,
+        work: impl FnOnce(&Transaction<'_>, &mut Merge<'_>) -> rusqlite::Result<()>,
+    ) -> Result<Effects> {
+        let adoptable = self.state.peek(|db| merge::adoptable(db, items))?;
+        let inos = self.new_inos(items + adoptable)?;
+        let (unused, effects) = self.state.write::<_, TreeError>(|tx| {
+            let open = self.listings.folders();
+            let mut merge = Merge::adopting(tx, items, inos, &open, self.listener());
+            work(tx, &mut merge)?;
+            self.merging(tx, &merge.effects)?;
+            Ok((merge.unused(), merge.effects))
+        })?;
+        self.give_back(&unused);
+        Ok(effects)
+    }
+
     fn merge_changes(&self, feed: Option<&FileId>, changes: &Changes) -> Result<Effects> {
         let count = changes.changes.len();
-        let adoptable = self.state.peek(|db| merge::adoptable(db, count))?;
-        let inos = self.new_inos(count + adoptable)?;
         self.listings.remember(changes.changes.iter().filter_map(|change| match change {
             Change::Present(item) => Some((item.id.clone(), item.version)),
             Change::Removed(id) => Some((id.clone(), u64::MAX)),
             Change::Drive(_) => None,
         }));
-        let open = self.listings.folders();
-        let merged = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, count, inos, &open, self.listener());
+        let merged = self.merge_whole(count, |tx, merge| {
             for change in &changes.changes {
                 merge.told(feed, change)?;
                 trash::heard(tx, change)?;
             }
             let is_of_drives = changes.changes.iter().any(|change| matches!(change, Change::Drive(_)));
-            let is_known = |folder: Node| folder.listed || open.contains(&folder.ino);
+            let is_known = |folder: Node| folder.listed || self.listings.folders().contains(&folder.ino);
             if is_of_drives && nodes::by_ino(tx, Ino::SHARED_DRIVES)?.is_some_and(is_known) {
                 self.drives_changed(tx)?;
             }
             self.feeds.pages.fetch_add(1, Ordering::SeqCst);
-            self.merging(tx, &merge.effects)?;
             unplaced::tidy(tx, changes.at.map(|at| at.after(SLACK)))?;
             if feed.is_none() {
                 snapshot::owe(tx, count)?;
@@ -192,32 +207,21 @@ impl Tree {
             if feed.is_none() || feeds::is_followed(tx, feed)? {
                 feeds::set_cursor(tx, feed, &changes.next)?;
             }
-            Ok((merge.unused(), merge.effects))
+            Ok(())
         });
         if count > 0 {
             // Among what is new may be folders of which not all is known.
             self.unlisted.notify_one();
         }
-        let (unused, effects) = merged?;
-        self.give_back(&unused);
-        Ok(effects)
+        merged
     }
 
     /// Merges the state of one item that was asked for; `None`: the drive does not have it any more.
     pub fn merge_news(&self, id: &FileId, item: Option<&Item>) -> Result<()> {
         let change = item.map_or_else(|| Change::Removed(id.clone()), |item| Change::Present(item.clone()));
-        let adoptable = self.state.peek(|db| merge::adoptable(db, 1))?;
-        let inos = self.new_inos(1 + adoptable)?;
         let version = item.map_or(u64::MAX, |item| item.version);
         self.listings.remember(std::iter::once((id.clone(), version)));
-        let open = self.listings.folders();
-        let (unused, effects) = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, 1, inos, &open, self.listener());
-            merge.change(&change)?;
-            self.merging(tx, &merge.effects)?;
-            Ok((merge.unused(), merge.effects))
-        })?;
-        self.give_back(&unused);
+        let effects = self.merge_whole(1, |_, merge| merge.change(&change))?;
         self.tell(effects);
         self.unlisted.notify_one();
         Ok(())
@@ -249,7 +253,8 @@ impl Tree {
         Ok(merge.effects)
     }
 
-    /// The drive no longer knows our place in a feed: take a new one, then list again what was listed of what the feed is of.
+    /// The drive no longer knows our place in a feed: take a new one, and have all listed again that was listed of what the feed is of.
+    /// That is not waited for: the feed goes on meanwhile, and what fails is listed when somebody asks, or ahead.
     async fn start_over(self: &Arc<Self>, feed: Option<&FileId>) -> Result<()> {
         let drive = feed.map(|id| id.0.as_str());
         tracing::warn!(drive, "the drive lost our place in its feed of changes; listing all known folders again");
@@ -269,9 +274,19 @@ impl Tree {
             trash::forget_all(tx)?;
             unplaced::forget(tx)?;
             feeds::set_cursor(tx, feed, &cursor)?;
+            // What listings under way have listed so far may be from before the gap.
+            self.listings.begin_anew();
             Ok(folders)
         })?;
-        self.list_again(folders).await
+        let tree = Arc::clone(self);
+        // It ends, since each request does.
+        tokio::spawn(async move {
+            if let Err(error) = tree.list_again(folders).await {
+                tracing::warn!(%error, "not all folders could be listed again yet");
+            }
+            tree.unlisted.notify_one();
+        });
+        Ok(())
     }
 
     /// Merges the answer to a request of ours that changed the metadata of an entry. Says whether both sides agree now; then
@@ -351,7 +366,7 @@ impl Tree {
         self.listener.get().map(Arc::as_ref)
     }
 
-    pub(super) fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
+    pub(crate) fn merging(&self, tx: &Transaction<'_>, effects: &Effects) -> rusqlite::Result<()> {
         self.listener.get().map_or(Ok(()), |listener| listener.merging(tx, effects))
     }
 }

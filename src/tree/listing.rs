@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 pub use self::arriving::Arriving;
-use super::merge::{self, Merge};
+use super::merge::Merge;
 use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, documents, nodes};
 use crate::clock::Instant;
 use crate::error::Kind;
@@ -23,6 +23,9 @@ use crate::remote::{FileId, Item, Pages, RemoteError};
 
 /// Items that are merged in one transaction: others wait no longer for it than a few milliseconds.
 const AT_ONCE: usize = 128;
+
+/// So many entries that a listing does not have are asked for by themselves, before they count as gone.
+const MOST_CONFIRMED: usize = 50;
 
 /// How long who asks for a folder waits for a snapshot to bring it; and, after the start, for it to be fetched.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -63,6 +66,8 @@ struct Running {
     all: Arc<HashSet<Ino>>,
     /// The versions of which the feed and our own requests told since the first of these listings began.
     seen: HashMap<FileId, u64>,
+    /// How often the feed began anew, after a gap.
+    gaps: u64,
 }
 
 impl Running {
@@ -117,6 +122,20 @@ impl Listings {
         Claim { listings: self, folders }
     }
 
+    /// What was listed until now may be older than a gap in the feed: what is being listed is listed again.
+    pub(super) fn begin_anew(&self) {
+        self.running.lock().gaps += 1;
+    }
+
+    fn gaps(&self) -> u64 {
+        self.running.lock().gaps
+    }
+
+    /// Whether it was told of an item since the first listing began.
+    fn was_seen(&self, id: &FileId) -> bool {
+        self.running.lock().seen.contains_key(id)
+    }
+
     /// Those of some versions that were told of since the first listing began.
     pub(super) fn seen<'a>(&self, ids: impl Iterator<Item = &'a FileId>) -> HashMap<FileId, u64> {
         let running = self.running.lock();
@@ -142,6 +161,39 @@ impl Drop for Claim<'_> {
             running.end(*folder);
         }
         running.tidy();
+    }
+}
+
+/// A folder that is being listed for somebody. However that ends, whoever waits hears of it.
+struct Asked<'a> {
+    tree: &'a Tree,
+    folder: Ino,
+    arriving: &'a Arriving,
+}
+
+impl Asked<'_> {
+    fn end(self, result: Result<()>) {
+        self.is_over();
+        self.arriving.end(result);
+        // The folders in it are to be listed.
+        self.tree.unlisted.notify_one();
+    }
+
+    fn is_over(&self) {
+        let mut running = self.tree.listings.running.lock();
+        if running.asked.remove(&self.folder).is_some() {
+            running.end(self.folder);
+            running.tidy();
+        }
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.is_over();
+        if !self.arriving.has_ended() {
+            self.arriving.end(Err(arriving::given_up()));
+        }
     }
 }
 
@@ -191,15 +243,9 @@ impl Tree {
         let (tree, told) = (Arc::clone(self), Arc::clone(&arriving));
         // A task of its own: the listing goes on when the first who asked goes away. It ends, since each request does.
         tokio::spawn(async move {
+            let asked = Asked { tree: &tree, folder, arriving: &told };
             let result = tree.list_now(&node, &told).await;
-            let mut running = tree.listings.running.lock();
-            running.asked.remove(&folder);
-            running.end(folder);
-            running.tidy();
-            drop(running);
-            told.end(result);
-            // The folders in it are to be listed.
-            tree.unlisted.notify_one();
+            asked.end(result);
         });
         Ok(Some(arriving))
     }
@@ -229,6 +275,8 @@ impl Tree {
     /// Asks the drive for a name in a folder that is being listed. Says whether it is in the tree now: if not, that says nothing.
     async fn ask_for(&self, folder: Ino, name: &str) -> bool {
         let Ok(Some(Node { id: Some(id), .. })) = self.node(folder) else { return false };
+        // The listing may end before the answer comes, which must not bring anything back.
+        let _claim = self.listings.claim(&[]);
         match self.remote.named(&id, name).await {
             Ok(items) => {
                 let merged = self.merge_page(&HashMap::from([(id, folder)]), &items, &mut Brought::default());
@@ -307,36 +355,63 @@ impl Tree {
     ) -> Result<bool> {
         let ids: Vec<_> = folders.iter().map(|(_, id)| id.clone()).collect();
         let inos: HashMap<_, _> = folders.iter().map(|(ino, id)| (id.clone(), *ino)).collect();
-        let mut pages = Pages::new(&*self.remote, &ids);
-        let mut stray = false;
-        while let Some(items) = pages.next().await? {
-            let mut brought = Brought::default();
-            for items in items.chunks(AT_ONCE) {
-                self.merge_page(&inos, items, &mut brought)?;
+        loop {
+            let gaps = self.listings.gaps();
+            let mut pages = Pages::new(&*self.remote, &ids);
+            let mut stray = false;
+            while let Some(items) = pages.next().await? {
+                let mut brought = Brought::default();
+                for items in items.chunks(AT_ONCE) {
+                    self.merge_page(&inos, items, &mut brought)?;
+                }
+                stray |= brought.stray;
+                names.append(&mut brought.names);
+                arrived(brought.entries, !pages.is_at_end());
             }
-            stray |= brought.stray;
-            names.append(&mut brought.names);
-            arrived(brought.entries, !pages.is_at_end());
+            let listed = pages.into_ids();
+            if folders.len() > 1 && (stray || listed.is_empty()) {
+                return Ok(false);
+            }
+            for (folder, _) in folders {
+                self.confirm(*folder, &listed).await?;
+            }
+            for (folder, _) in folders {
+                let mut effects = self.finish_listing(*folder, &listed, gaps)?;
+                names.extend(effects.entries.extract_if(.., |(parent, _)| parent == folder));
+                self.tell(effects);
+            }
+            if self.listings.gaps() == gaps {
+                return Ok(true);
+            }
         }
-        let ids = pages.into_ids();
-        if folders.len() > 1 && (stray || ids.is_empty()) {
-            return Ok(false);
+    }
+
+    /// Asks for what was in a folder before and is not in its listing, if that is little: listings are known to be behind by some
+    /// seconds, and what just came may be missing in them.
+    async fn confirm(&self, folder: Ino, listed: &HashSet<FileId>) -> Result<()> {
+        let missing = self.state.read(|db| {
+            nodes::missing(db, folder, MOST_CONFIRMED + 1, |id| !listed.contains(id) && !self.listings.was_seen(id))
+        })?;
+        if missing.len() > MOST_CONFIRMED {
+            return Ok(());
         }
-        for (folder, _) in folders {
-            let mut effects = self.finish_listing(*folder, &ids)?;
-            names.extend(effects.entries.extract_if(.., |(parent, _)| parent == folder));
-            self.tell(effects);
+        for id in missing {
+            match self.remote.get(&id).await {
+                Ok(item) => self.merge_news(&id, Some(&item))?,
+                Err(error) if error.kind == Kind::NotFound => self.merge_news(&id, None)?,
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Merges items that are in these folders, and tells of it, but for names in them.
     fn merge_page(&self, folders: &HashMap<FileId, Ino>, items: &[Item], brought: &mut Brought) -> Result<()> {
         let inos = self.new_inos(items.len())?;
-        let open = self.listings.folders();
-        let seen = self.listings.seen(items.iter().map(|item| &item.id));
         let only = folders.values().next().filter(|_| folders.len() == 1);
         let (mut effects, entries) = self.state.write::<_, TreeError>(|tx| {
+            // Within the transaction: what is told before it and what is told after it are both known.
+            let (open, seen) = (self.listings.folders(), self.listings.seen(items.iter().map(|item| &item.id)));
             let mut merge = Merge::new(tx, inos, &open, self.listener());
             for item in items {
                 // What was shared without its folder may not say which that is.
@@ -351,6 +426,8 @@ impl Tree {
             }
             self.merging(tx, &merge.effects)?;
             let mut entries = std::mem::take(&mut merge.placed);
+            // If it was listed before, the kernel may keep what it was told then.
+            merge.effects.entries.extend(first_placed(&entries));
             for (folder, name) in merge.effects.entries.iter().filter(|(folder, _)| only == Some(folder)) {
                 entries.extend(nodes::by_name(tx, *folder, name)?.map(|node| (*folder, Listed::of(&node))));
             }
@@ -366,29 +443,30 @@ impl Tree {
     }
 
     /// What was in the folder before and is not in the whole listing is gone.
-    fn finish_listing(&self, folder: Ino, ids: &HashSet<FileId>) -> Result<Effects> {
-        let open = self.listings.folders();
-        let running = self.listings.running.lock();
-        let seen = running.seen.keys().cloned().collect::<HashSet<_>>();
-        drop(running);
-        let adoptable = self.state.read(|db| merge::adoptable(db, 0))?;
-        let inos = self.new_inos(adoptable)?;
-        let (unused, effects) = self.state.write::<_, TreeError>(|tx| {
-            let mut merge = Merge::adopting(tx, 0, inos, &open, self.listener());
+    fn finish_listing(&self, folder: Ino, ids: &HashSet<FileId>, gaps: u64) -> Result<Effects> {
+        self.merge_whole(0, |tx, merge| {
             let to_do = nodes::by_ino(tx, folder)?.filter(|node| node.is_linked() && !node.listed);
-            let Some(node) = to_do else { return Ok((merge.unused(), merge.effects)) };
-            for child in nodes::children(tx, folder)? {
-                if child.id.as_ref().is_some_and(|id| !ids.contains(id) && !seen.contains(id)) {
+            let Some(node) = to_do.filter(|_| self.listings.gaps() == gaps) else { return Ok(()) };
+            let gone = nodes::missing(tx, folder, usize::MAX, |id| !ids.contains(id) && !self.listings.was_seen(id))?;
+            let is_believed = gone.len() > MOST_CONFIRMED;
+            for id in gone.iter().filter(|_| is_believed) {
+                if let Some(child) = nodes::by_id(tx, id)? {
                     merge.missing(&child)?;
                 }
             }
             nodes::set_listed(tx, folder, true)?;
             // And what the feed told of that the listing did not know yet.
             merge.adopt(&Node { listed: true, ..node })?;
-            self.merging(tx, &merge.effects)?;
-            Ok((merge.unused(), merge.effects))
-        })?;
-        self.give_back(&unused);
-        Ok(effects)
+            let placed = first_placed(&merge.placed);
+            merge.effects.entries.extend(placed);
+            Ok(())
+        })
     }
+}
+
+/// One name of each folder into which something came.
+fn first_placed(placed: &[(Ino, Listed)]) -> Vec<(Ino, String)> {
+    let mut folders = HashSet::new();
+    let first = placed.iter().filter(|(folder, _)| folders.insert(*folder));
+    first.map(|(folder, entry)| (*folder, entry.name.clone())).collect()
 }

@@ -138,6 +138,8 @@ impl<'a> Merge<'a> {
             }
             // An answer to our own request may have told the version, and not that.
             Some(node) if item.trashed && item.version >= node.version => self.lost(&node, Some(item)),
+            // Of a shared drive as a whole the list of drives says what may be done with it.
+            Some(node) if item.version == node.version && node.parent == Ino::SHARED_DRIVES => Ok(()),
             Some(node) if item.version == node.version && node.is_linked() => self.allowed(&node, item.access),
             Some(node) if item.version <= node.version => Ok(()),
             Some(node) if !node.is_linked() => self.unlinked(&node, item),

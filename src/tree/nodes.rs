@@ -105,6 +105,27 @@ pub fn by_name(db: &Connection, parent: Ino, name: &str) -> rusqlite::Result<Opt
         .optional()
 }
 
+/// The ids of entries of a folder, up to so many, that the drive has as they are here and for which `is_missing`.
+pub fn missing(
+    db: &Connection,
+    folder: Ino,
+    most: usize,
+    is_missing: impl Fn(&FileId) -> bool,
+) -> rusqlite::Result<Vec<FileId>> {
+    let mut children = db.prepare_cached(
+        "SELECT id FROM node WHERE parent = ?1 AND id IS NOT NULL AND ino NOT IN (SELECT ino FROM base)",
+    )?;
+    let mut rows = children.query([folder])?;
+    let mut missing = Vec::new();
+    while let Some(row) = rows.next()?.filter(|_| missing.len() < most) {
+        let id = FileId(row.get(0)?);
+        if is_missing(&id) {
+            missing.push(id);
+        }
+    }
+    Ok(missing)
+}
+
 /// What names of entries that anybody can see are like: those of hidden documents begin with a slash, as no path can spell them.
 const SEEN: &str = "name NOT GLOB '/*'";
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, Transaction};
 
 use super::merge::new_node;
-use super::{Ino, Node, Result, Tree, TreeError, drives, names, nodes, root_node};
+use super::{Ino, Node, Result, Tree, TreeError, drives, names, nodes, root_node, unplaced};
 use crate::clock;
 use crate::error::Kind;
 use crate::remote::{FileId, Item, RemoteError};
@@ -72,7 +72,8 @@ impl Tree {
                 Taken::AskAgain => {}
             }
         }
-        Err(RemoteError::new(Kind::TimedOut, "files.get", "the item changes too often to be looked at").into())
+        Err(RemoteError::new(Kind::TimedOut, "files.get", "the item changes too often to be looked at; try again")
+            .into())
     }
 
     /// The folder of an id whose item is in the tree.
@@ -96,6 +97,7 @@ impl Tree {
             let (wanted, created) = (names::wanted(tx, &item)?, item.created.millis());
             let name = names::place(tx, folder, wanted.as_deref(), &item.id, created, &mut effects)?;
             let node = new_node(Ino(inos.start + 1), folder, name, &item);
+            unplaced::placed(tx, &item.id)?;
             nodes::insert(tx, &Node { drive: item.drive, ..node })?;
             Ok(Taken::In(folder))
         })

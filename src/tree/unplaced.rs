@@ -5,8 +5,9 @@
 //! into it. Whoever forgets what is known of such items has to list the folder again. So they are kept, in the table `unplaced`
 //! of [`crate::state`], until their folder is in the tree. The rule that lets a folder appear without being listed:
 //!
-//! **For each folder that belongs to us and was made after [`whole_since`], all children that there ever were are in the tree or
-//! here**, unless its row here says that it is not listed. The table is bounded; when it is emptied, that moment moves.
+//! **For each folder that belongs to us alone and was made after [`whole_since`], all children that there ever were are in the tree or
+//! here**, unless its row here says that it is not listed. The table is bounded; when it is emptied, that moment moves. What no feed goes
+//! on telling of (in a shared drive that is not followed) is not kept: it would be out of date when it is needed.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -70,8 +71,8 @@ pub(super) fn is_whole(db: &Connection, folder: &Item) -> rusqlite::Result<bool>
     }
     match is_listed(db, &folder.id)? {
         Some(listed) => Ok(listed),
-        // What belongs to others may have been filled where we could not see it.
-        None => Ok(folder.owned && whole_since(db)?.is_some_and(|since| folder.created > since)),
+        // What belongs to others, or did before it was given to us, may have been filled where we could not see it.
+        None => Ok(folder.owned && !folder.shared && whole_since(db)?.is_some_and(|since| folder.created > since)),
     }
 }
 
@@ -90,31 +91,26 @@ pub(super) fn placed(db: &Connection, id: &FileId) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM unplaced WHERE id = ?1")?.execute([&id.0]).map(|_| ())
 }
 
-/// An item is not there any more, nor anything in it.
+/// Those below the item `?1`, itself included.
+const BELOW: &str = "WITH RECURSIVE below (id) AS (
+                         SELECT ?1
+                         UNION
+                         SELECT unplaced.id FROM unplaced JOIN below ON unplaced.parent = below.id
+                     )";
+
+/// An item is not there any more, or not ours to see, nor anything in it. If it comes back all the same, nothing is known of it.
 pub(super) fn gone(db: &Connection, id: &FileId) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "WITH RECURSIVE below (id) AS (
-             SELECT ?1
-             UNION
-             SELECT unplaced.id FROM unplaced JOIN below ON unplaced.parent = below.id
-         )
-         DELETE FROM unplaced WHERE id IN (SELECT id FROM below)",
-    )?
-    .execute([&id.0])
-    .map(|_| ())
+    db.prepare_cached(&format!("{BELOW} DELETE FROM unplaced WHERE id <> ?1 AND id IN (SELECT id FROM below)"))?
+        .execute([&id.0])?;
+    db.prepare_cached("UPDATE unplaced SET parent = NULL, item = NULL, listed = 0 WHERE id = ?1")?
+        .execute([&id.0])
+        .map(|_| ())
 }
 
 /// How many there are below a folder.
 pub(super) fn count_below(db: &Connection, folder: &FileId) -> rusqlite::Result<u64> {
-    db.prepare_cached(
-        "WITH RECURSIVE below (id) AS (
-             SELECT ?1
-             UNION
-             SELECT unplaced.id FROM unplaced JOIN below ON unplaced.parent = below.id
-         )
-         SELECT count(*) - 1 FROM below",
-    )?
-    .query_row([&folder.0], |row| row.get(0).map(nodes::from_sql))
+    db.prepare_cached(&format!("{BELOW} SELECT count(*) - 1 FROM below"))?
+        .query_row([&folder.0], |row| row.get(0).map(nodes::from_sql))
 }
 
 /// How many there are.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
-use super::{Kind, Listed, RemoteError, Result};
+use super::{Kind, Listed, RemoteError, Result, TreeError};
 
 /// Names of one folder that the drive is asked for at one time, and in all, while it is being listed.
 const ASKED_AT_ONCE: usize = 4;
@@ -66,13 +66,16 @@ impl Arriving {
         self.stage.send_modify(|stage| stage.end = Some(result));
     }
 
+    /// Whether it did.
+    pub(super) fn has_ended(&self) -> bool {
+        self.stage.borrow().end.is_some()
+    }
+
     /// Waits until it ended.
     pub async fn ended(&self) -> Result<()> {
         let mut stage = self.stage.subscribe();
         let stage = stage.wait_for(|stage| stage.end.is_some()).await.map(|stage| stage.end.clone());
-        stage.ok().flatten().unwrap_or_else(|| {
-            Err(RemoteError::new(Kind::TimedOut, "files.list", "the listing of the folder was given up").into())
-        })
+        stage.ok().flatten().unwrap_or_else(|| Err(given_up()))
     }
 
     /// Waits until more pages than these arrived; says how many. `None`: it ended.
@@ -123,6 +126,11 @@ impl Arriving {
         });
         granted.then_some(turn)
     }
+}
+
+/// It will never end by itself.
+pub(super) fn given_up() -> TreeError {
+    RemoteError::new(Kind::TimedOut, "files.list", "the listing of the folder was given up; try again").into()
 }
 
 #[cfg(test)]

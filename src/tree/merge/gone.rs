@@ -109,10 +109,14 @@ impl Merge<'_> {
         let (count, survivors) = self.survivors(top)?;
         let version = news.map(|news| news.version);
         tracing::debug!(name = top.name, ino = top.ino.0, id = ?top.id, known = top.version, version, "merge: it is gone");
-        let kept = news.is_some() && count <= MOST_KEPT;
+        let is_told_on = news.map_or(Ok(false), |news| self.is_told_on(news))?;
+        let kept = is_told_on && count <= MOST_KEPT;
         // What survives loses its identity, so that the folders are not known whole any more.
         let whole = kept && survivors.is_empty();
-        if let Some(news) = news.filter(|news| top.is_folder() || (news.parent.is_some() && !news.trashed_itself)) {
+        if let Some(news) = news
+            .filter(|_| is_told_on)
+            .filter(|news| top.is_folder() || (news.parent.is_some() && !news.trashed_itself))
+        {
             unplaced::put(self.db, news, top.listed && whole)?;
         }
         let mut stack = vec![(top.clone(), None)];

@@ -3,11 +3,11 @@
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::{Merge, blob};
+use super::{Merge, News, blob};
 use crate::clock::{self, Timestamp};
 use crate::remote::{Access, Blob, FileId, Item, ItemKind, Posix};
 use crate::tree::listing::Listed;
-use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, documents, names, nodes, unplaced};
+use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, documents, feeds, names, nodes, unplaced};
 
 impl Merge<'_> {
     /// An item that is not in the tree. `arrived` if it came into the folder just now, rather than was there before; of a folder
@@ -51,6 +51,9 @@ impl Merge<'_> {
 
     /// An item that has no place in the tree: it is in the trash, or its folder is not here, or not listed.
     pub(super) fn set_aside(&mut self, item: &Item) -> rusqlite::Result<()> {
+        if !self.is_told_on(item)? {
+            return unplaced::gone(self.db, &item.id);
+        }
         let is_known = unplaced::is_listed(self.db, &item.id)?.is_some();
         let folder = item.parent.as_ref().map_or(Ok(None), |id| nodes::by_id(self.db, id))?;
         let is_needed = match (&item.parent, folder) {
@@ -67,6 +70,11 @@ impl Merge<'_> {
         Ok(())
     }
 
+    /// Whether a feed goes on telling of an item.
+    pub(super) fn is_told_on(&self, item: &Item) -> rusqlite::Result<bool> {
+        item.drive.as_ref().map_or(Ok(true), |drive| feeds::is_followed(self.db, Some(drive)))
+    }
+
     /// Puts what is kept of the children of a folder that is new in the tree into it.
     pub(in crate::tree) fn adopt(&mut self, folder: &Node) -> rusqlite::Result<()> {
         let Some(id) = &folder.id else { return Ok(()) };
@@ -75,8 +83,14 @@ impl Merge<'_> {
             return nodes::set_listed(self.db, folder.ino, false);
         }
         for item in unplaced::children(self.db, id)? {
-            if nodes::by_id(self.db, &item.id)?.is_some() {
+            if let Some(node) = nodes::by_id(self.db, &item.id)? {
                 unplaced::placed(self.db, &item.id)?;
+                if node.is_linked() && nodes::is_held(self.db, &node)? {
+                    // Known by its id alone until now, and better than here: this is its place.
+                    if let Some(there) = item_of(self.db, &node, Some(id.clone()))? {
+                        self.known(node, &Item { parent: Some(id.clone()), ..there }, News::Heard)?;
+                    }
+                }
                 continue;
             }
             // If it was in the trash, then because a folder above it was. What may be done with it there says nothing of here.
