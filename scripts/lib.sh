@@ -77,6 +77,7 @@ need_cargo_tool() {
         crate=${pair%%=*} version=${pair#*=}
         [ "$("$tools/$crate" --version 2>/dev/null | grep -o '[0-9][0-9.]*')" = "$version" ] && continue
         say "Installing $crate $version into $root"
-        cargo install --quiet --locked --root "$root" "$crate@$version"
+        # They run for a second, and are built for minutes.
+        cargo install --quiet --debug --locked --root "$root" "$crate@$version"
     done
 }

@@ -72,18 +72,27 @@ pub enum FsError {
     /// Content could not be read.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// The content of a file that is open is not on the drive any more.
+    #[error(transparent)]
+    Gone(ContentError),
     /// A change could not be made.
     #[error(transparent)]
     Writeback(#[from] WritebackError),
 }
 
 impl FsError {
+    /// Of who reads a file that is open: it cannot be that it is not there, only that what it held is not.
+    fn of_read(error: ContentError) -> Self {
+        if error.kind() == Kind::NotFound { Self::Gone(error) } else { Self::Content(error) }
+    }
+
     /// What it is to programs.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Kind(kind) => *kind,
             Self::Tree(error) => error.kind(),
             Self::Content(error) => error.kind(),
+            Self::Gone(_) => Kind::Stale,
             Self::Writeback(error) => error.kind(),
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::Args;
-use crate::cost::{self, Cost, find, list, settle, time};
+use crate::cost::{self, Cost, find, list, time};
 use crate::drives::{self, LARGE, Shape};
 use crate::place::Place;
 use crate::report::{Bound, Bounds, Report, sides};
@@ -46,16 +46,12 @@ pub(crate) fn run(args: &Args, report: &mut Report) {
             let listed = [place.cost(&cloud, first), place.cost(&cloud, last)];
             drop(place);
             let (place, _) = Place::fresh(kind, &cloud);
-            let seconds = find(&place.at(), entries);
-            settle(&cloud);
-            let cold = place.cost(&cloud, seconds);
+            let cold = place.find(&cloud, entries, 0.0);
             cost::zero(&cloud);
             let seconds = find(&place.at(), entries);
             let warm = place.cost(&cloud, seconds);
             let (place, ready) = place.again(&cloud);
-            let seconds = ready + find(&place.at(), entries);
-            settle(&cloud);
-            let again = place.cost(&cloud, seconds);
+            let again = place.find(&cloud, entries, ready);
             drop(place);
             Measured { usable, listed, known, cold, warm, again }
         })

@@ -65,6 +65,13 @@ impl Place {
         }
     }
 
+    /// Finds everything, in a time that is counted with `before`, and waits until nothing goes on in the background.
+    pub(crate) fn find(&self, cloud: &Cloud, entries: usize, before: f64) -> Cost {
+        let seconds = before + cost::find(&self.at(), entries);
+        cost::settle(cloud);
+        self.cost(cloud, seconds)
+    }
+
     /// What was asked for since the mount, or since it was last set to zero, with this time.
     pub(crate) fn cost(&self, cloud: &Cloud, seconds: f64) -> Cost {
         let pid = match self {

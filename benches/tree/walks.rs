@@ -1,6 +1,6 @@
 //! Walks through a drive of many folders: the first, the next, on the same machine later, and on another.
 
-use crate::cost::{self, Cost, find, settle};
+use crate::cost::{self, Cost, find};
 use crate::drives::{self, Shape};
 use crate::place::Place;
 use crate::report::{Bound, Bounds, Report, sides};
@@ -46,9 +46,7 @@ pub(crate) fn run(args: &Args, report: &mut Report) {
         .map(|kind| {
             let (place, seconds) = Place::fresh(kind, &cloud);
             let usable = place.cost(&cloud, seconds);
-            let seconds = find(&place.at(), entries);
-            settle(&cloud);
-            let cold = place.cost(&cloud, seconds);
+            let cold = place.find(&cloud, entries, 0.0);
             has_snapshot |= kind == Kind::Ours && drives::has_snapshot(&cloud);
             cost::zero(&cloud);
             let (mut here, mut there) = (Vec::new(), Vec::new());
@@ -58,14 +56,10 @@ pub(crate) fn run(args: &Args, report: &mut Report) {
             }
             let warm = place.cost(&cloud, median(here));
             let (place, ready) = place.again(&cloud);
-            let seconds = ready + find(&place.at(), entries);
-            settle(&cloud);
-            let again = place.cost(&cloud, seconds);
+            let again = place.find(&cloud, entries, ready);
             place.end();
             let (place, ready) = Place::fresh(kind, &cloud);
-            let seconds = ready + find(&place.at(), entries);
-            settle(&cloud);
-            let other = place.cost(&cloud, seconds);
+            let other = place.find(&cloud, entries, ready);
             place.end();
             Walks { usable, cold, warm, local: median(there), again, other }
         })

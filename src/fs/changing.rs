@@ -66,13 +66,12 @@ impl Fs {
     /// `open`.
     pub fn open(self: &Arc<Self>, id: NodeId, flags: OpenFlags) -> Answer<(u64, Caching)> {
         match self.open_unchanged(id, flags) {
-            Answer::Now(Ok((number, caching))) if self.changing.has(id.ino()) => {
+            Answer::Now(Ok((number, _))) if self.changing.has(id.ino()) => {
                 let revoked = self.revoke.revoke_now(vec![Outdated::Content(id)]);
-                // By then it may have pages again, of whatever it was told.
-                let caching = if caching == Caching::Keep { Caching::Drop } else { caching };
                 Answer::later(async move {
                     revoked.await;
-                    Ok((number, caching))
+                    // By then it may have pages again, of whatever it was told.
+                    Ok((number, Caching::Drop))
                 })
             }
             opened => opened,

@@ -2,6 +2,10 @@
 //!
 //! A listing says which names there were when it began, and tells of what they mean when it comes to them: programs take their
 //! time between, and what the kernel is told with a listing it believes as if it had looked it up.
+//!
+//! A place in a listing is the number of the entry before it. So it means the same in every listing of the folder, and whatever is
+//! made or removed: the kernel gives one program what it kept of the listing for another, and asks in the middle when it has dropped
+//! that.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -19,6 +23,9 @@ use crate::writeback;
 
 /// The longest name, in bytes.
 const NAME_MAX: usize = 255;
+
+/// The places of the dots.
+const DOTS: u64 = 2;
 
 /// Entries that are looked at together for a listing with attributes. About as many as fit into the smallest reply.
 const BATCH: usize = 32;
@@ -60,7 +67,7 @@ enum Source {
     /// Nothing was read yet.
     #[default]
     Unread,
-    /// The entries that there were when the listing began, by name.
+    /// The entries that there were when the listing began, by number.
     Known(Arc<Vec<Listed>>),
     /// The entries as the drive gives them.
     Arriving(Arc<Arriving>),
@@ -108,27 +115,39 @@ pub struct DirEntry<'a> {
 pub struct Listing {
     folder: NodeId,
     parent: Ino,
-    /// The first of them has the place `first` in the listing, the dots not counted.
     entries: Arc<Vec<Listed>>,
-    first: usize,
-    /// All of them, and by name.
-    is_sorted: bool,
-    from: usize,
+    places: Places,
+    from: u64,
+}
+
+/// What the places of a listing are. The first two are those of the dots.
+#[derive(Debug, Clone, Copy)]
+enum Places {
+    /// The numbers of the entries, of which all are here.
+    Numbers,
+    /// The order of arrival, of which the first of these entries has this one. Good for one opening only.
+    Arrivals(u64),
 }
 
 impl Listing {
     /// The folder itself, and the one that it is in.
     fn dots(&self) -> impl Iterator<Item = DirEntry<'_>> {
         let dots = [(".", self.folder), ("..", self.folder.child(self.parent, true))];
-        let dots = dots.into_iter().zip(1..).skip(self.from);
+        let dots = dots.into_iter().zip(1..).filter(|&(_, next)| next > self.from);
         dots.map(|((name, id), next)| DirEntry { next, name, kind: NodeKind::Folder, id })
     }
 
     /// The entries, each with the place after it.
     fn rest(&self) -> impl Iterator<Item = (&Listed, u64)> {
-        // The first two places are those of the dots.
-        let next = 3 + self.first as u64;
-        self.entries.iter().zip(next..).skip(self.from.saturating_sub(2).saturating_sub(self.first))
+        let next = |index: usize, listed: &Listed| match self.places {
+            Places::Numbers => DOTS + listed.ino.0,
+            Places::Arrivals(first) => DOTS + first + index as u64 + 1,
+        };
+        let start = match self.places {
+            Places::Numbers => self.entries.partition_point(|listed| next(0, listed) <= self.from),
+            Places::Arrivals(_) => 0,
+        };
+        self.entries.iter().enumerate().skip(start).map(move |(index, listed)| (listed, next(index, listed)))
     }
 
     /// The entries as they were when the listing began.
@@ -139,6 +158,11 @@ impl Listing {
         });
         self.dots().chain(entries)
     }
+}
+
+/// How many entries arrived before a place.
+fn arrival(from: u64) -> usize {
+    usize::try_from(from.saturating_sub(DOTS)).unwrap_or(usize::MAX)
 }
 
 /// A name that can be stored: `None` if it is not UTF-8.
@@ -216,12 +240,11 @@ impl Fs {
 
     /// `readdir`: the entries from a place on, as they were when that handle was last read from the start, or as they arrive.
     pub fn readdir(&self, id: NodeId, handle: u64, from: u64) -> Answer<Listing> {
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
         match self.readdir_now(id, handle, from) {
             Ok((listing, None)) => Answer::Now(Ok(listing)),
             Ok((listing, Some(arriving))) => {
                 let answer = Answer::later(async move {
-                    let entries = Arc::new(arriving.entries(listing.first, SOME).await?);
+                    let entries = Arc::new(arriving.entries(arrival(from), SOME).await?);
                     Ok(Listing { entries, ..listing })
                 });
                 answer.holding(|| self.hold(Locks::These(vec![id])))
@@ -231,22 +254,21 @@ impl Fs {
     }
 
     /// What can be said at once; and what has to be waited for to say more.
-    fn readdir_now(&self, id: NodeId, handle: u64, from: usize) -> Result<(Listing, Option<Arc<Arriving>>)> {
+    fn readdir_now(&self, id: NodeId, handle: u64, from: u64) -> Result<(Listing, Option<Arc<Arriving>>)> {
         let open = self.dirs.open.read().get(&handle).cloned().ok_or(Kind::BadHandle)?;
         let parent = self.tree.node(id.ino())?.map_or(Ino::ROOT, |node| node.parent);
         let parent = if parent == Ino::NOWHERE { Ino::ROOT } else { parent };
-        let listing = Listing { folder: id, parent, entries: Arc::default(), first: 0, is_sorted: true, from };
+        let listing = Listing { folder: id, parent, entries: Arc::default(), places: Places::Numbers, from };
         let is_listed = from == 0 && self.node(id.ino())?.listed;
         let mut source = open.source.lock();
         if is_listed {
             *source = Source::Unread;
         }
         if let Source::Arriving(arriving) = &*source {
-            let first = from.saturating_sub(2);
             let arriving = Arc::clone(arriving);
             drop(source);
-            let listing = Listing { first, is_sorted: false, ..listing };
-            return Ok(match arriving.now(first, SOME) {
+            let listing = Listing { places: Places::Arrivals(from.saturating_sub(DOTS)), ..listing };
+            return Ok(match arriving.now(arrival(from), SOME) {
                 Some(entries) => (Listing { entries: Arc::new(entries), ..listing }, None),
                 None => (listing, Some(arriving)),
             });
@@ -278,19 +300,12 @@ impl Fs {
         let mut rest = listing.rest();
         loop {
             let batch: Vec<_> = rest.by_ref().take(BATCH).collect();
-            let (Some((first, _)), Some((last, _))) = (batch.first(), batch.last()) else { break };
+            if batch.is_empty() {
+                break;
+            }
             let open: HashSet<Ino> = self.files.all().iter().map(|file| file.ino).collect();
-            let nodes = if listing.is_sorted {
-                self.tree.nodes_between(folder.ino(), &first.name, &last.name)?
-            } else {
-                Vec::new()
-            };
-            for (Listed { name, .. }, next) in batch {
-                let node = match nodes.binary_search_by(|node| node.name.cmp(name)) {
-                    Ok(at) => Some(nodes[at].clone()),
-                    Err(_) if listing.is_sorted => None,
-                    Err(_) => self.tree.child(folder.ino(), name)?,
-                };
+            let nodes = self.tree.named(folder.ino(), batch.iter().map(|(listed, _)| listed.name.as_str()))?;
+            for ((Listed { name, .. }, next), node) in batch.into_iter().zip(nodes) {
                 let Some(node) = node else { continue };
                 let Some(entry) = self.entry_now(folder, &node, &open)? else { continue };
                 let listed = DirEntry { next, name, kind: entry.attr.kind, id: entry.id };
@@ -300,8 +315,8 @@ impl Fs {
                 }
             }
         }
-        if let Some((Listed { name, kind, .. }, next)) = listing.rest().last().filter(|_| !shown && !listing.is_sorted)
-        {
+        let is_part = matches!(listing.places, Places::Arrivals(_));
+        if let Some((Listed { name, kind, .. }, next)) = listing.rest().last().filter(|_| !shown && is_part) {
             // All of these are gone by now. To say nothing would say that the listing is at its end.
             let _full = show(DirEntry { next, name, kind: *kind, id: NodeId(0) }, None);
         }

@@ -37,8 +37,6 @@ pub enum Caching {
     Keep,
     /// It drops them: they may be of an older content.
     Drop,
-    /// It asks for every read.
-    Direct,
 }
 
 /// What the bytes of an open file are.

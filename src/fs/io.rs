@@ -89,7 +89,7 @@ impl Fs {
     }
 
     fn open_node(&self, mut node: Node, flags: OpenFlags) -> Result<Opening> {
-        let mut caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
+        let caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
         for _ in 0..TRIES {
             if let Some((old, bytes)) = self.files.replaced(node.ino).filter(|_| !node.is_linked()) {
                 let (number, handle) = self.files.open(&old, flags, bytes, self.heard_so_far(old.ino));
@@ -115,11 +115,9 @@ impl Fs {
             node = now;
             if self.files.get(node.ino).is_some() {
                 // Others read the old content under this number, and the kernel has pages of it. Theirs is the number from now
-                // on; ours is another, which the kernel does not know yet and must not mix up with it.
+                // on; ours is another, under which the kernel will find the name when it looks it up again.
                 self.replace_open(node.ino)?;
-                let id = node.id.as_ref().ok_or(Kind::NotFound)?;
-                node = self.tree.by_id(id)?.ok_or(Kind::NotFound)?;
-                caching = Caching::Direct;
+                return Err(Kind::Stale.into());
             }
         }
         Err(Kind::Busy.into())
@@ -231,13 +229,16 @@ impl Fs {
                         None => reader.fetch_ahead(range.start..range.end.max(ahead.end)),
                     };
                     if let Err(error) = begun {
-                        return self.failed(handle.file.ino, error.into());
+                        return self.failed(handle.file.ino, FsError::of_read(error));
                     }
                 }
                 match now {
                     Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
-                    Ok(None) => self.wait_for(handle.file.ino, async move { Ok(reader.read(range).await?) }),
-                    Err(error) => self.failed(handle.file.ino, error.into()),
+                    Ok(None) => {
+                        let read = async move { reader.read(range).await.map_err(FsError::of_read) };
+                        self.wait_for(handle.file.ino, read)
+                    }
+                    Err(error) => self.failed(handle.file.ino, FsError::of_read(error)),
                 }
             }
         }

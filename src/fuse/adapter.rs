@@ -289,7 +289,6 @@ impl Filesystem for Adapter {
                 let mut flags = match caching {
                     Caching::Keep => FopenFlags::FOPEN_KEEP_CACHE,
                     Caching::Drop => FopenFlags::empty(),
-                    Caching::Direct => FopenFlags::FOPEN_DIRECT_IO,
                 };
                 if !write {
                     // Nothing to seal when it is closed.

@@ -209,15 +209,16 @@ struct Brought {
 }
 
 impl Tree {
-    /// The entries of a folder, by name.
+    /// The entries of a folder, by number.
     pub fn entries(&self, folder: Ino) -> Result<Vec<Listed>> {
-        let names = self.state.read(|db| nodes::names(db, folder))?;
+        let mut names = self.state.read(|db| nodes::names(db, folder))?;
+        names.sort_unstable_by_key(|(_, ino, _)| *ino);
         Ok(names.into_iter().map(|(name, ino, kind)| Listed { name, ino, kind }).collect())
     }
 
-    /// The nodes of a folder with names from `first` to `last`, by name.
-    pub fn nodes_between(&self, folder: Ino, first: &str, last: &str) -> Result<Vec<Node>> {
-        Ok(self.state.read(|db| nodes::children_between(db, folder, first, last))?)
+    /// The nodes that have these names in a folder, as far as there are such.
+    pub fn named<'a>(&self, folder: Ino, names: impl Iterator<Item = &'a str>) -> Result<Vec<Option<Node>>> {
+        Ok(self.state.read(|db| names.map(|name| nodes::by_name(db, folder, name)).collect::<rusqlite::Result<_>>())?)
     }
 
     /// Makes sure that the children of a folder are in the tree. Asks the drive at most once a folder, and not at all for a

@@ -89,6 +89,17 @@ fn an_open_file_keeps_its_content_when_it_is_replaced_elsewhere() {
 }
 
 #[test]
+fn who_reads_what_is_deleted_for_good_elsewhere_hears_that_the_file_is_stale() {
+    let cloud = Cloud::start();
+    let id = cloud.upload("file", &cloud.root(), &bytes(1, 30_000_000));
+    let machine = Machine::with(&cloud);
+    let open = File::open(machine.at("file")).expect("opens");
+    cloud.call("DELETE", &format!("/drive/v3/files/{id}"), &[], None);
+    let error = open.read_at(&mut [0; 1000], 20_000_000).expect_err("is not to be had");
+    assert_eq!(error.raw_os_error(), Some(libc::ESTALE), "{error}");
+}
+
+#[test]
 fn the_base_of_an_edit_is_taken_in_before_the_drive_drops_it() {
     let cloud = Cloud::start();
     let old = bytes(1, 20_000_000);

@@ -1,5 +1,6 @@
 //! What the kernel is told, and what it waits for meanwhile.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -306,4 +307,50 @@ fn a_link_whose_target_cannot_be_one_is_refused() {
     assert!(machine.log().contains("no target of a link"), "and the log says why");
     assert_eq!(machine.status()["traffic"]["downloaded_bytes"], 0, "and nothing of it is fetched");
     assert_eq!(fs::read_link(machine.at("longest")).expect("reads").as_os_str().len(), 4095);
+}
+
+#[test]
+fn who_removes_what_they_list_misses_nothing_also_of_a_listing_that_the_kernel_kept_for_another() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let folder = machine.at("many");
+    fs::create_dir(&folder).expect("makes");
+    // More than a program is given at a time.
+    for number in 0..3000 {
+        write(folder.join(format!("a file with a rather long name {number}")), b"");
+    }
+    assert_eq!(names(&folder).len(), 3000);
+    for (number, entry) in fs::read_dir(&folder).expect("lists").enumerate() {
+        fs::remove_file(entry.expect("an entry").path()).expect("removes");
+        if number == 300 {
+            // The kernel drops what it kept for both.
+            assert_eq!(names(&folder).len(), 2699);
+        }
+    }
+    assert!(names(&folder).is_empty(), "{} are left", names(&folder).len());
+}
+
+#[test]
+fn who_makes_files_while_they_list_sees_all_that_were_there_once() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let folder = machine.at("many");
+    fs::create_dir(&folder).expect("makes");
+    for number in 0..1500 {
+        write(folder.join(format!("a file with a rather long name {number}")), b"");
+    }
+    assert_eq!(names(&folder).len(), 1500);
+    let mut seen = Vec::new();
+    for (number, entry) in fs::read_dir(&folder).expect("lists").enumerate() {
+        seen.push(entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+        if number < 200 {
+            write(folder.join(format!("{number} comes before all others")), b"");
+        } else if number == 200 {
+            // The kernel drops what it kept for both.
+            assert_eq!(names(&folder).len(), 1700);
+        }
+    }
+    seen.retain(|name| !name.contains("before"));
+    let each: HashSet<&String> = seen.iter().collect();
+    assert_eq!((seen.len(), each.len()), (1500, 1500), "each once");
 }
