@@ -254,6 +254,8 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
     };
     let mut options = DriveOptions::new(url.clone());
     options.retry_for = config.network_timeout;
+    // At random drawn out to at most twice that.
+    options.max_feed_backoff = config.poll_interval / 2;
     options.upload_rate = config.limits.upload_rate.map(|rate| rate.0);
     options.download_rate = config.limits.download_rate.map(|rate| rate.0);
     if url.as_str().trim_end_matches('/') != GOOGLE {

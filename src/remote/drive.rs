@@ -67,6 +67,9 @@ pub struct DriveOptions {
     pub backoff: Duration,
     /// Where the doubling ends. Default: 32 seconds, as Drive's documentation asks.
     pub max_backoff: Duration,
+    /// The same for the feed of changes, which is read again and again as it is: to wait for longer than from one time to the next
+    /// would spare nobody anything, and make what is seen late for a while after each trouble. Default: 2.5 seconds.
+    pub max_feed_backoff: Duration,
     /// Until a connection is there. Default: 10 seconds.
     pub connect_timeout: Duration,
     /// How long a connection may be silent: until an answer begins, between two pieces of it, and while the bytes of an
@@ -93,6 +96,7 @@ impl DriveOptions {
             retry_for: Duration::from_mins(1),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(32),
+            max_feed_backoff: Duration::from_millis(2500),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(1),
             units_per_minute: Some(300_000),

@@ -103,6 +103,14 @@ impl Listings {
         self.running.lock().asked.values().any(|arriving| arriving.is_long())
     }
 
+    /// Waits while somebody waits for a folder of very many pages: it takes long enough alone.
+    async fn give_way(&self) {
+        let very_long = || self.running.lock().asked.values().find(|arriving| arriving.is_very_long()).cloned();
+        while let Some(arriving) = very_long() {
+            let _whatever_came_of_it = arriving.ended().await;
+        }
+    }
+
     /// Remembers news of items, if a listing is under way that may know older. To be called before the news is merged.
     pub(super) fn remember(&self, news: impl Iterator<Item = (FileId, u64)>) {
         let mut running = self.running.lock();
@@ -305,7 +313,7 @@ impl Tree {
         }
         let mut names = Vec::new();
         let folders = [(folder.ino, id)];
-        let result = self.list_pages(&folders, &mut names, |brought, more| {
+        let result = self.list_pages(&folders, &mut names, false, |brought, more| {
             arriving.add(brought);
             arriving.page(more);
         });
@@ -341,17 +349,19 @@ impl Tree {
     pub(super) async fn list_ahead(&self, folders: &[(Ino, FileId)]) -> Result<bool> {
         let claim = self.listings.claim(folders);
         let mut names = Vec::new();
-        let listed = self.list_pages(folders, &mut names, |_, _| {}).await;
+        let listed = self.list_pages(folders, &mut names, true, |_, _| {}).await;
         drop(claim);
         self.tell(Effects { entries: names, ..Effects::default() });
         listed
     }
 
-    /// Lists, and tells of everything but the names in the folders, which it puts into `names`. Says as [`Self::list_ahead`].
+    /// Lists, and tells of everything but the names in the folders, which it puts into `names`. `ahead`: nobody waits for it. Says as
+    /// [`Self::list_ahead`].
     async fn list_pages(
         &self,
         folders: &[(Ino, FileId)],
         names: &mut Vec<(Ino, String)>,
+        ahead: bool,
         mut arrived: impl FnMut(Vec<Listed>, bool),
     ) -> Result<bool> {
         let ids: Vec<_> = folders.iter().map(|(_, id)| id.clone()).collect();
@@ -368,6 +378,9 @@ impl Tree {
                 stray |= brought.stray;
                 names.append(&mut brought.names);
                 arrived(brought.entries, !pages.is_at_end());
+                if ahead {
+                    self.listings.give_way().await;
+                }
             }
             let listed = pages.into_ids();
             if folders.len() > 1 && (stray || listed.is_empty()) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use drivemount::error::Kind;
 use drivemount::metrics;
-use drivemount::remote::Remote;
+use drivemount::remote::{Cursor, Remote};
 use serde_json::json;
 
 use super::scripted_drive::{Answer, Gate, ScriptedDrive};
@@ -72,6 +72,25 @@ async fn patience_ends_with_the_last_error() {
     let error = remote.get(&id("f")).await.expect_err("no patience");
     assert_eq!((error.kind, error.status), (Kind::Server, Some(503)));
     assert_eq!(error.reason.as_deref(), Some("backendError"));
+}
+
+#[tokio::test]
+async fn the_feed_of_changes_is_asked_for_again_soon_however_often_it_failed() {
+    let drive = ScriptedDrive::start().await;
+    for _ in 0..10 {
+        drive.expect("GET", "/drive/v3/changes", Answer::error(503, "backendError"));
+    }
+    drive.expect("GET", "/drive/v3/changes", Answer::json(&json!({"newStartPageToken": "2", "changes": []})));
+    // Waits that double from ten milliseconds on would be longer than this in the end.
+    let remote = remote_with(&DriveOptions {
+        backoff: Duration::from_millis(10),
+        max_backoff: Duration::from_secs(32),
+        max_feed_backoff: Duration::ZERO,
+        retry_for: Duration::from_secs(4),
+        ..options(&drive)
+    });
+    let heard = remote.changes(None, &Cursor("1".to_owned())).await.expect("it is patient enough");
+    assert_eq!(heard.next, Cursor("2".to_owned()));
 }
 
 #[tokio::test]

@@ -41,6 +41,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 /// read: a drive may take its time to find an answer, but not to take bytes.
 const UPLOAD_IDLE: Duration = Duration::from_secs(25);
 
+/// The least that the longest wait for the feed of changes may be.
+const LEAST_FEED_BACKOFF: Duration = Duration::from_millis(100);
+
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) addresses: Addresses,
@@ -51,6 +54,7 @@ pub(super) struct Client {
     upload_rate: Arc<Rate>,
     pub(super) download_rate: Arc<Rate>,
     patience: Patience,
+    max_feed_backoff: Duration,
     /// How long a connection may be silent.
     idle: Duration,
     /// How long until an answer begins, at most, for a request whose body needs no time.
@@ -84,6 +88,7 @@ impl Client {
             upload_rate: Arc::new(Rate::new(options.upload_rate)),
             download_rate: Arc::new(Rate::new(options.download_rate)),
             patience: Patience { total: options.retry_for, first: options.backoff, max: options.max_backoff },
+            max_feed_backoff: options.max_feed_backoff,
             idle: options.read_timeout,
             first: options.connect_timeout + options.read_timeout,
         })
@@ -92,6 +97,12 @@ impl Client {
     /// The same connections and the same pace, for callers with another patience.
     pub(super) fn with_patience(&self, total: Duration) -> Self {
         Self { patience: Patience { total, ..self.patience }, ..self.clone() }
+    }
+
+    /// The same for reading the feed of changes.
+    pub(super) fn for_feed(&self) -> Self {
+        let max = self.max_feed_backoff.min(self.patience.max).max(LEAST_FEED_BACKOFF);
+        Self { patience: Patience { first: self.patience.first.min(max), max, ..self.patience }, ..self.clone() }
     }
 
     /// Whether the drive asked for fewer requests a moment ago.

@@ -82,6 +82,7 @@ pub(super) async fn cursor(client: &Client, drive: Option<&FileId>) -> Result<Cu
 }
 
 pub(super) async fn changes(client: &Client, drive: Option<&FileId>, cursor: &Cursor) -> Result<Changes> {
+    let client = &client.for_feed();
     let fields = format!("nextPageToken,newStartPageToken,changes(changeType,removed,fileId,driveId,file({FILE}))");
     let request = Request::new(CHANGES, Method::GET, client.addresses.of(&["changes"]))
         .query("pageToken", &cursor.0)

@@ -11,6 +11,9 @@ use super::{Kind, Listed, RemoteError, Result, TreeError};
 const ASKED_AT_ONCE: usize = 4;
 const ASKED: u32 = 32;
 
+/// So many pages are very many.
+const VERY_LONG: u32 = 5;
+
 /// The entries of a folder in the order in which they arrived. Each name stands there once, and keeps its place.
 #[derive(Debug)]
 pub struct Arriving {
@@ -59,6 +62,12 @@ impl Arriving {
     /// Whether it has many pages.
     pub(super) fn is_long(&self) -> bool {
         self.stage.borrow().pages > 1
+    }
+
+    /// Whether it has very many, and more to come.
+    pub(super) fn is_very_long(&self) -> bool {
+        let stage = self.stage.borrow();
+        stage.pages >= VERY_LONG && stage.end.is_none()
     }
 
     /// All of it is here, or will never be.
@@ -179,6 +188,20 @@ mod tests {
         assert_eq!(names(&arriving.entries(0, 10).await.expect("what is here")), ["a"]);
         assert_eq!(arriving.entries(1, 10).await.expect_err("never short").kind(), Kind::Server);
         assert!(arriving.ended().await.is_err() && arriving.begun().await.is_err());
+    }
+
+    #[test]
+    fn others_give_way_from_its_fifth_page_on_to_its_end() {
+        let arriving = Arriving::default();
+        let very_long: Vec<bool> = (0..6)
+            .map(|_| {
+                arriving.page(true);
+                arriving.is_very_long()
+            })
+            .collect();
+        assert_eq!(very_long, [false, false, false, false, true, true]);
+        arriving.end(Ok(()));
+        assert!(!arriving.is_very_long());
     }
 
     #[test]
