@@ -3,8 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, TryStreamExt};
@@ -108,29 +107,16 @@ impl Running {
 /// Whether the last bytes of a request are handed on. Before that it can be broken off, and nothing comes of it; after that the
 /// drive may do it though nobody listens.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LastPiece(Arc<AtomicU8>);
-
-/// What became of it.
-mod last_piece {
-    pub(super) const HANDED_ON: u8 = 1;
-    pub(super) const HELD_BACK: u8 = 2;
-}
+pub(super) struct LastPiece(Arc<OnceLock<bool>>);
 
 impl LastPiece {
     /// Holds it back for ever, unless it was handed on already. Says whether it is held back.
     pub(super) fn hold_back(&self) -> bool {
-        self.becomes(last_piece::HELD_BACK)
+        !self.0.get_or_init(|| false)
     }
 
     fn hand_on(&self) -> bool {
-        self.becomes(last_piece::HANDED_ON)
-    }
-
-    fn becomes(&self, end: u8) -> bool {
-        match self.0.compare_exchange(0, end, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => true,
-            Err(is) => is == end,
-        }
+        *self.0.get_or_init(|| true)
     }
 }
 

@@ -112,7 +112,7 @@ impl Writeback {
                 }
             }
             Err(error) => {
-                self.stragglers.note(&id, Next::Metadata(job.wanted()), &error);
+                self.stragglers.note(&id, &Next::Metadata(job.wanted()), &error);
                 Err(error.into())
             }
         }

@@ -52,6 +52,16 @@ pub(super) enum Next {
     Removal,
 }
 
+impl Next {
+    fn parts(&self) -> (Option<Content>, Option<&OnDrive>) {
+        match self {
+            Self::Content(seq, metadata) => (Some(Content::One(*seq)), Some(metadata)),
+            Self::Metadata(metadata) => (None, Some(metadata)),
+            Self::Removal => (None, None),
+        }
+    }
+}
+
 impl Sent {
     fn nothing() -> Self {
         Self { content: None, metadata: None, until: Instant::now() + QUIET }
@@ -59,11 +69,7 @@ impl Sent {
 
     /// Whether it must not arrive after `next`.
     fn is_in_the_way_of(&self, next: &Next) -> bool {
-        let (content, metadata) = match next {
-            Next::Content(seq, metadata) => (Some(Content::One(*seq)), Some(metadata)),
-            Next::Metadata(metadata) => (None, Some(metadata)),
-            Next::Removal => (None, None),
-        };
+        let (content, metadata) = next.parts();
         let other_content = self.content.is_some_and(|sent| sent == Content::Unknown || Some(sent) != content);
         let other_metadata = self.metadata.as_ref().zip(metadata).is_some_and(|(sent, now)| sent != now);
         other_content || other_metadata
@@ -98,7 +104,7 @@ impl Stragglers {
     }
 
     /// Notes what was sent for an item and failed, if it may have been carried out, or still be.
-    pub(super) fn note(&self, id: &FileId, sent: Next, error: &RemoteError) {
+    pub(super) fn note(&self, id: &FileId, sent: &Next, error: &RemoteError) {
         if error.kind.retry() != Retry::Soon || error.kind == Kind::RateLimited {
             return;
         }
@@ -107,16 +113,12 @@ impl Stragglers {
         items.retain(|_, sent| sent.until > now);
         let noted = items.entry(id.clone()).or_insert_with(Sent::nothing);
         noted.until = now + QUIET;
-        let (content, metadata) = match sent {
-            Next::Content(seq, metadata) => (Some(Content::One(seq)), Some(metadata)),
-            Next::Metadata(metadata) => (None, Some(metadata)),
-            Next::Removal => (None, None),
-        };
+        let (content, metadata) = sent.parts();
         if let Some(content) = content {
             let is_other = noted.content.is_some_and(|before| before != content);
             noted.content = Some(if is_other { Content::Unknown } else { content });
         }
-        noted.metadata = metadata.or(noted.metadata.take());
+        noted.metadata = metadata.cloned().or(noted.metadata.take());
     }
 
     /// Waits as long as something may still arrive at an item that is not what is to be sent now. Says whether it waited: then the
@@ -176,7 +178,7 @@ mod tests {
         assert_eq!(wait("one", 8).await, (false, Duration::ZERO), "it is over");
         let fail = |kind, seq| {
             let error = RemoteError::new(kind, "upload", "as the test wants it");
-            stragglers.note(&FileId("two".to_owned()), Next::Content(Seq(seq), named("a")), &error);
+            stragglers.note(&FileId("two".to_owned()), &Next::Content(Seq(seq), named("a")), &error);
         };
         fail(Kind::Denied, 7);
         fail(Kind::RateLimited, 7);

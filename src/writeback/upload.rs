@@ -109,7 +109,7 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         Ok(None) => Ok(Outcome::Again),
         Ok(Some((item, md5))) => writeback.commit(&job, &content, &item, md5).await,
         Err(WritebackError::Remote(error)) => {
-            writeback.stragglers.note(write.id(), next, &error);
+            writeback.stragglers.note(write.id(), &next, &error);
             match write {
                 Write::Create(_) => writeback.refused(&job, error).await,
                 // It may be gone, or in another folder than we thought: look.
@@ -339,7 +339,7 @@ async fn resume(
             }
             Err(error) if error.kind.retry() == Retry::Soon && fruitless < FRUITLESS => {
                 metrics::RETRIES.add(1);
-                writeback.stragglers.note(write.id(), Next::Content(content.seq(), job.wanted()), &error);
+                writeback.stragglers.note(write.id(), &Next::Content(content.seq(), job.wanted()), &error);
                 let pause = error.retry_after.unwrap_or(Duration::from_millis(500 << fruitless)).min(RETRY_AFTER_MOST);
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
