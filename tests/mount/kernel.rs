@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -309,17 +309,22 @@ fn a_link_whose_target_cannot_be_one_is_refused() {
     assert_eq!(fs::read_link(machine.at("longest")).expect("reads").as_os_str().len(), 4095);
 }
 
+/// A folder with more files than a program is given at a time, of which the kernel has kept the listing.
+fn listed_once(machine: &Machine, files: usize) -> PathBuf {
+    let folder = machine.at("many");
+    fs::create_dir(&folder).expect("makes");
+    for number in 0..files {
+        write(folder.join(format!("a file with a rather long name {number}")), b"");
+    }
+    assert_eq!(names(&folder).len(), files);
+    folder
+}
+
 #[test]
 fn who_removes_what_they_list_misses_nothing_also_of_a_listing_that_the_kernel_kept_for_another() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
-    let folder = machine.at("many");
-    fs::create_dir(&folder).expect("makes");
-    // More than a program is given at a time.
-    for number in 0..3000 {
-        write(folder.join(format!("a file with a rather long name {number}")), b"");
-    }
-    assert_eq!(names(&folder).len(), 3000);
+    let folder = listed_once(&machine, 3000);
     for (number, entry) in fs::read_dir(&folder).expect("lists").enumerate() {
         fs::remove_file(entry.expect("an entry").path()).expect("removes");
         if number == 300 {
@@ -334,12 +339,7 @@ fn who_removes_what_they_list_misses_nothing_also_of_a_listing_that_the_kernel_k
 fn who_makes_files_while_they_list_sees_all_that_were_there_once() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
-    let folder = machine.at("many");
-    fs::create_dir(&folder).expect("makes");
-    for number in 0..1500 {
-        write(folder.join(format!("a file with a rather long name {number}")), b"");
-    }
-    assert_eq!(names(&folder).len(), 1500);
+    let folder = listed_once(&machine, 1500);
     let mut seen = Vec::new();
     for (number, entry) in fs::read_dir(&folder).expect("lists").enumerate() {
         seen.push(entry.expect("an entry").file_name().into_string().expect("UTF-8"));
