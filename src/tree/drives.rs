@@ -1,8 +1,9 @@
 //! The shared drives, each a folder under its name.
 //!
 //! They are in a folder of their own, [`Ino::SHARED_DRIVES`], which is at the top of the tree as the root is, so that whatever walks
-//! the root does not walk what belongs to others. The list is asked for when the tree is first made or that folder first looked into, and
-//! again whenever a feed of changes tells of a drive as a whole, or a drive is gone, until that succeeds. Names are made legal and unique as all names are.
+//! the root does not walk what belongs to others. The list is asked for when the tree is first made or that folder first looked
+//! into, and again whenever a feed of changes tells of a drive as a whole, or a drive is gone, until that succeeds. Names are made
+//! legal and unique as all names are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
