@@ -31,7 +31,7 @@ use self::failures::Failure;
 pub(super) use self::pace::Change;
 use self::pace::Pace;
 pub(super) use self::schedule::{AT_ONCE, Inner};
-pub(super) use self::turns::{Turn, Turns};
+pub(super) use self::turns::{Holder, Turn, Turns};
 use super::WritebackError;
 use super::plan::Outcome;
 use crate::tree::Ino;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::journal::{self, Upload};
 use super::outgoing::{Content, LastPiece, PIECE, body, finish};
 use super::plan::{Job, Outcome};
-use super::queue::{Parked, Turn, Turns};
+use super::queue::{Holder, Parked, Turn, Turns};
 use super::snapshot::Snapshot;
 use super::staging::Staging;
 use super::stragglers::Next;
@@ -28,7 +28,7 @@ use crate::crash;
 use crate::error::{Kind, Retry};
 use crate::metrics;
 use crate::remote::{Item, Md5, Progress, UploadSession, Write};
-use crate::tree::{Effects, Ino, NodeKind, asked, nodes};
+use crate::tree::{Effects, NodeKind, asked, nodes};
 
 /// Large uploads under way at one time: enough to fill a link, few enough that each gets done.
 pub(super) const LARGE_AT_ONCE: usize = 4;
@@ -89,17 +89,21 @@ pub(super) async fn run(writeback: &Writeback, job: Job, cancel: &CancellationTo
         Write::Create(new)
     };
     let ino = job.node.ino;
+    let holder = Holder { ino, size: content.size() };
     let sent = if content.size() <= writeback.remote.small() {
         stream::end(writeback, ino).await?;
-        let Some(_turn) = turn(writeback, ino, &writeback.uploads, content.size()).await else {
+        let Some(_turn) = turn(writeback, &writeback.uploads, holder, content.size()).await else {
             return Ok(Outcome::Crowded);
         };
         put(writeback, &job, &write, &content).await
     } else {
         let begun = stream::take(writeback, &job, &write, &content).await?;
         let left = content.size().saturating_sub(writeback.queue.inner.lock().reached(ino));
-        let Some(_turn) = turn(writeback, ino, &writeback.large, left).await else { return Ok(Outcome::Crowded) };
-        let Some(_turn) = turn(writeback, ino, &writeback.uploads, left).await else { return Ok(Outcome::Crowded) };
+        // Under a deadline who comes late has its turn all the same, if it can be whole sooner: what gives way goes on later.
+        let in_the_way = writeback.large.in_the_way();
+        writeback.queue.inner.lock().make_way(&in_the_way, left, LARGE_PRESSED);
+        let Some(_turn) = turn(writeback, &writeback.large, holder, left).await else { return Ok(Outcome::Crowded) };
+        let Some(_turn) = turn(writeback, &writeback.uploads, holder, left).await else { return Ok(Outcome::Crowded) };
         match resume(writeback, &job, &write, &content, begun, cancel).await {
             Ok(Some((item, md5))) => say_the_rest(writeback, &job, item).await.map(|item| Some((item, md5))),
             other => other,
@@ -138,12 +142,12 @@ fn is_crowded(writeback: &Writeback, size: u64) -> bool {
 }
 
 /// Waits until one more may go. What waits takes no place in the queue from who need not. `None`: too many wait.
-async fn turn(writeback: &Writeback, ino: Ino, turns: &Arc<Turns>, left: u64) -> Option<Turn> {
-    if let Some(free) = turns.try_take() {
+async fn turn(writeback: &Writeback, turns: &Arc<Turns>, holder: Holder, left: u64) -> Option<Turn> {
+    if let Some(free) = turns.try_take(holder) {
         return Some(free);
     }
-    let _parked = Parked::try_new(&writeback.queue, ino)?;
-    turns.take(left).await
+    let _parked = Parked::try_new(&writeback.queue, holder.ino)?;
+    turns.take(holder, left).await
 }
 
 /// What to do about content that builds on a revision which the drive does not have any more and which is not here either:

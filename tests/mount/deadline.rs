@@ -95,6 +95,33 @@ fn an_unmount_with_a_deadline_and_a_signal_let_the_smaller_ones_go_first() {
 }
 
 #[test]
+fn what_comes_when_larger_ones_are_being_sent_under_a_deadline_goes_first_all_the_same() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    narrow(&cloud, "4M");
+    for number in 0..4 {
+        write(machine.at(&format!("large {number}")), bytes(number, LARGE));
+    }
+    let on_their_way = |status: &Value| items(status).iter().filter(|item| item["state"] == "uploading").count();
+    eventually("they are being sent", || (on_their_way(&machine.status()) == 4).then_some(()));
+    std::thread::scope(|scope| {
+        let flush = || run(Command::new(PROGRAM).args(["flush", "--timeout", "9s"]).arg(machine.drive()));
+        let flush = scope.spawn(flush);
+        eventually("fewer are sent at a time", || (on_their_way(&machine.status()) == 2).then_some(()));
+        write(machine.at("medium"), bytes(7, 9 << 20));
+        let flush = flush.join().expect("no panic");
+        assert_eq!(flush.status.code(), Some(5), "{}", said(&flush));
+        assert!(is_there(&cloud, "medium"), "{}", said(&flush));
+    });
+    // What gave way goes on.
+    cloud.make_trouble(&[]);
+    machine.flush();
+    for number in 0..4 {
+        assert!(cloud.content(&cloud.id(&format!("large {number}"))) == bytes(number, LARGE));
+    }
+}
+
+#[test]
 fn small_files_do_not_wait_for_large_ones_nor_large_ones_for_small_ones() {
     for transfers in [None, Some("2")] {
         let cloud = Cloud::start();

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failures::{Failure, Failures};
 use super::pace::{self, Change, Pace, rested};
+use super::turns::Holder;
 use super::waits::Waits;
 use crate::tree::Ino;
 
@@ -305,6 +306,19 @@ impl Inner {
         let due: Vec<Ino> = inos.iter().copied().filter(is_due).collect();
         for (&ino, behind) in due.iter().rev().zip(1..) {
             self.schedule(ino, now.checked_sub(Duration::from_nanos(behind)).unwrap_or(now));
+        }
+    }
+
+    /// Of these, breaks off the one that has the most left to send, if that is more than `left`, and if no less than `places` of
+    /// them would go on.
+    pub(in crate::writeback) fn make_way(&self, holders: &[Holder], left: u64, places: usize) {
+        let goes_on = |ino| self.running.get(&ino).is_some_and(|running: &Running| !running.cancel.is_cancelled());
+        let on: Vec<_> = holders.iter().filter(|holder| goes_on(holder.ino)).collect();
+        let most = on.iter().map(|holder| (holder.size.saturating_sub(self.reached(holder.ino)), holder.ino)).max();
+        if let Some((most, ino)) = most.filter(|_| on.len() >= places)
+            && most > left
+        {
+            self.break_off(ino);
         }
     }
 

@@ -1,12 +1,15 @@
 //! Whose turn it is to upload.
 //!
-//! So many at a time, in the order in which they came; under a deadline those first that have the least left to send.
+//! So many at a time, in the order in which they came; under a deadline those first that have the least left to send. Who has a
+//! place keeps it; to make them give way is up to who knows how far they are.
 
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+
+use crate::tree::Ino;
 
 /// Places for so many at a time.
 #[derive(Debug)]
@@ -18,11 +21,20 @@ struct Inner {
     /// Places while somebody presses.
     pressed_places: usize,
     pressed: bool,
-    taken: usize,
+    /// Who has a place.
+    holders: Vec<Holder>,
     waiting: Vec<Waiter>,
 }
 
+/// An entry, and the bytes of the content that it sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::writeback) struct Holder {
+    pub(in crate::writeback) ino: Ino,
+    pub(in crate::writeback) size: u64,
+}
+
 struct Waiter {
+    holder: Holder,
     left: u64,
     call: oneshot::Sender<Turn>,
 }
@@ -35,12 +47,12 @@ impl fmt::Debug for Waiter {
 
 /// A place that is taken, until it is dropped.
 #[derive(Debug)]
-pub(in crate::writeback) struct Turn(Option<Arc<Turns>>);
+pub(in crate::writeback) struct Turn(Option<(Arc<Turns>, Holder)>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.0.lock().taken -= 1;
+        if let Some((turns, holder)) = self.0.take() {
+            turns.0.lock().release(holder);
             turns.call_next();
         }
     }
@@ -49,7 +61,13 @@ impl Drop for Turn {
 impl Inner {
     fn has_place(&self) -> bool {
         let places = if self.pressed { self.pressed_places } else { self.places };
-        self.taken < places
+        self.holders.len() < places
+    }
+
+    fn release(&mut self, holder: Holder) {
+        if let Some(at) = self.holders.iter().position(|other| *other == holder) {
+            self.holders.swap_remove(at);
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -62,15 +80,22 @@ impl Inner {
         }
         let least = |inner: &Self| (0..inner.waiting.len()).min_by_key(|&at| inner.waiting[at].left);
         let at = if self.pressed { least(self)? } else { 0 };
-        self.taken += 1;
-        Some(self.waiting.remove(at))
+        let waiter = self.waiting.remove(at);
+        self.holders.push(waiter.holder);
+        Some(waiter)
     }
 }
 
 impl Turns {
     pub(in crate::writeback) fn new(places: usize, pressed_places: usize) -> Arc<Self> {
         let pressed_places = pressed_places.min(places);
-        Arc::new(Self(Mutex::new(Inner { places, pressed_places, pressed: false, taken: 0, waiting: Vec::new() })))
+        Arc::new(Self(Mutex::new(Inner {
+            places,
+            pressed_places,
+            pressed: false,
+            holders: Vec::new(),
+            waiting: Vec::new(),
+        })))
     }
 
     /// Whether who comes now has to wait.
@@ -79,19 +104,19 @@ impl Turns {
     }
 
     /// A place, if one is free and nobody waits for it.
-    pub(in crate::writeback) fn try_take(self: &Arc<Self>) -> Option<Turn> {
+    pub(in crate::writeback) fn try_take(self: &Arc<Self>, holder: Holder) -> Option<Turn> {
         let mut inner = self.0.lock();
         if inner.is_full() {
             return None;
         }
-        inner.taken += 1;
-        Some(Turn(Some(Arc::clone(self))))
+        inner.holders.push(holder);
+        Some(Turn(Some((Arc::clone(self), holder))))
     }
 
     /// Waits for a place, for who has `left` bytes to send.
-    pub(in crate::writeback) async fn take(self: &Arc<Self>, left: u64) -> Option<Turn> {
+    pub(in crate::writeback) async fn take(self: &Arc<Self>, holder: Holder, left: u64) -> Option<Turn> {
         let (call, called) = oneshot::channel();
-        self.0.lock().waiting.push(Waiter { left, call });
+        self.0.lock().waiting.push(Waiter { holder, left, call });
         self.call_next();
         called.await.ok()
     }
@@ -102,13 +127,19 @@ impl Turns {
         self.call_next();
     }
 
+    /// Who is in the way of who comes under a deadline: all that have a place, if none is free.
+    pub(in crate::writeback) fn in_the_way(&self) -> Vec<Holder> {
+        let inner = self.0.lock();
+        if inner.pressed && !inner.has_place() { inner.holders.clone() } else { Vec::new() }
+    }
+
     fn call_next(self: &Arc<Self>) {
         loop {
             let Some(waiter) = self.0.lock().next() else { return };
-            if let Err(mut turn) = waiter.call.send(Turn(Some(Arc::clone(self)))) {
+            if let Err(mut turn) = waiter.call.send(Turn(Some((Arc::clone(self), waiter.holder)))) {
                 // Nobody waits there any more. Given back here, for its drop would come back here.
                 turn.0 = None;
-                self.0.lock().taken -= 1;
+                self.0.lock().release(waiter.holder);
             }
         }
     }
@@ -120,12 +151,17 @@ mod tests {
 
     use super::*;
 
+    fn holder(number: u64) -> Holder {
+        Holder { ino: Ino(number), size: number }
+    }
+
     #[tokio::test]
     async fn turns_go_by_arrival_and_under_a_deadline_by_what_is_left() {
         let turns = Turns::new(1, 1);
-        let first = turns.try_take().expect("is free");
-        assert!(turns.try_take().is_none());
-        let mut waiting: Vec<_> = [30, 10, 20].map(|left| Box::pin(turns.take(left))).into_iter().collect();
+        let first = turns.try_take(holder(0)).expect("is free");
+        assert!(turns.try_take(holder(0)).is_none());
+        let mut waiting: Vec<_> =
+            [30, 10, 20].map(|left| Box::pin(turns.take(holder(left), left))).into_iter().collect();
         for one in &mut waiting {
             assert!(one.as_mut().now_or_never().is_none());
         }
@@ -138,15 +174,15 @@ mod tests {
         // Who had the least left went away while it waited.
         let left = waiting[1].as_mut().now_or_never().expect("the next of them");
         drop(left);
-        assert!(turns.try_take().is_some());
+        assert!(turns.try_take(holder(0)).is_some());
     }
 
     #[tokio::test]
     async fn under_a_deadline_fewer_go_at_a_time() {
         let turns = Turns::new(3, 1);
         turns.press(true);
-        let first = turns.try_take().expect("is free");
-        let mut second = Box::pin(turns.take(1));
+        let first = turns.try_take(holder(0)).expect("is free");
+        let mut second = Box::pin(turns.take(holder(1), 1));
         assert!(second.as_mut().now_or_never().is_none());
         turns.press(false);
         assert!(second.as_mut().now_or_never().is_some());

@@ -20,6 +20,7 @@ use crate::metrics;
 use crate::remote::{NewItem, NewKind, Patch, Posix, Progress, RemoteError, UploadSession, Write};
 use crate::tree::{Ino, Node, NodeKind, nodes};
 use crate::writeback::outgoing::Running;
+use crate::writeback::queue::Holder;
 use crate::writeback::{Result, Writeback, guess};
 
 /// Pieces that are not the last are multiples of this.
@@ -201,8 +202,9 @@ impl Stream<'_> {
 
     /// Waits until one more of the large uploads may go.
     async fn turn(&self) -> impl Sized + '_ {
-        // Behind all that is closed, if somebody presses.
-        (self.writeback.large.take(u64::MAX).await, self.writeback.uploads.take(u64::MAX).await)
+        // Behind all that is closed, if somebody presses. No size: a piece is soon over, and gives way to nobody.
+        let holder = Holder { ino: self.pieces.ino, size: 0 };
+        (self.writeback.large.take(holder, u64::MAX).await, self.writeback.uploads.take(holder, u64::MAX).await)
     }
 
     /// Begins the session. `None` if there is nothing to begin it for.
