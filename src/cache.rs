@@ -13,6 +13,8 @@
 //! - **Nothing is lost by a kill.** The maps are written behind the data at most a second late; what a crash forgets is fetched
 //!   again.
 //!
+//! - **What the kernel reads by itself stays whole.** A revision that is [pinned](Cache::pin) is not evicted for as long.
+//!
 //! Contents that cannot be fetched in parts are kept as whole files beside the blocks ([`Whole`]), within the same cap.
 
 mod clear;
@@ -20,6 +22,7 @@ mod disk;
 mod entry;
 mod index;
 mod lru;
+mod pin;
 mod whole;
 
 use std::collections::HashMap;
@@ -36,6 +39,7 @@ pub use self::entry::Entry;
 use self::entry::{Map, Read};
 use self::index::Index;
 use self::lru::{BlockKey, Lru};
+pub use self::pin::Pinned;
 use self::whole::Wholes;
 pub use self::whole::{Draft, Whole};
 use crate::error::Kind;
@@ -77,6 +81,9 @@ pub enum CacheError {
         /// What it has.
         most: u64,
     },
+    /// All that the cache may take is taken by what must stay for now.
+    #[error("the cache is full of what is being read by the kernel itself; give it more with --cache-size")]
+    Full,
     /// The index was written by a later version of this program.
     #[error("{path} is of a newer drivemount: use that one, or give this one another --cache-dir", path = path.display())]
     Newer {
@@ -92,7 +99,7 @@ impl CacheError {
             Self::File { source, .. } => Kind::of_io(source),
             Self::Index(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => Kind::DiskFull,
             Self::Index(_) => Kind::Local(libc::EIO),
-            Self::TooLarge { .. } => Kind::DiskFull,
+            Self::TooLarge { .. } | Self::Full => Kind::DiskFull,
             Self::Newer { .. } => Kind::Unsupported,
         }
     }
@@ -113,8 +120,8 @@ pub type Result<T> = std::result::Result<T, CacheError>;
 
 /// The cache of one account.
 ///
-/// Locks: `table`, `lru`, `index`, `wholes` and the lock of an entry are each taken alone, never one under another, but for the start and
-/// for entries that nobody else has. `hollow` may be taken under any. Under `table`, `lru` and `wholes` there is no I/O.
+/// Locks: `table`, `lru`, `index`, `wholes` and the lock of an entry are each taken alone, never one under another, but for the start,
+/// for entries that nobody else has, and for pinning, which takes that of an entry under `lru`. `hollow` may be taken under any. Under `table`, `lru` and `wholes` there is no I/O.
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
@@ -123,6 +130,8 @@ pub struct Cache {
     room: AtomicU64,
     /// Bytes of whole files beside the blocks.
     kept: AtomicU64,
+    /// Bytes of pinned revisions.
+    pinned: Arc<AtomicU64>,
     wholes: Mutex<Wholes>,
     disk: Disk,
     index: Mutex<Index>,
@@ -195,6 +204,7 @@ impl Cache {
             cap: cap.max(LEAST),
             room: AtomicU64::new(0),
             kept: AtomicU64::new(0),
+            pinned: Arc::default(),
             wholes: Mutex::default(),
             disk: Disk::new(dir.to_owned()),
             index: Mutex::new(index),
@@ -262,12 +272,17 @@ impl Cache {
             }
             Read::Absent => Ok(None),
             Read::Damaged(block) => {
-                tracing::warn!(file = %entry.path().display(), block, "a block of the cache was damaged and is fetched again");
-                self.lru.lock().remove(BlockKey { file: entry.number(), block });
-                self.note_dirty(entry);
+                self.damaged(entry, block);
                 Ok(None)
             }
         }
+    }
+
+    /// Forgets a block that the entry has dropped.
+    fn damaged(&self, entry: &Arc<Entry>, block: BlockIndex) {
+        tracing::warn!(file = %entry.path().display(), block, "a block of the cache was damaged and is fetched again");
+        self.lru.lock().remove(BlockKey { file: entry.number(), block });
+        self.note_dirty(entry);
     }
 
     /// Which of `blocks` are not present, as consecutive runs.
@@ -299,7 +314,10 @@ impl Cache {
             return Ok(false);
         }
         let map = Map::of_file(path, size).map_err(|error| CacheError::file(path, error))?;
-        let room = self.make_room(size, 0)?;
+        let room = match self.make_room(size, 0) {
+            Err(CacheError::Full) => return Ok(false),
+            room => room?,
+        };
         self.forget(source)?;
         let number = {
             let mut table = self.table.lock();
@@ -358,6 +376,16 @@ impl Cache {
     /// The most that unsent data may take of the cap. The rest is kept for what is read, so that reading goes on.
     pub fn most_room(&self) -> u64 {
         self.cap - self.least()
+    }
+
+    /// Bytes of pinned revisions: nobody else has them meanwhile.
+    pub fn pinned(&self) -> u64 {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// What counts them, for who has to know at every moment.
+    pub fn pinned_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.pinned)
     }
 
     /// Whether blocks take more than is left to them.
@@ -450,8 +478,8 @@ impl Cache {
         self.cap.saturating_sub(room.saturating_add(kept)).max(least)
     }
 
-    /// Sets `bytes` aside within the cap, and `new` of them on the disk, by evicting what is least useful. More is only set aside
-    /// if there is nothing left to evict.
+    /// Sets `bytes` aside within the cap, and `new` of them on the disk, by evicting what is least useful. [`CacheError::Full`]: what
+    /// is left must stay.
     fn make_room(&self, bytes: u64, new: u64) -> Result<Room<'_>> {
         loop {
             let on_disk = self.disk.spare().is_some_and(|spare| new <= spare);
@@ -460,12 +488,16 @@ impl Cache {
                 let used = lru.bytes() + lru.reserved + bytes;
                 let fits = used <= self.limit() && (on_disk || used <= SCRAPS);
                 let victim = if fits { None } else { lru.pop() };
-                let Some(victim) = victim else {
-                    lru.reserved += bytes;
-                    self.disk.take(new);
-                    return Ok(Room { lru: &self.lru, bytes });
-                };
-                victim
+                match victim {
+                    Some(victim) => victim,
+                    // To set nothing aside takes no room.
+                    None if fits || bytes == 0 || self.pinned() == 0 => {
+                        lru.reserved += bytes;
+                        self.disk.take(new);
+                        return Ok(Room { lru: &self.lru, bytes });
+                    }
+                    None => return Err(CacheError::Full),
+                }
             };
             self.evict(victim)?;
         }
@@ -476,9 +508,14 @@ impl Cache {
         let entry = self.use_file(&mut self.table.lock(), victim.file);
         if let Some(entry) = entry {
             self.load(&entry)?;
-            entry.evict(victim.block)?;
-            self.note_dirty(&entry);
-            self.disk.give_back(u64::from(block_length(victim.block, entry.size())));
+            let length = block_length(victim.block, entry.size());
+            if entry.evict(victim.block)? {
+                self.note_dirty(&entry);
+                self.disk.give_back(u64::from(length));
+            } else {
+                // Pinned after it was taken out of the list.
+                self.lru.lock().insert(victim, length);
+            }
         }
         Ok(())
     }

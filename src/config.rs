@@ -24,7 +24,7 @@ use url::Url;
 
 pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
 pub use self::choices::{
-    Docs, Fsync, ListAhead, LogFormat, Logging, Occupied, TreeSnapshot, UseTrash, parse_metrics_address,
+    Docs, Fsync, ListAhead, LogFormat, Logging, Occupied, Passthrough, TreeSnapshot, UseTrash, parse_metrics_address,
 };
 pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
 pub use self::limits::{Limits, parse_rate};
@@ -107,6 +107,8 @@ pub struct MountConfig {
     pub list_ahead: ListAhead,
     /// What becomes of what is known of the drive.
     pub tree_snapshot: TreeSnapshot,
+    /// Whether the kernel may read files of the cache by itself.
+    pub passthrough: Passthrough,
     /// What `fsync` waits for.
     pub fsync: Fsync,
     /// What documents of online editors are shown as.

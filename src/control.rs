@@ -67,6 +67,9 @@ pub struct Status {
     pub since: String,
     /// The local disk.
     pub cache: CacheStatus,
+    /// Whether the kernel reads files of the cache by itself.
+    #[serde(default)]
+    pub passthrough: PassthroughStatus,
     /// What the drive does not have yet.
     pub unsent: Unsent,
     /// Edits that collided with others, until the copy is renamed or removed.
@@ -93,6 +96,18 @@ pub struct Status {
     /// What becomes of the files that the mountpoint held, if they were to be moved into the drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportStatus>,
+}
+
+/// Whether the kernel reads files of the cache by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassthroughStatus {
+    /// It does, where it matters.
+    pub on: bool,
+    /// Why not, if not, as a sentence without its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many files it reads so now.
+    pub files: usize,
 }
 
 /// What is known of the drive.

@@ -23,6 +23,7 @@ mod errors;
 mod handle;
 mod io;
 mod owner;
+mod passthrough;
 mod permits;
 mod place;
 mod remote;
@@ -49,6 +50,7 @@ pub use self::copy::Place;
 pub use self::dir::{DirEntry, Listing};
 pub use self::handle::{Caching, OpenFlags};
 pub use self::io::Writer;
+pub use self::passthrough::{Backing, PassthroughState, Register};
 pub use self::place::NodeId;
 pub use self::revoke::{Hold, Locks, Outdated, Revoke};
 pub use self::xattr::CONTROL as CONTROL_XATTR;
@@ -177,6 +179,10 @@ pub struct Options {
     pub fsync: Fsync,
     /// Where commands reach the mount.
     pub control_socket: PathBuf,
+    /// Files may be given to the kernel, to read by itself.
+    pub passthrough: bool,
+    /// The file system of the cache stands on others.
+    pub is_stacked: bool,
 }
 
 /// An entry, as the kernel is told of it.
@@ -213,6 +219,7 @@ pub struct Fs {
     documents: documents::Documents,
     changing: changing::Changing,
     ways: place::Ways,
+    passthrough: passthrough::Passthrough,
     /// The root is that of the account's own drive.
     is_whole_drive: bool,
 }
@@ -243,6 +250,7 @@ impl Fs {
     pub fn new(parts: Parts, options: Options, revoke: Arc<dyn Revoke>, runtime: Runtime) -> Arc<Self> {
         // If even that cannot be read, nothing will be, and it says so then.
         let is_whole_drive = parts.tree.is_whole_drive().unwrap_or(false);
+        let passthrough = passthrough::Passthrough::new(options.passthrough);
         let fs = Arc::new(Self {
             tree: parts.tree,
             content: parts.content,
@@ -259,6 +267,7 @@ impl Fs {
             documents: documents::Documents::default(),
             changing: changing::Changing::default(),
             ways: place::Ways::default(),
+            passthrough,
             is_whole_drive,
         });
         fs.tree.listen(Arc::new(remote::FromDrive(Arc::downgrade(&fs))));

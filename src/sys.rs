@@ -245,6 +245,8 @@ pub struct Disk {
     pub free_files: Option<u64>,
     /// It is no disk but memory (tmpfs, ramfs).
     pub is_memory: bool,
+    /// It is no disk of its own but stands on other file systems (overlayfs, ecryptfs).
+    pub is_stacked: bool,
 }
 
 /// The disk that holds `path`.
@@ -256,12 +258,13 @@ pub fn disk(path: &Path) -> io::Result<Disk> {
         check(libc::statfs(path.as_ptr(), disk.as_mut_ptr()))?;
         disk.assume_init()
     };
-    // statfs(2), "Filesystem types": TMPFS_MAGIC and RAMFS_MAGIC.
+    // statfs(2), "Filesystem types": TMPFS_MAGIC and RAMFS_MAGIC, OVERLAYFS_SUPER_MAGIC and ECRYPTFS_SUPER_MAGIC.
     let kind = u64::try_from(disk.f_type).unwrap_or_default() & 0xffff_ffff;
     Ok(Disk {
         free_bytes: disk.f_bavail * u64::try_from(disk.f_bsize).unwrap_or_default(),
         free_files: (disk.f_files > 0).then_some(disk.f_ffree),
         is_memory: matches!(kind, 0x0102_1994 | 0x8584_58f6),
+        is_stacked: matches!(kind, 0x794c_7630 | 0xf15f),
     })
 }
 

@@ -53,6 +53,8 @@ mod looked_at;
 mod meanwhile;
 #[path = "mount/outage.rs"]
 mod outage;
+#[path = "mount/passthrough.rs"]
+mod passthrough;
 #[path = "mount/place.rs"]
 mod place;
 #[path = "mount/python.rs"]

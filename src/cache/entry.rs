@@ -48,6 +48,8 @@ pub(super) struct Map {
     changed: BTreeSet<u32>,
     /// How many blocks were evicted: a read during which this moves may have seen a hole.
     evictions: u64,
+    /// For how many it must stay whole.
+    pins: usize,
 }
 
 /// Checksums of up to [`SEGMENT`] blocks, by their place.
@@ -179,7 +181,7 @@ impl Entry {
         work(self.map.lock().get_or_insert_default())
     }
 
-    fn file(&self) -> Result<&File> {
+    pub(super) fn file(&self) -> Result<&File> {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
@@ -242,7 +244,7 @@ impl Entry {
     }
 
     /// Compares a block with its checksum; drops it if they differ.
-    fn verify(&self, block: BlockIndex) -> Result<bool> {
+    pub(super) fn verify(&self, block: BlockIndex) -> Result<bool> {
         let mut bytes = vec![0; block_length(block, self.size) as usize];
         let read = self.file()?.read_exact_at(&mut bytes, u64::from(block) * BLOCK);
         Ok(self.with_map(|map| match map.get(block) {
@@ -276,16 +278,46 @@ impl Entry {
         written.map_err(|error| CacheError::file(&self.path, error))
     }
 
-    /// Gives the space of a block back.
-    pub(super) fn evict(&self, block: BlockIndex) -> Result<()> {
+    /// From now on no block is evicted, if all are present, and known to be sound. Says whether that is so.
+    pub(super) fn pin(&self) -> bool {
+        self.with_map(|map| {
+            let is_sound = |block| map.get(block).is_some_and(|block| block.verified);
+            let is_whole = (0..block_count(self.size)).all(is_sound);
+            map.pins += usize::from(is_whole);
+            is_whole
+        })
+    }
+
+    /// Undoes one [`Self::pin`]. Says whether it was the last.
+    pub(super) fn unpin(&self) -> bool {
+        self.with_map(|map| {
+            map.pins -= 1;
+            map.pins == 0
+        })
+    }
+
+    /// The blocks that are present and were not compared with their checksums yet; `None` if some are not present.
+    pub(super) fn unverified(&self) -> Option<Vec<BlockIndex>> {
+        self.with_map(|map| {
+            let blocks = (0..block_count(self.size)).map(|block| Some((block, map.get(block)?.verified)));
+            let blocks: Option<Vec<_>> = blocks.collect();
+            Some(blocks?.into_iter().filter(|(_, verified)| !verified).map(|(block, _)| block).collect())
+        })
+    }
+
+    /// Gives the space of a block back. Says `false` if it is pinned, and stays.
+    pub(super) fn evict(&self, block: BlockIndex) -> Result<bool> {
         let file = self.file()?;
         // The hole is punched under the lock of the map: who finds the block absent finds it punched too, so that a fetch that
         // follows cannot lose its bytes to a late hole.
         self.with_map(|map| {
+            if map.pins > 0 {
+                return Ok(false);
+            }
             map.set(block, None);
             map.evictions += 1;
             let start = u64::from(block) * BLOCK;
-            sys::punch_hole(file, start..start + BLOCK)
+            sys::punch_hole(file, start..start + BLOCK).map(|()| true)
         })
         .map_err(|error| CacheError::file(&self.path, error))
     }

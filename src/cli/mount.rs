@@ -162,6 +162,7 @@ impl MountArgs {
             use_trash: self.place.use_trash,
             list_ahead: self.place.list_ahead,
             tree_snapshot: self.place.tree_snapshot,
+            passthrough: self.place.passthrough,
             docs: self.place.docs,
             fsync: self.limits.fsync,
             root,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::output::{at_risk, cache_use, count, held_back, item_lines, plain, print, print_json, trouble};
 use super::{Exit, Failure, small_runtime, target, watch};
 use crate::config::Bytes;
-use crate::control::{EntryStatus, Scope, Status};
+use crate::control::{EntryStatus, PassthroughStatus, Scope, Status};
 
 /// Show how a mount fares, or a file or folder in it: what is not on the drive yet, and why
 #[derive(Debug, clap::Args)]
@@ -63,6 +63,7 @@ fn text(status: &Status) -> String {
     };
     lines.push(format!("drive     {storage}"));
     lines.push(format!("cache     {}, in {}", cache_use(&status.cache), status.cache.dir.display()));
+    lines.push(format!("kernel    {}", passthrough(&status.passthrough)));
     if status.tree.unlisted > 0 {
         let folders = count(usize::try_from(status.tree.unlisted).unwrap_or(usize::MAX), "folder", "folders");
         let when = match status.settings.get("list-ahead").map(String::as_str) {
@@ -87,6 +88,14 @@ fn text(status: &Status) -> String {
     }
     lines.extend(trouble(status));
     lines.iter().map(|line| plain(line) + "\n").collect()
+}
+
+fn passthrough(status: &PassthroughStatus) -> String {
+    match (&status.reason, status.files) {
+        (Some(why), _) => format!("reads through the mount ({why})"),
+        (None, 0) => "reads large files of the cache by itself (passthrough)".to_owned(),
+        (None, files) => format!("reads large files of the cache by itself (passthrough), {files} now"),
+    }
 }
 
 fn entry_text(entry: &EntryStatus, target: &target::Target) -> String {

@@ -43,6 +43,17 @@ pub enum ListAhead {
     None,
 }
 
+/// Whether the kernel may read files of the cache by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Passthrough {
+    /// Where the kernel and the rights of the mount allow it, for large files that are whole in the cache
+    #[default]
+    Auto,
+    /// Never: all is read through the mount, and kept in the kernel's page cache
+    Never,
+}
+
 /// What becomes of what is known of the drive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

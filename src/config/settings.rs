@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Credentials, Fsync, ListAhead, MountConfig, TreeSnapshot, UseTrash};
+use super::{Credentials, Fsync, ListAhead, MountConfig, Passthrough, TreeSnapshot, UseTrash};
 
 /// Values of flags, by their names.
 pub type Settings = BTreeMap<String, String>;
@@ -33,6 +33,10 @@ impl MountConfig {
             Fsync::Local => "local",
             Fsync::Drive => "drive",
         };
+        let passthrough = match self.passthrough {
+            Passthrough::Auto => "auto",
+            Passthrough::Never => "never",
+        };
         let all = [
             ("source", Some(self.source.to_string())),
             ("api-url", self.api_url.as_ref().map(|url| url.origin().ascii_serialization())),
@@ -56,6 +60,7 @@ impl MountConfig {
             ("use-trash", Some(trash.to_owned())),
             ("list-ahead", Some(ahead.to_owned())),
             ("tree-snapshot", Some(snapshot.to_owned())),
+            ("passthrough", Some(passthrough.to_owned())),
             ("docs", Some(self.docs.word().to_owned())),
             ("fsync", Some(fsync.to_owned())),
             ("log-level", Some(self.log_level.clone())),

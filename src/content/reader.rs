@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 
 use super::fetch::Fetch;
 use super::{Content, ContentError, Result};
-use crate::cache::{BlockIndex, Entry, block_count, blocks_of};
+use crate::cache::{BlockIndex, Entry, Pinned, block_count, blocks_of};
 use crate::error::Kind;
 use crate::remote::Source;
 
@@ -27,11 +28,13 @@ pub struct Reader {
     entry: Arc<Entry>,
     /// Fetches under way. No two have a block in common.
     fetches: Mutex<Vec<Arc<Fetch>>>,
+    /// What is here of it is being compared with its checksums, or was.
+    verifying: AtomicBool,
 }
 
 impl Reader {
     pub(super) fn new(content: Arc<Content>, source: Source, entry: Arc<Entry>) -> Self {
-        Self { content, source, entry, fetches: Mutex::default() }
+        Self { content, source, entry, fetches: Mutex::default(), verifying: AtomicBool::new(false) }
     }
 
     pub(super) fn entry(&self) -> &Entry {
@@ -57,6 +60,27 @@ impl Reader {
         }
         let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         Ok(self.content.cache.read(&self.entry, range.start, length)?)
+    }
+
+    /// Keeps all of it here, if it is here and known to be sound. If it is here and not known to be, that is found out beside, for
+    /// whoever comes next.
+    pub fn pin(self: &Arc<Self>) -> Result<Option<Pinned>> {
+        let cache = &self.content.cache;
+        let pinned = cache.pin(&self.entry)?;
+        let all = 0..block_count(self.source.blob.size);
+        if pinned.is_none()
+            && !self.verifying.load(Ordering::Relaxed)
+            && cache.absent(&self.entry, all)?.is_empty()
+            && !self.verifying.swap(true, Ordering::Relaxed)
+        {
+            let (cache, entry) = (Arc::clone(cache), Arc::clone(&self.entry));
+            self.content.runtime.spawn_blocking(move || {
+                if let Err(error) = cache.verify(&entry) {
+                    tracing::warn!(%error, "a file of the cache could not be verified");
+                }
+            });
+        }
+        Ok(pinned)
     }
 
     /// Whether all bytes of a range (cut off at the end of the content) are on the local disk.

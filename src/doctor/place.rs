@@ -154,7 +154,7 @@ pub(super) fn look_at_disk(dir: &Path) -> Cache {
         return unfit(format!("{place} cannot be used: no permission to write in {}", there.display()));
     }
     match sys::disk(there) {
-        Ok(Disk { free_bytes, free_files, is_memory }) => Cache::On { free_bytes, free_files, is_memory },
+        Ok(Disk { free_bytes, free_files, is_memory, .. }) => Cache::On { free_bytes, free_files, is_memory },
         Err(error) => unfit(format!("{place}: {error}")),
     }
 }

@@ -65,7 +65,7 @@ impl Fs {
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
             let flags = OpenFlags { write: true, truncate: false, thread: caller.thread };
-            let (handle, open) = fs.files.open(&node, flags, Bytes::Staged(staging), 0);
+            let (handle, open) = fs.files.open(&node, flags, Bytes::Staged(staging), None, 0);
             open.file.written();
             Ok((fs.entry(folder, &node), handle))
         })

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Answer, Caching, Fs, NodeId, OpenFlags, Outdated};
+use super::{Answer, Caching, Fs, NodeId, OpenFlags, Outdated, Register};
 use crate::clock::Instant;
 use crate::tree::Ino;
 
@@ -64,9 +64,9 @@ impl Changing {
 
 impl Fs {
     /// `open`.
-    pub fn open(self: &Arc<Self>, id: NodeId, flags: OpenFlags) -> Answer<(u64, Caching)> {
-        match self.open_unchanged(id, flags) {
-            Answer::Now(Ok((number, _))) if self.changing.has(id.ino()) => {
+    pub fn open(self: &Arc<Self>, id: NodeId, flags: OpenFlags, register: Register<'_>) -> Answer<(u64, Caching)> {
+        match self.open_unchanged(id, flags, register) {
+            Answer::Now(Ok((number, Caching::Keep | Caching::Drop))) if self.changing.has(id.ino()) => {
                 let revoked = self.revoke.revoke_now(vec![Outdated::Content(id)]);
                 Answer::later(async move {
                     revoked.await;

@@ -107,7 +107,7 @@ impl Fs {
                     return Err(Kind::Stale.into());
                 }
             }
-            match self.open_now(id, flags)? {
+            match self.open_now(id, flags, None)? {
                 Opening::Open(number, _, caching) => return Ok((number, caching)),
                 Opening::Unexported(now) => (id, node) = (now.ino.into(), *now),
             }

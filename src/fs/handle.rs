@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::owner::Owners;
+use super::passthrough::{Backing, Passed};
 use crate::cache::Whole;
 use crate::clock::{self, Instant, Timestamp};
 use crate::content::{Reader, Session};
@@ -31,12 +32,14 @@ pub struct OpenFlags {
 }
 
 /// How the kernel may cache what it reads through a handle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Caching {
     /// It keeps the pages it has from earlier handles.
     Keep,
     /// It drops them: they may be of an older content.
     Drop,
+    /// It reads this by itself, and keeps no pages.
+    Passthrough(Backing),
 }
 
 /// What the bytes of an open file are.
@@ -76,6 +79,8 @@ pub(super) struct OpenFile {
     pub(super) ino: Ino,
     /// The name it was opened by.
     pub(super) name: String,
+    /// What the kernel reads by itself, whatever becomes of the file while it is open.
+    passed: Option<Passed>,
     state: Mutex<State>,
 }
 
@@ -98,12 +103,13 @@ struct State {
 }
 
 impl OpenFile {
-    fn new(node: &Node, bytes: Bytes) -> Self {
+    fn new(node: &Node, bytes: Bytes, passed: Option<Passed>) -> Self {
         let (ino, name) = (node.ino, node.name.clone());
         let opened = bytes.opened();
         Self {
             ino,
             name,
+            passed,
             state: Mutex::new(State {
                 bytes,
                 opened,
@@ -115,6 +121,11 @@ impl OpenFile {
                 writers: 0,
             }),
         }
+    }
+
+    /// What the kernel reads by itself, if it does.
+    pub(super) fn passed(&self) -> Option<&Passed> {
+        self.passed.as_ref()
     }
 
     /// Its bytes.
@@ -274,10 +285,18 @@ impl Files {
         self.by_ino.read().values().cloned().collect()
     }
 
-    /// Opens a file that may be open already; `bytes` if it is not. `heard`: the last refusal that its programs were told of.
-    pub(super) fn open(&self, node: &Node, flags: OpenFlags, bytes: Bytes, heard: u64) -> (u64, Arc<Handle>) {
+    /// Opens a file that may be open already; `bytes`, and what the kernel reads by itself, if it is not. `heard`: the last refusal
+    /// that its programs were told of.
+    pub(super) fn open(
+        &self,
+        node: &Node,
+        flags: OpenFlags,
+        bytes: Bytes,
+        passed: Option<Passed>,
+        heard: u64,
+    ) -> (u64, Arc<Handle>) {
         let mut files = self.by_ino.write();
-        let file = Arc::clone(files.entry(node.ino).or_insert_with(|| Arc::new(OpenFile::new(node, bytes))));
+        let file = Arc::clone(files.entry(node.ino).or_insert_with(|| Arc::new(OpenFile::new(node, bytes, passed))));
         {
             let mut state = file.state.lock();
             state.handles += 1;

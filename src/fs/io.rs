@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::handle::{Bytes, Caching, Handle, OpenFile, OpenFlags};
-use super::{Answer, Fs, FsError, NodeId, Result, permits, signals};
+use super::{Answer, Fs, FsError, NodeId, Register, Result, permits, signals};
 use crate::content::Reader;
 use crate::error::Kind;
 use crate::remote::{Blob, Source};
@@ -38,9 +38,14 @@ pub enum Writer {
 
 impl Fs {
     /// `open`, of what is not just being replaced.
-    pub(super) fn open_unchanged(self: &Arc<Self>, id: NodeId, flags: OpenFlags) -> Answer<(u64, Caching)> {
+    pub(super) fn open_unchanged(
+        self: &Arc<Self>,
+        id: NodeId,
+        flags: OpenFlags,
+        register: Register<'_>,
+    ) -> Answer<(u64, Caching)> {
         let again = self.documents.is_again(flags.thread);
-        let opened = match self.open_now(id, flags) {
+        let opened = match self.open_now(id, flags, Some(register)) {
             Ok(Opening::Open(number, _, caching)) => Ok((number, caching)),
             Ok(Opening::Unexported(node)) => return self.open_document(id, node, flags, again),
             Err(error) => Err(error),
@@ -51,8 +56,8 @@ impl Fs {
         Answer::Now(opened)
     }
 
-    /// Opens what can be opened without the network.
-    pub(super) fn open_now(&self, id: NodeId, flags: OpenFlags) -> Result<Opening> {
+    /// Opens what can be opened without the network; `register`: if the kernel can be told of files.
+    pub(super) fn open_now(&self, id: NodeId, flags: OpenFlags, register: Option<Register<'_>>) -> Result<Opening> {
         if flags.write || flags.truncate {
             self.writable()?;
         }
@@ -68,7 +73,8 @@ impl Fs {
             permits::may_write(&node)?;
         }
         self.tree.used(node.ino);
-        let opening = self.open_node(node, flags)?;
+        let register = register.filter(|_| !(flags.write || flags.truncate));
+        let opening = self.open_node(node, flags, register)?;
         if let Opening::Open(number, handle, _) = &opening
             && flags.truncate
         {
@@ -88,16 +94,17 @@ impl Fs {
         if self.files.is_superseded(ino) { Err(Kind::Stale.into()) } else { Ok(()) }
     }
 
-    fn open_node(&self, mut node: Node, flags: OpenFlags) -> Result<Opening> {
+    fn open_node(&self, mut node: Node, flags: OpenFlags, register: Option<Register<'_>>) -> Result<Opening> {
         let caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
         for _ in 0..TRIES {
             if let Some((old, bytes)) = self.files.replaced(node.ino).filter(|_| !node.is_linked()) {
-                let (number, handle) = self.files.open(&old, flags, bytes, self.heard_so_far(old.ino));
+                let (number, handle) = self.files.open(&old, flags, bytes, None, self.heard_so_far(old.ino));
                 self.files.unlink(&old);
-                return Ok(Opening::Open(number, handle, caching));
+                return self.opened(number, handle, caching);
             }
             let Some(bytes) = self.bytes(&node)? else { return Ok(Opening::Unexported(Box::new(node))) };
-            let (number, handle) = self.files.open(&node, flags, bytes, self.heard_so_far(node.ino));
+            let passed = register.and_then(|register| self.pass(&node, &bytes, register));
+            let (number, handle) = self.files.open(&node, flags, bytes, passed, self.heard_so_far(node.ino));
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
             let now = self.node(node.ino).and_then(|now| self.go_on_staged(node.ino).map(|()| now));
@@ -109,7 +116,7 @@ impl Fs {
             };
             let others_write = !handle.file.is_only_read(u32::from(flags.write));
             if !reads_another || others_write || !now.is_linked() {
-                return Ok(Opening::Open(number, handle, caching));
+                return self.opened(number, handle, caching);
             }
             self.close_unanswered(number, node.ino);
             node = now;
@@ -121,6 +128,21 @@ impl Fs {
             }
         }
         Err(Kind::Busy.into())
+    }
+
+    /// What comes of a handle: as all others of its file, or nothing, if they cannot have it in the same way.
+    fn opened(&self, number: u64, handle: Arc<Handle>, caching: Caching) -> Result<Opening> {
+        let Some(passed) = handle.file.passed() else { return Ok(Opening::Open(number, handle, caching)) };
+        if !handle.write {
+            let caching = Caching::Passthrough(passed.backing.clone());
+            return Ok(Opening::Open(number, handle, caching));
+        }
+        let ino = handle.file.ino;
+        drop(handle);
+        self.files.release(number);
+        let given_way = self.give_way_to_writer(ino);
+        self.files.forget(ino);
+        Err(given_way.err().unwrap_or(Kind::Stale.into()))
     }
 
     /// Closes what was opened and is not told to the kernel.
@@ -327,7 +349,7 @@ impl Fs {
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
         let flags = OpenFlags { write: true, truncate: false, thread: 0 };
-        let Opening::Open(number, handle, _) = self.open_node(node.clone(), flags)? else {
+        let Opening::Open(number, handle, _) = self.open_node(node.clone(), flags, None)? else {
             return Err(Kind::Denied.into());
         };
         let resized = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, size)?));

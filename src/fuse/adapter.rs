@@ -1,6 +1,7 @@
 //! Unpack, call, reply.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -10,11 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags as KernelOpenFlags, PollEvents, PollFlags,
-    PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
-    WriteFlags,
+    AccessFlags, BackingId, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags as KernelOpenFlags, PollEvents,
+    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
+    TimeOrNow, WriteFlags,
 };
 use futures_util::FutureExt;
 use tokio::runtime::Handle as Runtime;
@@ -23,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 use super::convert;
 use super::reply::{Refuse, caller, give_entry, give_xattr};
 use crate::error::Kind;
-use crate::fs::{Answer, Caching, Fs, Hold, Listing, Locks, OpenFlags, Place, Result, SetAttr, Writer};
+use crate::fs::{Answer, Backing, Caching, Fs, Hold, Listing, Locks, OpenFlags, Place, Result, SetAttr, Writer};
+use crate::sys;
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -51,6 +53,20 @@ impl Adapter {
         Self { fs, runtime, ended }
     }
 
+    /// Asks to be allowed to give files to the kernel. Notes it if that cannot be.
+    fn ask_for_passthrough(&self, config: &mut KernelConfig) {
+        if !self.fs.wants_passthrough() {
+            return;
+        }
+        if config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_err() {
+            self.fs.refuse_passthrough("the kernel does not offer it: it takes Linux 6.9 or later".to_owned());
+        } else if !sys::may_mount() {
+            self.fs.refuse_passthrough("it takes the rights of a superuser (CAP_SYS_ADMIN)".to_owned());
+        } else if let Err(most) = config.set_max_stack_depth(self.fs.stack_depth()) {
+            tracing::debug!(most, "the kernel takes no deeper stack of file systems");
+        }
+    }
+
     /// Gets an answer and gives it: at once if it is ready, from a task if it must be waited for.
     fn respond<T, R>(
         &self,
@@ -63,6 +79,20 @@ impl Adapter {
         R: Refuse + Send + 'static,
     {
         let answer = catch_unwind(AssertUnwindSafe(|| call(&self.fs)));
+        self.answer(operation, reply, answer, give);
+    }
+
+    /// Gives an answer that was got: at once if it is ready, from a task if it must be waited for.
+    fn answer<T, R>(
+        &self,
+        operation: &'static str,
+        reply: R,
+        answer: std::thread::Result<Answer<T>>,
+        give: impl FnOnce(R, T) + Send + 'static,
+    ) where
+        T: Send + 'static,
+        R: Refuse + Send + 'static,
+    {
         match answer {
             Ok(Answer::Now(Ok(value))) => give(reply, value),
             Ok(Answer::Now(Err(error))) => reply.refuse(operation, &error),
@@ -151,6 +181,7 @@ impl Filesystem for Adapter {
                 tracing::info!(?missing, "the kernel does not offer this");
             }
         }
+        self.ask_for_passthrough(config);
         // Each takes the nearest value that it can, and tells; any is fine.
         let _nearest = config.set_max_write(MAX_WRITE);
         let _nearest = config.set_max_background(MAX_BACKGROUND);
@@ -281,22 +312,21 @@ impl Filesystem for Adapter {
     fn open(&self, request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
         let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
         let open = OpenFlags { write, truncate: flags.0 & libc::O_TRUNC != 0, thread: request.pid() };
-        self.respond(
-            "open",
-            reply,
-            |fs| fs.open(convert::id(ino), open),
-            move |reply, (handle, caching)| {
-                let mut flags = match caching {
-                    Caching::Keep => FopenFlags::FOPEN_KEEP_CACHE,
-                    Caching::Drop => FopenFlags::empty(),
-                };
-                if !write {
-                    // Nothing to seal when it is closed.
-                    flags |= FopenFlags::FOPEN_NOFLUSH;
-                }
-                reply.opened(FileHandle(handle), flags);
-            },
-        );
+        let register = |file: &File| reply.open_backing(file).map(|backing| Backing(Arc::new(backing)));
+        let answer = catch_unwind(AssertUnwindSafe(|| self.fs.open(convert::id(ino), open, &register)));
+        let give = move |reply: ReplyOpen, (handle, caching)| {
+            // Nothing to seal when it is closed.
+            let flags = if write { FopenFlags::empty() } else { FopenFlags::FOPEN_NOFLUSH };
+            match caching {
+                Caching::Keep => reply.opened(FileHandle(handle), flags | FopenFlags::FOPEN_KEEP_CACHE),
+                Caching::Drop => reply.opened(FileHandle(handle), flags),
+                Caching::Passthrough(Backing(backing)) => match backing.downcast_ref::<BackingId>() {
+                    Some(backing) => reply.opened_passthrough(FileHandle(handle), flags, backing),
+                    None => reply.error(convert::errno(Kind::Unsupported)),
+                },
+            }
+        };
+        self.answer("open", reply, answer, give);
     }
 
     fn read(

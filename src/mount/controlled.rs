@@ -10,8 +10,8 @@ use super::running::Running;
 use crate::config::Credentials;
 use crate::control::{
     AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
-    Left, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, TreeStatus, Wanted, Which,
-    WritesStatus,
+    Left, PassthroughStatus, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, TreeStatus, Wanted,
+    Which, WritesStatus,
 };
 use crate::metrics;
 use crate::writeback::WritebackError;
@@ -32,6 +32,7 @@ impl Controlled for Running {
         let conflicts = self.parts.writeback.conflicts().map_err(said)?.into_iter();
         let aside = self.parts.writeback.set_aside().map_err(said)?.into_iter();
         let cache = self.parts.content.cache();
+        let passthrough = self.fs.passthrough();
         let sign_in = self.sign_in();
         let state = match &sign_in {
             _ if self.draining.load(Ordering::Relaxed) => "draining",
@@ -58,6 +59,11 @@ impl Controlled for Running {
                 used_bytes: cache.used() + cache.kept(),
                 cap_bytes: cache.cap(),
                 staged_bytes: self.parts.writeback.staged_bytes(),
+            },
+            passthrough: PassthroughStatus {
+                on: passthrough.refused.is_none(),
+                reason: passthrough.refused,
+                files: passthrough.files,
             },
             unsent: self.unsent()?,
             set_aside: aside.map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why }).collect(),

@@ -17,7 +17,7 @@ use super::signals::Signals;
 use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
 use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
 use crate::cache::{Cache, CacheError};
-use crate::config::{Docs, GOOGLE, ListAhead, MountConfig, Source, TreeSnapshot};
+use crate::config::{Docs, GOOGLE, ListAhead, MountConfig, Passthrough, Source, TreeSnapshot};
 use crate::content::Content;
 use crate::error::Kind;
 use crate::fs::{self, Fs};
@@ -104,6 +104,8 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         patience: config.network_timeout + GRACE + slowness(&config),
         fsync: config.fsync,
         control_socket: config.control_socket(),
+        passthrough: config.passthrough == Passthrough::Auto,
+        is_stacked: sys::disk(&config.cache_dir).is_ok_and(|disk| disk.is_stacked),
     };
     let fs = Fs::new(parts.clone(), options, Arc::new(caches.clone()), Runtime::current());
 

@@ -13,6 +13,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
@@ -41,8 +42,10 @@ const KEPT: usize = 32 << 20;
 /// Unsent bytes by entry, and those who wait for fewer of them.
 #[derive(Debug)]
 pub(super) struct Space {
-    /// Bytes that all staging files hold may become so many.
+    /// Bytes that all staging files hold may become so many, but for what is pinned.
     limit: u64,
+    /// Bytes that the cache cannot give up now, as it counts them.
+    pinned: Arc<AtomicU64>,
     /// What of the cap is left to writes that are done and not answered, and to databases.
     slack: u64,
     /// What the cache and unsent bytes may take together, for people.
@@ -65,11 +68,12 @@ struct Held {
 }
 
 impl Space {
-    /// With so many bytes held already, out of a cap of which unsent bytes may take `most`.
-    pub(super) fn new(by_entry: HashMap<Ino, u64>, most: u64, cap: u64) -> Self {
+    /// With so many bytes held already, out of a cap of which unsent bytes may take `most`, but for what is `pinned`.
+    pub(super) fn new(by_entry: HashMap<Ino, u64>, most: u64, cap: u64, pinned: Arc<AtomicU64>) -> Self {
         let slack = SLACK.min(most / SLACK_PART);
         Self {
             limit: most - slack,
+            pinned,
             slack,
             cap,
             held: Mutex::new(Held { total: by_entry.values().sum(), by_entry }),
@@ -114,7 +118,12 @@ impl Space {
 
     /// Whether so many more go below the cap.
     pub(super) fn fits(&self, bytes: u64) -> bool {
-        self.held() + bytes <= self.limit
+        self.held() + bytes <= self.limit()
+    }
+
+    /// Bytes that all staging files hold may become so many.
+    fn limit(&self) -> u64 {
+        self.limit.saturating_sub(self.pinned.load(Ordering::Relaxed))
     }
 }
 
@@ -124,8 +133,12 @@ mod tests {
 
     #[test]
     fn all_bytes_are_counted_once_and_given_back() {
-        let space = Space::new(HashMap::from([(Ino(1), 10)]), 8 * 100, 1000);
-        assert_eq!((space.held(), space.limit), (10, 700));
+        let pinned = Arc::new(AtomicU64::new(0));
+        let space = Space::new(HashMap::from([(Ino(1), 10)]), 8 * 100, 1000, Arc::clone(&pinned));
+        assert_eq!((space.held(), space.limit()), (10, 700));
+        pinned.store(600, Ordering::Relaxed);
+        assert!(space.fits(90) && !space.fits(91), "what cannot be given up is not there for others");
+        pinned.store(0, Ordering::Relaxed);
         space.add(Ino(1), 5);
         space.add(Ino(2), 685);
         assert!(space.fits(0) && !space.fits(1));

@@ -107,7 +107,7 @@ impl Stagings {
             }
         }
         let cache = content.cache();
-        let space = Space::new(held, cache.most_room(), cache.cap());
+        let space = Space::new(held, cache.most_room(), cache.cap(), cache.pinned_counter());
         cache.leave_room(space.room(0));
         let copies = Copies::open(&state)?;
         Ok(Arc::new(Self {

@@ -2,7 +2,7 @@
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use crate::config::{Docs, ListAhead, Occupied, TreeSnapshot, UseTrash};
+use crate::config::{Docs, ListAhead, Occupied, Passthrough, TreeSnapshot, UseTrash};
 
 /// What of the drive is mounted, and over what.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,9 @@ pub(crate) struct PlaceArgs {
     /// Which folders of the drive are listed before somebody asks for them
     #[arg(long, value_name = "WHICH", env = "DRIVEMOUNT_LIST_AHEAD", value_enum, default_value_t)]
     pub(super) list_ahead: ListAhead,
+    /// Whether the kernel reads files by itself that are whole in the cache
+    #[arg(long, value_name = "WHEN", env = "DRIVEMOUNT_PASSTHROUGH", value_enum, default_value_t)]
+    pub(super) passthrough: Passthrough,
     /// What becomes of what is known of the drive: names, sizes, times, checksums
     #[arg(long, value_name = "WHAT", env = "DRIVEMOUNT_TREE_SNAPSHOT", value_enum, default_value_t)]
     pub(super) tree_snapshot: TreeSnapshot,

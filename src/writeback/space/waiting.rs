@@ -202,7 +202,7 @@ impl Writeback {
         }
         let takers = self.takers();
         let trouble = takers.trouble.clone();
-        let mut outlook = takers.outlook(lack, space.limit);
+        let mut outlook = takers.outlook(lack, space.limit());
         let mut waiting = space.waiting.lock();
         if outlook == Outlook::Wait && waiting.progress.1.elapsed() >= PATIENCE {
             let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
@@ -254,7 +254,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn patience_is_only_used_up_while_somebody_waits_and_nothing_gets_through() {
-        let space = Space::new(HashMap::new(), 800, 1000);
+        let space = Space::new(HashMap::new(), 800, 1000, Arc::default());
         let stalled = |space: &Space| space.waiting.lock().progress.1.elapsed() >= PATIENCE;
         tokio::time::advance(2 * PATIENCE).await;
         let waiter = Waiter::new(&space, Lack::Cap, 0);
