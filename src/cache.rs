@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 
 use self::disk::Disk;
 pub use self::entry::Entry;
-use self::entry::{Map, Read};
+use self::entry::{Map, Read, Sound};
 use self::index::Index;
 use self::lru::{BlockKey, Lru};
 pub use self::pin::Pinned;
@@ -161,6 +161,8 @@ struct Known {
     size: u64,
     /// The entry, while somebody uses it.
     entry: Weak<Entry>,
+    /// What it knew of its blocks.
+    sound: Sound,
 }
 
 /// What tells one revision from all others.
@@ -195,7 +197,9 @@ impl Cache {
             }
             let key = Key { id: file.id, revision: file.revision };
             table.numbers.insert(key.clone(), file.number);
-            table.files.insert(file.number, Known { key, size: file.size, entry: Weak::new() });
+            table
+                .files
+                .insert(file.number, Known { key, size: file.size, entry: Weak::new(), sound: Sound::default() });
         }
         index.remove(&hollow)?;
         index.sweep(|number| table.files.contains_key(&number))?;
@@ -239,7 +243,7 @@ impl Cache {
         let path = index::file_path(&self.dir, number);
         let entry = Arc::new(Entry::new(number, size, path, Map::new(), Arc::clone(&self.hollow)));
         table.numbers.insert(key.clone(), number);
-        table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry) });
+        table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry), sound: entry.sound() });
         entry
     }
 
@@ -252,7 +256,8 @@ impl Cache {
         let known = table.files.get_mut(&number)?;
         Some(known.entry.upgrade().unwrap_or_else(|| {
             let path = index::file_path(&self.dir, number);
-            let entry = Arc::new(Entry::stored(number, known.size, path, Arc::clone(&self.hollow)));
+            let entry =
+                Arc::new(Entry::stored(number, known.size, path, Arc::clone(&known.sound), Arc::clone(&self.hollow)));
             known.entry = Arc::downgrade(&entry);
             entry
         }))
@@ -336,7 +341,7 @@ impl Cache {
             if let Some(other) = table.numbers.insert(key.clone(), number) {
                 table.files.remove(&other);
             }
-            table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry) });
+            table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry), sound: entry.sound() });
         }
         room.fill(present.into_iter().map(|block| BlockKey { file: number, block }), size);
         self.note_dirty(&entry);

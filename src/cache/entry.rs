@@ -6,8 +6,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -26,11 +26,17 @@ pub struct Entry {
     file: OnceLock<File>,
     /// `None` until the map was read from the index.
     map: Mutex<Option<Map>>,
+    /// Every block that is present was written, or compared with its checksum, since the start of the process. Kept by the table, since
+    /// an entry ends with its last user.
+    sound: Sound,
     /// The block that was read last, so that reading one block in many small pieces counts as one use.
     last: AtomicU32,
     /// Where its number goes when it ends without a block.
     hollow: Hollow,
 }
+
+/// Whether all present blocks of a revision are known to be sound.
+pub(super) type Sound = Arc<AtomicBool>;
 
 impl Drop for Entry {
     fn drop(&mut self) {
@@ -131,17 +137,22 @@ impl Map {
 impl Entry {
     /// A new entry, with its map.
     pub(super) fn new(number: u32, size: u64, path: PathBuf, map: Map, hollow: Hollow) -> Self {
-        Self::with(number, size, path, Some(map), hollow)
+        Self::with(number, size, path, Some(map), Arc::new(AtomicBool::new(true)), hollow)
     }
 
     /// An entry whose map is still in the index.
-    pub(super) fn stored(number: u32, size: u64, path: PathBuf, hollow: Hollow) -> Self {
-        Self::with(number, size, path, None, hollow)
+    pub(super) fn stored(number: u32, size: u64, path: PathBuf, sound: Sound, hollow: Hollow) -> Self {
+        Self::with(number, size, path, None, sound, hollow)
     }
 
-    fn with(number: u32, size: u64, path: PathBuf, map: Option<Map>, hollow: Hollow) -> Self {
+    fn with(number: u32, size: u64, path: PathBuf, map: Option<Map>, sound: Sound, hollow: Hollow) -> Self {
         let last = AtomicU32::new(BlockIndex::MAX);
-        Self { number, size, path, file: OnceLock::new(), map: Mutex::new(map), last, hollow }
+        Self { number, size, path, file: OnceLock::new(), map: Mutex::new(map), sound, last, hollow }
+    }
+
+    /// Whether all present blocks are known to be sound, for whoever makes the entry again.
+    pub(super) fn sound(&self) -> Sound {
+        Arc::clone(&self.sound)
     }
 
     /// Whether it is known to have no block.
@@ -168,7 +179,10 @@ impl Entry {
     pub(super) fn load(&self, read: impl FnOnce() -> Result<Map>) -> Result<()> {
         let mut map = self.map.lock();
         if map.is_none() {
-            let stored = read()?;
+            let mut stored = read()?;
+            if self.sound.load(Ordering::Relaxed) {
+                stored.segments.values_mut().flat_map(Segment::values_mut).for_each(|block| block.verified = true);
+            }
             // Somebody removed the file: nothing of it is present, whatever the map says.
             let there = self.path.exists();
             *map =
@@ -284,6 +298,9 @@ impl Entry {
             let is_sound = |block| map.get(block).is_some_and(|block| block.verified);
             let is_whole = (0..block_count(self.size)).all(is_sound);
             map.pins += usize::from(is_whole);
+            if is_whole {
+                self.sound.store(true, Ordering::Relaxed);
+            }
             is_whole
         })
     }
@@ -296,13 +313,17 @@ impl Entry {
         })
     }
 
-    /// The blocks that are present and were not compared with their checksums yet; `None` if some are not present.
-    pub(super) fn unverified(&self) -> Option<Vec<BlockIndex>> {
+    /// The blocks that are present and were not compared with their checksums yet.
+    pub(super) fn unverified(&self) -> Vec<BlockIndex> {
         self.with_map(|map| {
-            let blocks = (0..block_count(self.size)).map(|block| Some((block, map.get(block)?.verified)));
-            let blocks: Option<Vec<_>> = blocks.collect();
-            Some(blocks?.into_iter().filter(|(_, verified)| !verified).map(|(block, _)| block).collect())
+            let is_not = |block: &BlockIndex| map.get(*block).is_some_and(|block| !block.verified);
+            map.present().into_iter().filter(is_not).collect()
         })
+    }
+
+    /// All that is present was found to be sound.
+    pub(super) fn is_sound_now(&self) {
+        self.sound.store(true, Ordering::Relaxed);
     }
 
     /// Gives the space of a block back. Says `false` if it is pinned, and stays.

@@ -62,15 +62,16 @@ impl Cache {
         Ok(Some(Pinned { cache: Arc::clone(self), entry: Arc::clone(entry) }))
     }
 
-    /// Compares all blocks of a revision that were not yet with their checksums, if all are here. Reads them from the disk.
+    /// Compares all blocks of a revision that were not yet with their checksums. Reads them from the disk.
     pub fn verify(&self, entry: &Arc<Entry>) -> Result<()> {
         self.load(entry)?;
-        for block in entry.unverified().unwrap_or_default() {
+        for block in entry.unverified() {
             if !entry.verify(block)? {
                 self.damaged(entry, block);
-                break;
             }
         }
+        // What came since was written by us.
+        entry.is_sound_now();
         Ok(())
     }
 }
