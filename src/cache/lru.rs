@@ -88,12 +88,11 @@ impl Lru {
     pub(super) fn pop(&mut self) -> Option<BlockKey> {
         loop {
             let (key, length) = self.pop_any()?;
-            match self.held.get_mut(&key.file) {
-                Some(held) => drop(held.insert(key.block, length)),
-                None => {
-                    self.bytes -= u64::from(length);
-                    return Some(key);
-                }
+            if let Some(held) = self.held.get_mut(&key.file) {
+                held.insert(key.block, length);
+            } else {
+                self.bytes -= u64::from(length);
+                return Some(key);
             }
         }
     }
