@@ -20,6 +20,12 @@ const SHARED: usize = 12;
 /// And for those who wait, besides.
 const RESERVED: usize = 4;
 
+/// And for small ones of which nobody waits for any: each of them does hardly more than wait for its answer.
+const SMALL: usize = 16;
+
+/// The most that is small, in blocks.
+const SMALL_BLOCKS: BlockIndex = 4;
+
 /// Read-ahead under way is what arrives in this time. Far longer than the delay of any network, so that it never runs dry.
 const AHEAD: Duration = Duration::from_secs(2);
 
@@ -37,6 +43,7 @@ const TICK: Duration = Duration::from_millis(250);
 pub(super) struct Downloads {
     shared: Semaphore,
     reserved: Semaphore,
+    small: Semaphore,
     /// Blocks that may be under way ahead.
     ahead: Semaphore,
     pace: Mutex<Pace>,
@@ -67,6 +74,7 @@ impl Default for Downloads {
         Self {
             shared: Semaphore::new(SHARED),
             reserved: Semaphore::new(RESERVED),
+            small: Semaphore::new(SMALL),
             ahead: Semaphore::new(LEAST_AHEAD as usize),
             pace: Mutex::new(pace),
         }
@@ -94,7 +102,16 @@ impl Downloads {
 
     async fn turn_ahead(&self, blocks: BlockIndex) -> Turn<'_> {
         let ahead = self.ahead.acquire_many(blocks.min(LEAST_AHEAD)).await.expect("never closed");
-        let slot = self.shared.acquire().await.expect("never closed");
+        let slot = if blocks <= SMALL_BLOCKS {
+            tokio::select! {
+                biased;
+                slot = self.shared.acquire() => slot,
+                slot = self.small.acquire() => slot,
+            }
+        } else {
+            self.shared.acquire().await
+        };
+        let slot = slot.expect("never closed");
         Turn { downloads: self, _slot: slot, ahead: Some(ahead) }
     }
 
@@ -158,7 +175,7 @@ mod tests {
     fn whoever_waits_goes_before_any_read_ahead() {
         let downloads = Downloads::default();
         let under_way = fill(&downloads, 1);
-        assert_eq!(under_way.len(), SHARED);
+        assert_eq!(under_way.len(), SHARED + SMALL);
         let waited_for: Vec<_> = std::iter::from_fn(|| downloads.turn(PART_BLOCKS, ready(())).now_or_never()).collect();
         assert_eq!(waited_for.len(), RESERVED);
         drop(under_way);
