@@ -21,6 +21,7 @@ mod clear;
 mod disk;
 mod entry;
 mod index;
+mod keep;
 mod lru;
 mod pin;
 mod whole;
@@ -477,7 +478,8 @@ impl Cache {
         if forgotten.is_empty() { Ok(()) } else { self.remove(&forgotten) }
     }
 
-    fn limit(&self) -> u64 {
+    /// Bytes that blocks may take of the cap now.
+    pub fn limit(&self) -> u64 {
         let (room, kept) = (self.room.load(Ordering::Relaxed), self.kept.load(Ordering::Relaxed));
         let least = self.least() - kept.min(self.least() / 2);
         self.cap.saturating_sub(room.saturating_add(kept)).max(least)

@@ -26,7 +26,7 @@ use tokio::runtime::Handle;
 use self::downloads::Downloads;
 use self::export::Exports;
 pub use self::export::Version;
-pub use self::reader::Reader;
+pub use self::reader::{REQUEST, Reader};
 pub use self::session::Session;
 use crate::cache::{Cache, CacheError};
 use crate::error::Kind;

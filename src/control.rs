@@ -10,6 +10,11 @@
 //! | `POST /v1/refresh` with [`Scope`] | [`Refreshed`], when the drive was asked for all that is new |
 //! | `POST /v1/entry` with [`Scope`] | [`EntryStatus`]: how one file or folder fares |
 //! | `POST /v1/cache/clear` | [`Cleared`]: what can be fetched again is dropped |
+//! | `POST /v1/prefetch` with [`ToFetch`] | [`PrefetchStatus`] of the job that fetches it, at once |
+//! | `GET /v1/prefetch` with [`Job`] in the query | [`PrefetchStatus`], also of one that has ended just now |
+//! | `POST /v1/prefetch/leave` with [`Job`] | [`PrefetchStatus`]: who began it does not want it any more |
+//! | `POST /v1/prefetch/stop` with [`Paths`] | how many jobs were stopped that fetch something of these |
+//! | `POST /v1/prefetch/evict` with [`Paths`] | [`Evicted`]: what is cached of these files is dropped |
 //! | `GET /v1/trash` with [`Which`] in the query | [`TrashList`]: what is in the trash of the drive |
 //! | `POST /v1/trash/empty` with [`Chosen`] | [`Emptied`], when these are deleted for good |
 //! | `POST /v1/trash/restore` with [`Wanted`] | [`Restored`], when it is in the mount again |
@@ -19,6 +24,7 @@
 
 mod client;
 mod entry;
+mod prefetch;
 mod server;
 mod trash;
 
@@ -32,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::client::{Client, ClientError, Whereabouts};
 pub use self::entry::{Cleared, EntryStatus, Refreshed};
+pub use self::prefetch::{Amount, Evicted, Job, Paths, PrefetchStatus, TOLD, ToFetch};
 pub use self::server::{Socket, listen, serve};
 pub use self::trash::{Chosen, Emptied, Restored, TrashItem, TrashList, Wanted, Which};
 use crate::config::Settings;
@@ -96,6 +103,9 @@ pub struct Status {
     /// What becomes of the files that the mountpoint held, if they were to be moved into the drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportStatus>,
+    /// What is being fetched ahead; and what was, in the background, a while ago.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefetches: Vec<PrefetchStatus>,
 }
 
 /// Whether the kernel reads files of the cache by itself.
@@ -285,6 +295,16 @@ pub trait Controlled: Send + Sync + fmt::Debug {
     fn entry(self: Arc<Self>, scope: Scope) -> BoxFuture<'static, Result<EntryStatus, String>>;
     /// Drops what can be fetched again. Blocks on the disk.
     fn clear_cache(&self) -> Result<Cleared, String>;
+    /// Begins to fetch something, or joins who does. Waits for nothing.
+    fn prefetch(self: Arc<Self>, wanted: ToFetch) -> Result<PrefetchStatus, String>;
+    /// How a job fares that fetches something.
+    fn prefetching(&self, job: Job) -> Result<PrefetchStatus, String>;
+    /// Who began a job does not want it any more: it ends if nobody else does.
+    fn leave_prefetch(&self, job: Job) -> Result<PrefetchStatus, String>;
+    /// Ends the jobs that fetch something at or below these paths; says how many.
+    fn stop_prefetch(&self, paths: Paths) -> Result<usize, String>;
+    /// Drops what is cached of files. Blocks on the disk.
+    fn evict(self: Arc<Self>, paths: Paths) -> BoxFuture<'static, Result<Evicted, String>>;
     /// What is in the trash of the drive.
     fn trash(self: Arc<Self>, which: Which) -> BoxFuture<'static, Result<TrashList, String>>;
     /// Deletes things that are in the trash for good.

@@ -18,7 +18,6 @@
 //!      error  metrics  clock  sys          words, numbers, time, system calls
 //!      surroundings  redact  crash         what kind of machine this is, secrets out of text, where tests kill the process
 //!
-//!      prefetch                            reads files through a mount, as any program does
 //!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
 //! ```
 
@@ -39,7 +38,6 @@ pub mod fuse;
 pub mod metrics;
 pub mod mount;
 pub mod net;
-pub mod prefetch;
 pub mod ranges;
 pub mod redact;
 pub mod remote;

@@ -5,7 +5,7 @@
 //!   start        the rooms, from the bottom up    tasks   what goes on in the background
 //!   sign_in      what is known of it at the start
 //!   running      a mount from the inside          drain   the end
-//!   controlled   a mount as commands see it       commands  trash  what they can do
+//!   controlled   a mount as commands see it       commands  trash  prefetch  what they can do
 //! ```
 //!
 //! Start-up is recovery, every time. The end stops new changes, waits for the drive, unmounts, and says exactly what is not on
@@ -20,6 +20,7 @@ mod lock;
 mod metrics;
 pub mod mountpoint;
 mod notify;
+mod prefetch;
 mod running;
 mod sign_in;
 mod signals;

@@ -57,6 +57,8 @@ mod outage;
 mod passthrough;
 #[path = "mount/place.rs"]
 mod place;
+#[path = "mount/prefetch.rs"]
+mod prefetch;
 #[path = "mount/python.rs"]
 mod python;
 #[path = "mount/root.rs"]

@@ -172,6 +172,12 @@ def sending(status: _status.Status, below: str = "") -> tuple[int, int, str]:
     return unsent.bytes, sent, count(unsent.entries, "entry", "entries") + reason
 
 
-def receiving(before: int) -> Callable[[_status.Status], tuple[int, int, str]]:
-    """Tell how much was received since `before`."""
-    return lambda status: (0, 0, f"{size(max(0, status.traffic.downloaded_bytes - before))} received")
+def fetching(status: _status.Status) -> tuple[int, int, str]:
+    """Tell how much is still to be fetched before it is read."""
+    jobs = [job for job in status.json.get("prefetches", ()) if job["state"] not in ("done", "stopped")]
+    if not jobs or any(job["state"] == "finding" for job in jobs):
+        return 0, 0, "looking for files"
+    fits, here = ({of: sum(job[what][of] for job in jobs) for of in ("files", "bytes")} for what in ("fits", "here"))
+    reason = next((f" ({job['reason']})" for job in jobs if job.get("reason")), "")
+    words = f"{here['files']} of {count(fits['files'], 'file', 'files')}{reason}"
+    return fits["bytes"] - here["bytes"], here["bytes"], words

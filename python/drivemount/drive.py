@@ -132,17 +132,14 @@ def prefetch(path: Path) -> None:
     """Bring a file, or all files of a folder, into the cache of this machine, so that reading them takes no network.
 
     Raises:
-        DriveError: it could not be brought; the text says why.
+        DriveError: some of it could not be brought, or is more than the cache holds; the text says why. The rest is there.
 
     """
-    before = _status.ask(_waiting.mountpoint(path))
-    received, said = _progress.receiving(before.traffic.downloaded_bytes), f"{os.fspath(path)} is in the cache"
-    with _progress.watching("Fetching", before.mountpoint, received, end=said) as look:
+    said = f"{os.fspath(path)} is in the cache"
+    with _progress.watching("Fetching", _waiting.mountpoint(path), _progress.fetching, end=said) as look:
         done = _command.run(["prefetch", "--", os.fspath(path)], meanwhile=look)
         if done.code != 0:
             raise done.error()
-    if done.complaint:
-        print(done.reason)  # Such as that it is more than the cache holds.
 
 
 def refresh(path: Path | None = None) -> None:

@@ -257,6 +257,16 @@ impl Entry {
         }
     }
 
+    /// Those of `blocks` that are present and were not compared with their checksums yet.
+    pub(super) fn unverified(&self, blocks: Range<BlockIndex>) -> Vec<BlockIndex> {
+        self.with_map(|map| blocks.filter(|&block| map.get(block).is_some_and(|stored| !stored.verified)).collect())
+    }
+
+    /// Those of `blocks` that are present.
+    pub(super) fn present(&self, blocks: Range<BlockIndex>) -> Vec<BlockIndex> {
+        self.with_map(|map| blocks.filter(|&block| map.get(block).is_some()).collect())
+    }
+
     /// Compares a block with its checksum; drops it if they differ.
     pub(super) fn verify(&self, block: BlockIndex) -> Result<bool> {
         let mut bytes = vec![0; block_length(block, self.size) as usize];
@@ -310,14 +320,6 @@ impl Entry {
         self.with_map(|map| {
             map.pins -= 1;
             map.pins == 0
-        })
-    }
-
-    /// The blocks that are present and were not compared with their checksums yet.
-    pub(super) fn unverified(&self) -> Vec<BlockIndex> {
-        self.with_map(|map| {
-            let is_not = |block: &BlockIndex| map.get(*block).is_some_and(|block| !block.verified);
-            map.present().into_iter().filter(is_not).collect()
         })
     }
 

@@ -84,6 +84,17 @@ impl Lru {
         }
     }
 
+    /// Makes a block one of the most useful, as if it had been read again just now.
+    pub(super) fn promote(&mut self, key: BlockKey) {
+        if let Some(waiting) = self.probation.pop(&key) {
+            self.protected.put(key, waiting.length);
+            self.protected_bytes += u64::from(waiting.length);
+            self.demote();
+        } else {
+            self.protected.promote(&key);
+        }
+    }
+
     /// The least useful block, taken out. None of a file that is pinned.
     pub(super) fn pop(&mut self) -> Option<BlockKey> {
         loop {
@@ -213,6 +224,27 @@ mod tests {
         lru.insert(other(7), 10);
         lru.unpin(1);
         assert_eq!(contents(&mut lru), [7, 0, 2, 3], "they count as used just now");
+        assert_eq!((lru.bytes(), lru.protected_bytes), (0, 0));
+    }
+
+    #[test]
+    fn what_is_to_be_kept_outlives_what_was_read_before_and_what_is_read_again() {
+        let mut lru = Lru::default();
+        (0..40).for_each(|block| lru.insert(key(block), 10));
+        for block in 0..20 {
+            lru.touch(key(block));
+            lru.touch(key(block));
+        }
+        for block in 100..200 {
+            if lru.bytes() == 1000 {
+                assert!(lru.pop().is_some_and(|key| key.block < 100), "{block} took the place of one that is kept");
+            }
+            lru.insert(key(block), 10);
+            lru.promote(key(block));
+            lru.promote(key(block));
+        }
+        assert_eq!(lru.bytes(), 1000);
+        assert_eq!(contents(&mut lru).len(), 100);
         assert_eq!((lru.bytes(), lru.protected_bytes), (0, 0));
     }
 

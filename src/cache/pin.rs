@@ -7,7 +7,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Cache, Entry, Result};
+use super::{Cache, Entry, Result, block_count};
 
 /// Of what the cache may hold, so large a part may be pinned: the rest is for what is read in all other ways.
 const PART: u64 = 2;
@@ -64,12 +64,7 @@ impl Cache {
 
     /// Compares all blocks of a revision that were not yet with their checksums. Reads them from the disk.
     pub fn verify(&self, entry: &Arc<Entry>) -> Result<()> {
-        self.load(entry)?;
-        for block in entry.unverified() {
-            if !entry.verify(block)? {
-                self.damaged(entry, block);
-            }
-        }
+        self.unsound(entry, 0..block_count(entry.size()))?;
         // What came since was written by us.
         entry.is_sound_now();
         Ok(())

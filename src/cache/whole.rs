@@ -243,6 +243,21 @@ impl Cache {
         self.evict_wholes(most).map(|_| ())
     }
 
+    /// Gives up the whole content of a revision; says how many bytes that were. `None`: somebody has it open.
+    pub fn drop_whole(&self, id: &FileId, revision: &RevisionId) -> Result<Option<u64>> {
+        let digest = digest(id, revision);
+        let kept = {
+            let mut wholes = self.wholes.lock();
+            if wholes.files.get(&digest).is_some_and(|kept| kept.open.strong_count() > 0) {
+                return Ok(None);
+            }
+            wholes.files.remove(&digest)
+        };
+        let Some(kept) = kept else { return Ok(Some(0)) };
+        self.remove_whole(&digest, &kept)?;
+        Ok(Some(kept.size))
+    }
+
     /// Gives up all that nobody has open; says how many bytes that were.
     pub fn clear_wholes(&self) -> Result<u64> {
         let before = self.kept();

@@ -6,8 +6,10 @@ use console::{Style, Term, measure_text_width, truncate_str};
 
 use crate::config::Bytes;
 
+mod fetching;
 mod sending;
 
+pub(super) use fetching::Fetching;
 pub(super) use sending::Sending;
 
 /// How much of a rate is what was just seen, in percent; the rest is what was seen before, so that figures stand still.
@@ -61,7 +63,7 @@ pub(super) fn line(width: usize, done: u64, total: u64, rate: u64, words: &str) 
     cut(&format!("{percent:>3} %  {part}  {rate}  {bar}{time}  {words}"), width)
 }
 
-fn left_time(left: u64, rate: u64, after: &str) -> String {
+pub(super) fn left_time(left: u64, rate: u64, after: &str) -> String {
     if rate > 0 && left > 0 { format!("  {}{after}", time(left / rate)) } else { String::new() }
 }
 

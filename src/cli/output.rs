@@ -112,6 +112,11 @@ pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
+/// So many files.
+pub(super) fn files(number: u64) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), "file", "files")
+}
+
 /// Shows that something is being done, while `work` waits for it.
 pub(super) async fn with_spinner<T>(what: &'static str, work: impl Future<Output = T>) -> T {
     let spinner = ProgressBar::new_spinner();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::output::{at_risk, cache_use, count, held_back, item_lines, plain, print, print_json, trouble};
-use super::{Exit, Failure, small_runtime, target, watch};
+use super::{Exit, Failure, prefetch, small_runtime, target, watch};
 use crate::config::Bytes;
 use crate::control::{EntryStatus, PassthroughStatus, Scope, Status};
 
@@ -80,6 +80,7 @@ fn text(status: &Status) -> String {
         Bytes(status.traffic.uploaded_bytes),
         requests,
     ));
+    lines.extend(prefetch::lines(status));
     if let Some(import) = &status.import {
         let moved = count(import.moved, "entry", "entries");
         let left = if import.left > 0 { format!(", {} left in the folder below", import.left) } else { String::new() };

@@ -1,5 +1,7 @@
 //! The reader of one revision.
 
+mod whole;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 
+pub use self::whole::REQUEST;
 use super::fetch::Fetch;
 use super::{Content, ContentError, Result};
 use crate::cache::{BlockIndex, Entry, Pinned, block_count, blocks_of};

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    Chosen, Cleared, Emptied, Ending, EntryStatus, Left, Refreshed, Restored, Scope, Status, TrashList, Wanted, Which,
+    Chosen, Cleared, Emptied, Ending, EntryStatus, Evicted, Job, Left, Paths, PrefetchStatus, Refreshed, Restored,
+    Scope, Status, ToFetch, TrashList, Wanted, Which,
 };
 use crate::net;
 
@@ -158,6 +159,32 @@ impl Client {
     /// Drops what can be fetched again.
     pub async fn clear_cache(&self) -> Result<Cleared, ClientError> {
         self.post("cache/clear", &()).await
+    }
+
+    /// Begins to fetch something.
+    pub async fn prefetch(&self, wanted: &ToFetch) -> Result<PrefetchStatus, ClientError> {
+        self.post("prefetch", wanted).await
+    }
+
+    /// How a job fares that fetches something.
+    pub async fn prefetching(&self, job: Job) -> Result<PrefetchStatus, ClientError> {
+        let url = address("prefetch").map_err(|why| self.no_answer(why))?;
+        self.read(self.http.get(url).query(&job).timeout(STATUS_TIMEOUT)).await
+    }
+
+    /// Tells that who began a job does not want it any more.
+    pub async fn leave_prefetch(&self, job: Job) -> Result<PrefetchStatus, ClientError> {
+        self.post("prefetch/leave", &job).await
+    }
+
+    /// Ends the jobs that fetch something at or below these paths; says how many.
+    pub async fn stop_prefetch(&self, paths: &Paths) -> Result<usize, ClientError> {
+        self.post("prefetch/stop", paths).await
+    }
+
+    /// Drops what is cached of files.
+    pub async fn evict(&self, paths: &Paths) -> Result<Evicted, ClientError> {
+        self.post("prefetch/evict", paths).await
     }
 
     /// What is in the trash of the drive.

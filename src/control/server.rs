@@ -15,7 +15,7 @@ use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Reachable;
-use super::{Chosen, Controlled, Ending, Scope, Wanted, Which};
+use super::{Chosen, Controlled, Ending, Job, Paths, Scope, ToFetch, Wanted, Which};
 
 /// A socket that commands can reach; they wait until it is served.
 #[derive(Debug)]
@@ -45,6 +45,10 @@ pub async fn serve(socket: Socket, mount: Arc<dyn Controlled>, end: Cancellation
         .route("/v1/refresh", post(refresh))
         .route("/v1/entry", post(entry))
         .route("/v1/cache/clear", post(clear_cache))
+        .route("/v1/prefetch", get(prefetching).post(prefetch))
+        .route("/v1/prefetch/leave", post(leave_prefetch))
+        .route("/v1/prefetch/stop", post(stop_prefetch))
+        .route("/v1/prefetch/evict", post(evict))
         .route("/v1/trash", get(trash))
         .route("/v1/trash/empty", post(empty_trash))
         .route("/v1/trash/restore", post(restore))
@@ -76,6 +80,26 @@ async fn entry(State(mount): Mount, Json(scope): Json<Scope>) -> Response {
 async fn clear_cache(State(mount): Mount) -> Response {
     let cleared = tokio::task::spawn_blocking(move || mount.clear_cache()).await;
     respond(cleared.unwrap_or_else(|panic| Err(panic.to_string())))
+}
+
+async fn prefetch(State(mount): Mount, Json(wanted): Json<ToFetch>) -> Response {
+    respond(mount.prefetch(wanted))
+}
+
+async fn prefetching(State(mount): Mount, Query(job): Query<Job>) -> Response {
+    respond(mount.prefetching(job))
+}
+
+async fn leave_prefetch(State(mount): Mount, Json(job): Json<Job>) -> Response {
+    respond(mount.leave_prefetch(job))
+}
+
+async fn stop_prefetch(State(mount): Mount, Json(paths): Json<Paths>) -> Response {
+    respond(mount.stop_prefetch(paths))
+}
+
+async fn evict(State(mount): Mount, Json(paths): Json<Paths>) -> Response {
+    respond(mount.evict(paths).await)
 }
 
 async fn trash(State(mount): Mount, Query(which): Query<Which>) -> Response {

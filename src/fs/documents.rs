@@ -18,7 +18,7 @@ use super::{Answer, Fs, NodeId, Outdated, Result};
 use crate::cache::Whole;
 use crate::content::Version;
 use crate::error::Kind;
-use crate::tree::Node;
+use crate::tree::{Ino, Node};
 
 /// How often an opening is tried again because the document was changed elsewhere while it was exported.
 const TRIES: usize = 10;
@@ -85,6 +85,36 @@ impl Fs {
         })
     }
 
+    /// Has a document exported. Says whether it is of a length that was not known, which the kernel has been told then.
+    async fn export_now(&self, id: NodeId, node: &Node) -> Result<bool> {
+        let version = Self::version(node).ok_or(Kind::Stale)?;
+        let exported = self.content.export(&version, self.patience()).await;
+        let whole = exported.inspect_err(|error| self.failures.note(node.ino, &error.to_string()))?;
+        if version.known == Some((whole.size(), whole.md5())) {
+            return Ok(false);
+        }
+        // Whatever pages the kernel has are of an earlier export of the same version, which was evicted.
+        let noted = self.changing.begin(vec![node.ino]);
+        let is_told = self.tree.exported(node.ino, &version.revision, whole.size(), whole.md5())?;
+        if is_told {
+            self.revoke.revoke_now(vec![Outdated::Content(id)]).await;
+            self.changing.end(&noted);
+        }
+        Ok(is_told)
+    }
+
+    /// Has the export of a document here before anybody opens it.
+    pub async fn have_export(&self, ino: Ino) -> Result<()> {
+        for _ in 0..TRIES {
+            let node = self.node(ino)?;
+            if self.export_at_hand(&node).is_some() {
+                return Ok(());
+            }
+            self.export_now(ino.into(), &node).await?;
+        }
+        Err(Kind::Busy.into())
+    }
+
     async fn export_and_open(
         self: &Arc<Self>,
         mut id: NodeId,
@@ -93,19 +123,9 @@ impl Fs {
         again: bool,
     ) -> Result<(u64, Caching)> {
         for _ in 0..TRIES {
-            let version = Self::version(&node).ok_or(Kind::Stale)?;
-            let exported = self.content.export(&version, self.patience()).await;
-            let whole = exported.inspect_err(|error| self.failures.note(node.ino, &error.to_string()))?;
-            let is_news = version.known != Some((whole.size(), whole.md5()));
-            // Whatever pages the kernel has are of an earlier export of the same version, which was evicted.
-            let noted = if is_news { Some(self.changing.begin(vec![node.ino])) } else { None };
-            if is_news && self.tree.exported(node.ino, &version.revision, whole.size(), whole.md5())? {
-                self.revoke.revoke_now(vec![Outdated::Content(id)]).await;
-                noted.inspect(|noted| self.changing.end(noted));
-                if !again {
-                    // It is found when the kernel comes again: of all that nobody has open it is the last to be evicted.
-                    return Err(Kind::Stale.into());
-                }
+            if self.export_now(id, &node).await? && !again {
+                // It is found when the kernel comes again: of all that nobody has open it is the last to be evicted.
+                return Err(Kind::Stale.into());
             }
             match self.open_now(id, flags, None)? {
                 Opening::Open(number, _, caching) => return Ok((number, caching)),

@@ -10,8 +10,8 @@ use super::running::Running;
 use crate::config::Credentials;
 use crate::control::{
     AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
-    Left, PassthroughStatus, Refreshed, Restored, Scope, SignInStatus, Status, Traffic, TrashList, TreeStatus, Wanted,
-    Which, WritesStatus,
+    Evicted, Job, Left, PassthroughStatus, Paths, PrefetchStatus, Refreshed, Restored, Scope, SignInStatus, Status,
+    ToFetch, Traffic, TrashList, TreeStatus, Wanted, Which, WritesStatus,
 };
 use crate::metrics;
 use crate::writeback::WritebackError;
@@ -84,6 +84,7 @@ impl Controlled for Running {
             },
             settings: self.config.settings(),
             import: self.import.lock().clone(),
+            prefetches: self.prefetches.shown(),
         })
     }
 
@@ -108,6 +109,28 @@ impl Controlled for Running {
 
     fn clear_cache(&self) -> Result<Cleared, String> {
         self.drop_cached()
+    }
+
+    fn prefetch(self: Arc<Self>, wanted: ToFetch) -> Result<PrefetchStatus, String> {
+        self.begin_prefetch(wanted)
+    }
+
+    fn prefetching(&self, job: Job) -> Result<PrefetchStatus, String> {
+        Ok(self.prefetches.get(job.job)?.status())
+    }
+
+    fn leave_prefetch(&self, job: Job) -> Result<PrefetchStatus, String> {
+        let job = self.prefetches.get(job.job)?;
+        job.leave();
+        Ok(job.status())
+    }
+
+    fn stop_prefetch(&self, paths: Paths) -> Result<usize, String> {
+        Ok(self.prefetches.stop(&paths.paths))
+    }
+
+    fn evict(self: Arc<Self>, paths: Paths) -> BoxFuture<'static, Result<Evicted, String>> {
+        async move { self.evict_below(&paths.paths).await }.boxed()
     }
 
     fn trash(self: Arc<Self>, which: Which) -> BoxFuture<'static, Result<TrashList, String>> {

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::mountpoint::Mountpoint;
+use super::prefetch::Prefetches;
 use super::signals::Signals;
 use super::{Lock, Ready, drain};
 use crate::auth::Watched;
@@ -46,6 +47,8 @@ pub(super) struct Running {
     pub(super) draining: AtomicBool,
     /// How the move of what the mountpoint held fares.
     pub(super) import: Mutex<Option<ImportStatus>>,
+    /// What is fetched ahead.
+    pub(super) prefetches: Prefetches,
     /// A signal ends it: whoever sends one may kill a moment later, and does not say when.
     told_by_signal: AtomicBool,
     /// Somebody wants it to end.
@@ -105,14 +108,16 @@ impl Running {
             since: clock::now(),
             draining: AtomicBool::new(false),
             import: Mutex::default(),
+            prefetches: Prefetches::default(),
             told_by_signal: AtomicBool::new(false),
             ask: watch::Sender::new(None),
             ended: watch::Sender::new(None),
         }
     }
 
-    /// From now on there are no changes.
+    /// From now on there are no changes, and nothing is fetched ahead.
     pub(super) fn close(&self) {
+        self.prefetches.end();
         self.draining.store(true, Ordering::Relaxed);
         self.fs.close();
     }
@@ -155,7 +160,7 @@ impl Running {
     }
 
     /// The path of an entry, for people.
-    fn path_of(&self, ino: Ino) -> String {
+    pub(super) fn path_of(&self, ino: Ino) -> String {
         let path = self.parts.tree.path(ino).unwrap_or_default();
         // Forgotten meanwhile: the drive has heard of its end.
         if path.is_empty() && ino != Ino::ROOT { "(a removed file)".to_owned() } else { path }

@@ -178,6 +178,20 @@ impl Staging {
         fetch(pieces, base.as_ref());
     }
 
+    /// What of it only the base has, and is not on the local disk.
+    pub fn absent(&self) -> Result<Vec<Range<u64>>> {
+        let (pieces, base) = self.locate(0..self.size());
+        let mut absent = Vec::new();
+        for piece in pieces {
+            if let (Piece::Base(range), Some(base)) = (piece, &base)
+                && !base.is_here(range.clone())?
+            {
+                absent.push(range);
+            }
+        }
+        Ok(absent)
+    }
+
     /// The revision on the drive that has exactly this content, if one has.
     pub fn on_drive(&self) -> Option<Source> {
         let inner = self.inner.lock();

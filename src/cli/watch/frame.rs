@@ -7,6 +7,7 @@ use console::{Style, measure_text_width, truncate_str};
 
 use super::super::bars::{NARROWEST, Rate, WIDEST, bar, time};
 use super::super::output::{at_risk, cache_use, held_back, plain, trouble, wrap};
+use super::super::prefetch;
 use crate::clock::{self, Instant, Timestamp};
 use crate::config::Bytes;
 use crate::control::Status;
@@ -64,6 +65,7 @@ pub(super) fn lines(
     let mut below = vec![String::new()];
     below.extend(stores(status, columns));
     below.push(traffic(status, rates, columns));
+    below.extend(prefetch::lines(status).iter().flat_map(|line| hanging(line, columns)));
     let trouble = trouble(status);
     below.extend(trouble.iter().flat_map(|line| hanging(line, columns)).map(|line| warning.apply_to(line).to_string()));
     if footer {
