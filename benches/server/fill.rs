@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -23,7 +24,7 @@ pub(crate) const SMALL_BYTES: usize = 20 * 1024;
 const SMALL_FILES: usize = 1000;
 /// What an upload in pieces sends at a time.
 pub(crate) const PIECE_BYTES: usize = 8 << 20;
-const FILES: &str = "/drive/v3/files?fields=id";
+pub(crate) const FILES: &str = "/drive/v3/files?fields=id";
 const RESUMABLE: &str = "/upload/drive/v3/files?uploadType=resumable&fields=id";
 
 /// The ids of what is there, kept between a fill and a run.
@@ -45,7 +46,7 @@ pub(crate) struct Filled {
 /// Fills a new drive with `entries` entries and the files that are downloaded.
 pub(crate) async fn fill(target: &Target, entries: usize) -> io::Result<Filled> {
     let mut connection = Connection::open(target).await?;
-    let (big, _) = upload(target, &mut connection, BIG_BYTES).await?;
+    let (big, _) = upload_big(target, &mut connection, BIG_BYTES).await?;
     let mut small = Vec::new();
     let content = bytes(SMALL_BYTES);
     for _ in 0..SMALL_FILES {
@@ -87,31 +88,48 @@ pub(crate) async fn make_entries(target: &Target, large: usize, folders: usize, 
 
 /// Makes one file in each of `places`.
 async fn create(target: &Target, places: Vec<String>) -> io::Result<()> {
-    let (places, next) = (Arc::new(places), Arc::new(AtomicUsize::new(0)));
+    let (count, to) = (places.len(), target.clone());
+    let request = move |index: usize| {
+        let name = format!("picture {index:07}.jpg");
+        post(&to, FILES, &json!({ "name": name, "mimeType": "image/jpeg", "parents": [places[index]] }))
+    };
+    make_all(target, count, request).await.map(drop)
+}
+
+/// Sends `count` requests that each make something, many at a time. The ids, in the order of the requests.
+pub(crate) async fn make_all(
+    target: &Target,
+    count: usize,
+    request: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static,
+) -> io::Result<Vec<String>> {
+    let (request, next) = (Arc::new(request), Arc::new(AtomicUsize::new(0)));
     let mut tasks = JoinSet::new();
     for _ in 0..WRITERS {
-        let (target, places, next) = (target.clone(), places.clone(), next.clone());
+        let (target, request, next) = (target.clone(), request.clone(), next.clone());
         tasks.spawn(async move {
             let mut connection = Connection::open(&target).await?;
+            let mut made = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(parent) = places.get(index) else { return Ok::<_, io::Error>(()) };
-                let name = format!("picture {index:07}.jpg");
-                let file = json!({ "name": name, "mimeType": "image/jpeg", "parents": [parent] });
-                succeeded(connection.ask(&post(&target, FILES, &file)).await?.status)?;
+                if index >= count {
+                    return Ok::<_, io::Error>(made);
+                }
+                made.push((index, make(&mut connection, &request(index)).await?));
                 if index.is_multiple_of(100_000) {
                     eprintln!("  {index} entries");
                 }
             }
         });
     }
+    let mut made = Vec::with_capacity(count);
     while let Some(task) = tasks.join_next().await {
-        task.map_err(io::Error::other)??;
+        made.extend(task.map_err(io::Error::other)??);
     }
-    Ok(())
+    made.sort_unstable_by_key(|(index, _)| *index);
+    Ok(made.into_iter().map(|(_, id)| id).collect())
 }
 
-fn post(target: &Target, path: &str, body: &Value) -> Vec<u8> {
+pub(crate) fn post(target: &Target, path: &str, body: &Value) -> Vec<u8> {
     target.request("POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
 }
 
@@ -120,7 +138,7 @@ fn folder(target: &Target, name: &str) -> Vec<u8> {
 }
 
 /// Sends a request that makes a file; its id.
-async fn make(connection: &mut Connection, request: &[u8]) -> io::Result<String> {
+pub(crate) async fn make(connection: &mut Connection, request: &[u8]) -> io::Result<String> {
     let (answer, body) = connection.fetch(request).await?;
     succeeded(answer.status)?;
     id(&body)
@@ -136,36 +154,49 @@ fn succeeded(status: u16) -> io::Result<()> {
 }
 
 /// Uploads 1 GiB in a session, in requests of `piece` bytes; the id, and bytes a second.
-async fn upload(target: &Target, connection: &mut Connection, piece: usize) -> io::Result<(String, f64)> {
-    let session = connection.ask(&post(target, RESUMABLE, &json!({ "name": "big" }))).await?;
+async fn upload_big(target: &Target, connection: &mut Connection, piece: usize) -> io::Result<(String, f64)> {
+    // The same bytes over and over: nothing in the server looks at that, and making them costs nothing here.
+    let content = Bytes::from(bytes(PIECE_BYTES));
+    upload(target, connection, &json!({ "name": "big" }), BIG_BYTES, piece, |_| content.clone()).await
+}
+
+/// Uploads so many bytes in a session, in requests of `piece` bytes, as `content` has them from each multiple of [`PIECE_BYTES`];
+/// the id, and bytes a second.
+pub(crate) async fn upload(
+    target: &Target,
+    connection: &mut Connection,
+    metadata: &Value,
+    size: usize,
+    piece: usize,
+    mut content: impl FnMut(usize) -> Bytes,
+) -> io::Result<(String, f64)> {
+    let session = connection.ask(&post(target, RESUMABLE, metadata)).await?;
     let location = session.location.ok_or_else(|| io::Error::other("a session without an address"))?;
     let path = location.find("/upload").map_or(location.as_str(), |start| &location[start..]);
-    // The same bytes over and over: nothing in the server looks at that, and making them costs nothing here.
-    let content = bytes(PIECE_BYTES);
     let started = Instant::now();
     let mut body = Vec::new();
-    for first in (0..BIG_BYTES).step_by(piece) {
-        let range = format!("bytes {first}-{}/{BIG_BYTES}", first + piece - 1);
-        let length = piece.to_string();
+    for first in (0..size).step_by(piece) {
+        let end = size.min(first + piece);
+        let range = format!("bytes {first}-{}/{size}", end - 1);
+        let length = (end - first).to_string();
         let headers = [("content-length", length.as_str()), ("content-range", range.as_str())];
         connection.send(&target.request("PUT", path, &headers, b"")).await?;
-        for _ in 0..piece / PIECE_BYTES {
-            connection.send(&content).await?;
+        for at in (first..end).step_by(PIECE_BYTES) {
+            connection.send(&content(at)).await?;
         }
         body.clear();
         let answer = connection.receive(|bytes| body.extend_from_slice(bytes)).await?;
-        let is_last = first + piece == BIG_BYTES;
-        if answer.status != if is_last { 200 } else { 308 } {
+        if answer.status != if end == size { 200 } else { 308 } {
             return Err(io::Error::other(format!("a piece was answered with {}", answer.status)));
         }
     }
-    Ok((id(&body)?, per_second(BIG_BYTES as u64, started.elapsed())))
+    Ok((id(&body)?, per_second(size as u64, started.elapsed())))
 }
 
 /// Uploads 1 GiB in requests of `piece` bytes and deletes it again; bytes a second of the upload.
 pub(crate) async fn upload_for_once(target: &Target, piece: usize) -> io::Result<f64> {
     let mut connection = Connection::open(target).await?;
-    let (id, rate) = upload(target, &mut connection, piece).await?;
+    let (id, rate) = upload_big(target, &mut connection, piece).await?;
     let delete = target.request("DELETE", &format!("/drive/v3/files/{id}"), &[], b"");
     succeeded(connection.ask(&delete).await?.status)?;
     Ok(rate)

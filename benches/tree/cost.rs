@@ -13,6 +13,10 @@ pub(crate) struct Requests {
     pub(crate) all: u64,
     pub(crate) lists: u64,
     pub(crate) units: u64,
+    /// For contents.
+    pub(crate) contents: u64,
+    /// Bytes of contents that were sent.
+    pub(crate) fetched: u64,
     /// `files.list 12, changes.list 1`
     pub(crate) kinds: String,
 }
@@ -43,21 +47,28 @@ pub(crate) fn requests(cloud: &Cloud) -> Requests {
         if method == "files.list" {
             requests.lists = number;
         }
+        if method == "files.get_media" {
+            (requests.contents, requests.fetched) = (number, count["bytesOut"].as_u64().unwrap_or(0));
+        }
         kinds.push(format!("{method} {number}"));
     }
     requests.kinds = kinds.join(", ");
     requests
 }
 
-/// Waits until the drive has not been asked to list for a while: what goes on in the background is paid for, too.
+/// Waits until the drive has not been asked for a listing or a content for a while: what goes on in the background is paid for, too.
 pub(crate) fn settle(cloud: &Cloud) {
     const QUIET: Duration = Duration::from_secs(1);
-    let (mut lists, mut since) = (requests(cloud).lists, Instant::now());
+    let asked = || {
+        let requests = requests(cloud);
+        requests.lists + requests.contents
+    };
+    let (mut before, mut since) = (asked(), Instant::now());
     while since.elapsed() < QUIET {
         std::thread::sleep(Duration::from_millis(100));
-        let now = requests(cloud).lists;
-        if now != lists {
-            (lists, since) = (now, Instant::now());
+        let now = asked();
+        if now != before {
+            (before, since) = (now, Instant::now());
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::fs;
 
 use crate::Args;
+use crate::bound::Bound;
 use crate::cost::{self, Cost, find, list, time};
 use crate::drives::{self, LARGE, Shape};
 use crate::place::Place;
-use crate::report::{Bound, Bounds, Report, sides};
+use crate::report::{Bounds, Report, sides};
 use crate::walks::USABLE;
 
 /// The most memory of the daemon, in MiB.

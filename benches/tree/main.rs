@@ -5,6 +5,7 @@
 //! one with very many entries and a very large folder. Each request is answered 60 ms late, as from far away. The meter of the drive
 //! counts. What must hold is checked, and fails the run.
 
+mod bound;
 #[path = "../server/client.rs"]
 #[allow(dead_code)] // the rest serves the other benchmark
 mod client;

@@ -1,16 +1,9 @@
 //! The rows, and whether what must hold does.
 
+use crate::bound::Bound;
 use crate::cost::Cost;
 use crate::side::Kind;
-use crate::table::{Table, number};
-
-/// What must hold of a figure of ours.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Bound {
-    Below(f64),
-    AtMost(f64),
-    AtLeast(f64),
-}
+use crate::table::Table;
 
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -28,13 +21,9 @@ impl Report {
     /// A figure of both sides.
     pub(crate) fn add(&mut self, what: &str, unit: &str, [local, ours, rclone]: [f64; 3], bound: Option<Bound>) {
         let verdict = bound.map_or_else(String::new, |bound| {
-            let (text, holds) = match bound {
-                Bound::Below(limit) => (format!("< {limit}"), ours < limit),
-                Bound::AtMost(limit) => (format!("≤ {}", number(limit)), ours <= limit),
-                Bound::AtLeast(limit) => (format!("≥ {limit}"), ours >= limit),
-            };
+            let (text, holds) = bound.check(ours);
             self.holds &= holds;
-            format!("{text}: {}", if holds { "holds" } else { "BROKEN" })
+            text
         });
         self.table.add(what, unit, [local, ours, rclone], &verdict);
     }

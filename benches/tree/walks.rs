@@ -1,9 +1,10 @@
 //! Walks through a drive of many folders: the first, the next, on the same machine later, and on another.
 
+use crate::bound::Bound;
 use crate::cost::{self, Cost, find};
 use crate::drives::{self, Shape};
 use crate::place::Place;
-use crate::report::{Bound, Bounds, Report, sides};
+use crate::report::{Bounds, Report, sides};
 use crate::side::Kind;
 use crate::{Args, cost::Requests};
 

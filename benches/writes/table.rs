@@ -1,35 +1,50 @@
 //! The table.
 
-/// Rows of Markdown.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    rows: Vec<[String; 6]>,
+/// Rows of Markdown, with a column for each side.
+#[derive(Debug)]
+pub(crate) struct Table<const SIDES: usize = 3> {
+    sides: [&'static str; SIDES],
+    rows: Vec<Vec<String>>,
 }
 
-impl Table {
-    /// A figure of the three sides, and what is said of ours.
-    pub(crate) fn add(&mut self, what: &str, unit: &str, values: [f64; 3], verdict: &str) {
-        let [local, ours, rclone] = values.map(number);
-        self.rows.push([what.to_owned(), unit.to_owned(), local, ours, rclone, verdict.to_owned()]);
+impl Default for Table {
+    fn default() -> Self {
+        Self::of(["local disk", "drivemount", "rclone"])
+    }
+}
+
+impl<const SIDES: usize> Table<SIDES> {
+    /// Of these sides.
+    pub(crate) fn of(sides: [&'static str; SIDES]) -> Self {
+        Self { sides, rows: Vec::new() }
+    }
+
+    /// A figure of each side, and what is said of ours.
+    pub(crate) fn add(&mut self, what: &str, unit: &str, values: [f64; SIDES], verdict: &str) {
+        self.rows.push(line(what, unit, values.map(number), verdict));
     }
 
     pub(crate) fn print(&self) {
-        let titles = ["what", "unit", "local disk", "drivemount", "rclone", "bound"].map(str::to_owned);
+        let titles = line("what", "unit", self.sides.map(str::to_owned), "bound");
         let rows: Vec<_> = std::iter::once(&titles).chain(&self.rows).collect();
-        let widths: [usize; 6] =
-            std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..titles.len()).map(width).collect();
         println!();
         for (index, row) in rows.iter().enumerate() {
-            let cell = |column: usize| {
-                let (cell, width) = (&row[column], widths[column]);
-                if (2..5).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+            let cell = |(column, cell): (usize, &String)| {
+                let width = widths[column];
+                if (2..2 + SIDES).contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
             };
-            println!("| {} |", (0..6).map(cell).collect::<Vec<_>>().join(" | "));
+            println!("| {} |", row.iter().enumerate().map(cell).collect::<Vec<_>>().join(" | "));
             if index == 0 {
-                println!("| --- | --- | ---: | ---: | ---: | --- |");
+                println!("| --- | --- |{} --- |", " ---: |".repeat(SIDES));
             }
         }
     }
+}
+
+fn line<const SIDES: usize>(what: &str, unit: &str, sides: [String; SIDES], verdict: &str) -> Vec<String> {
+    [what.to_owned(), unit.to_owned()].into_iter().chain(sides).chain([verdict.to_owned()]).collect()
 }
 
 /// Three digits; nothing for what was not measured.
