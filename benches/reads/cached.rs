@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use crate::bound::Bound;
 use crate::content::PAGE;
-use crate::cost::{self, Cost};
+use crate::cost;
 use crate::drive::{Drive, LARGE, TINY_BYTES, tiny};
-use crate::reader::{Reader, Side};
-use crate::report::{CostBounds, Report, Rounds};
+use crate::reader::{Reader, Side, has_passthrough};
+use crate::report::{MEMORY, MEMORY_UNIT, Report, Rounds};
 use crate::work::{self, drop_caches};
-use crate::{Args, bound::Bound, content};
+use crate::{Run, content};
 
 /// The share of the local disk, read from start to end, and at random.
 const SEQUENTIAL: f64 = 0.95;
@@ -36,18 +37,15 @@ struct Way {
     share: Option<f64>,
 }
 
-pub(crate) fn large(args: &Args, drive: &Drive, report: &mut Report) {
+pub(crate) fn large(run: &Run, report: &mut Report) {
+    if !run.wants("cached large") {
+        return;
+    }
+    let drive = &run.drive;
     let size = drive.shape.large;
-    let readers: Vec<Reader> = Side::all(!args.without_rclone)
-        .into_iter()
-        .map(|side| {
-            let reader = Reader::listed(side, drive, LARGE);
-            work::sequential(&reader.at(LARGE), Some(&drive.sums));
-            reader
-        })
-        .collect();
-    cost::settle(&drive.cloud);
-    cost::zero(&drive.cloud);
+    let mut readers = Readers::of(run, LARGE, |reader| {
+        work::sequential(&reader.at(LARGE), Some(&drive.sums));
+    });
     let ways = [
         Way {
             name: "sequential read",
@@ -66,16 +64,16 @@ pub(crate) fn large(args: &Args, drive: &Drive, report: &mut Report) {
     for way in ways {
         for kernel in [Kernel::Warm, Kernel::Dropped] {
             let mut rounds = Rounds::default();
-            for round in 0..args.rounds {
+            for round in 0..run.args.rounds {
                 let pages = pages(round, size / PAGE);
-                for reader in &readers {
+                readers.take_turns(&mut rounds, |reader| {
                     let path = reader.at(LARGE);
                     match kernel {
                         Kernel::Warm => drop(work::sequential(&path, None)),
                         Kernel::Dropped => drop_caches(),
                     }
-                    rounds.push(reader.side, (way.read)(&path, &pages));
-                }
+                    (way.read)(&path, &pages)
+                });
             }
             let state = if kernel == Kernel::Warm { "page cache warm" } else { "page cache dropped" };
             let name = format!("{}, {} MiB cached, {state}", way.name, size >> 20);
@@ -85,13 +83,52 @@ pub(crate) fn large(args: &Args, drive: &Drive, report: &mut Report) {
             report.without_passthrough(way.unit, &rounds, Side::Local, share);
         }
     }
-    // Nothing was asked for, by whomever.
-    nothing_fetched(&readers, drive, report);
+    readers.report(report);
 }
 
-fn nothing_fetched(readers: &[Reader], drive: &Drive, report: &mut Report) {
-    let costs: Vec<(Side, Cost)> = readers.iter().filter_map(|reader| reader.cost(drive, 0.0)).collect();
-    report.costs(&costs, CostBounds { contents: Some(Bound::AtMost(0.0)), ..CostBounds::default() });
+/// Those that have everything of some files.
+struct Readers<'a> {
+    drive: &'a Drive,
+    all: Vec<Reader>,
+    /// Contents that each asked for nevertheless.
+    asked: [u64; Side::COUNT],
+}
+
+impl<'a> Readers<'a> {
+    /// All that there are, after `fill` read everything.
+    fn of(run: &'a Run, folder: &str, fill: impl Fn(&Reader)) -> Self {
+        let drive = &run.drive;
+        let sides = run.sides().chain(has_passthrough().then_some(Side::OursWithout));
+        let all = sides.map(|side| Reader::listed(side, drive, folder)).inspect(fill).collect();
+        cost::settle(&drive.cloud);
+        Self { drive, all, asked: [0; Side::COUNT] }
+    }
+
+    /// Measures one after the other.
+    fn take_turns(&mut self, rounds: &mut Rounds, measure: impl Fn(&Reader) -> f64) {
+        for reader in &self.all {
+            let before = cost::requests(&self.drive.cloud).contents;
+            rounds.push(reader.side, measure(reader));
+            self.asked[reader.side as usize] += cost::requests(&self.drive.cloud).contents - before;
+        }
+    }
+
+    /// What they asked for, and the most memory that they had.
+    fn report(&self, report: &mut Report) {
+        let memory = |wanted| {
+            let reader = self.all.iter().find(|reader| reader.side == wanted);
+            reader.and_then(|reader| reader.cost(self.drive, 0.0)).map(|(_, cost)| cost.memory)
+        };
+        #[expect(clippy::cast_precision_loss)]
+        let asked = |side| memory(side).map(|_| self.asked[side as usize] as f64);
+        // Of ours the one that did worse.
+        let worst = |value: &dyn Fn(Side) -> Option<f64>, side| {
+            let other = (side == Side::Ours).then(|| value(Side::OursWithout)).flatten();
+            value(side).unwrap_or(f64::NAN).max(other.unwrap_or(f64::NAN))
+        };
+        report.add("", "requests for contents", |side| worst(&asked, side), Some(Bound::AtMost(0.0)));
+        report.add("", MEMORY_UNIT, |side| worst(&memory, side), Some(MEMORY));
+    }
 }
 
 #[expect(clippy::cast_precision_loss)]
@@ -112,31 +149,24 @@ fn pages(round: usize, of: usize) -> Vec<usize> {
     random.chunks_exact(8).map(|bytes| usize::try_from(number(bytes) % of).expect("fits")).collect()
 }
 
-pub(crate) fn small(args: &Args, drive: &Drive, report: &mut Report) {
-    let count = drive.shape.tiny;
+pub(crate) fn small(run: &Run, report: &mut Report) {
+    if !run.wants("cached small") {
+        return;
+    }
+    let count = run.drive.shape.tiny;
     let expected = (0..count).map(|number| content::sum(&content::small(number, TINY_BYTES)));
     let expected = expected.fold(0, u64::wrapping_add);
-    let readers: Vec<_> = Side::all(!args.without_rclone)
-        .into_iter()
-        .map(|side| {
-            let reader = Reader::listed(side, drive, "tiny");
-            let paths: Vec<_> = (0..count).map(|number| reader.at(tiny(number))).collect();
-            assert_eq!(work::files(&paths).1, expected, "the files of {}", side.name());
-            (reader, paths)
-        })
-        .collect();
-    cost::settle(&drive.cloud);
-    cost::zero(&drive.cloud);
+    let paths = |reader: &Reader| (0..count).map(|number| reader.at(tiny(number))).collect::<Vec<_>>();
+    let mut readers = Readers::of(run, "tiny", |reader| {
+        assert_eq!(work::files(&paths(reader)).1, expected, "the files of {}", reader.side.name());
+    });
     let mut rounds = Rounds::default();
-    for _ in 0..args.rounds {
-        for (reader, paths) in &readers {
-            #[expect(clippy::cast_precision_loss)]
-            rounds.push(reader.side, count as f64 / work::files(paths).0 / 1000.0);
-        }
+    for _ in 0..run.args.rounds {
+        #[expect(clippy::cast_precision_loss)]
+        readers.take_turns(&mut rounds, |reader| count as f64 / work::files(&paths(reader)).0 / 1000.0);
     }
     let name = format!("open, read, close {count} cached files of 4 KiB");
     report.rates(&name, "thousand/s", &rounds, Side::Local, Some(SMALL));
     report.without_passthrough("thousand/s", &rounds, Side::Local, None);
-    let readers: Vec<Reader> = readers.into_iter().map(|(reader, _)| reader).collect();
-    nothing_fetched(&readers, drive, report);
+    readers.report(report);
 }

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use crate::Args;
+use crate::Run;
 use crate::bound::Bound;
 use crate::content;
 use crate::cost;
-use crate::drive::{Drive, FIRSTS, LARGE, MODEL, first};
-use crate::http::Http;
+use crate::drive::{Drive, LARGE, MODEL, first};
 use crate::reader::{Reader, Side};
 use crate::report::{CostBounds, Report, Rounds};
 use crate::work;
@@ -24,42 +23,28 @@ const FIRST_BYTE: f64 = 1.2;
 /// MiB that may be fetched for a header.
 const HEADER: f64 = 2.0;
 
-/// Rounds, each with a new mount.
-const ROUNDS: usize = 3;
-
-fn sides(args: &Args) -> impl Iterator<Item = Side> {
-    [Side::Ours, Side::Rclone].into_iter().filter(|side| *side == Side::Ours || !args.without_rclone)
-}
-
-pub(crate) fn sequential(args: &Args, drive: &Drive, http: &Http, report: &mut Report) {
+pub(crate) fn sequential(run: &Run, report: &mut Report) {
+    let drive = &run.drive;
     for distance in DISTANCES {
         let name = format!("sequential read, {} MiB cold, {distance} ms away", drive.shape.large >> 20);
-        if args.wants(&name) {
+        if run.wants(&name) {
             let bound = (distance == DISTANCE).then_some(SHARE);
-            whole(args, drive, http, report, &name, distance, bound, |path| work::sequential(path, Some(&drive.sums)));
+            whole(run, report, &name, distance, bound, |path| work::sequential(path, Some(&drive.sums)));
         }
     }
 }
 
-pub(crate) fn threads(args: &Args, drive: &Drive, http: &Http, report: &mut Report) {
+pub(crate) fn threads(run: &Run, report: &mut Report) {
+    let drive = &run.drive;
     let name = format!("4 threads on one handle, {} MiB cold, {DISTANCE} ms away", drive.shape.large >> 20);
-    if args.wants(&name) {
-        whole(args, drive, http, report, &name, DISTANCE, None, |path| work::parts(path, 4, &drive.sums));
+    if run.wants(&name) {
+        whole(run, report, &name, DISTANCE, None, |path| work::parts(path, 4, &drive.sums));
     }
 }
 
 /// The large file, read in some way.
-#[expect(clippy::too_many_arguments)]
-fn whole(
-    args: &Args,
-    drive: &Drive,
-    http: &Http,
-    report: &mut Report,
-    name: &str,
-    distance: u64,
-    bound: Option<f64>,
-    read: impl Fn(&Path) -> f64,
-) {
+fn whole(run: &Run, report: &mut Report, name: &str, distance: u64, bound: Option<f64>, read: impl Fn(&Path) -> f64) {
+    let Run { drive, http, .. } = run;
     #[expect(clippy::cast_precision_loss)]
     let size = drive.shape.large as f64 / 1e9;
     let (mut rounds, mut unwritten, mut costs) = (Rounds::default(), Rounds::default(), Vec::new());
@@ -71,12 +56,12 @@ fn whole(
     };
     // The server has it in memory then, for everybody.
     download(None);
-    for _ in 0..args.rounds.min(ROUNDS) {
+    for _ in 0..run.cold_rounds() {
         let to = here.path().join("downloaded");
         rounds.push(Side::Http, download(Some(&to)));
         std::fs::remove_file(to).expect("removes");
         unwritten.push(Side::Http, download(None));
-        for side in sides(args) {
+        for side in run.mounts() {
             let reader = cold(side, drive, LARGE, distance);
             let seconds = read(&reader.at(LARGE));
             rounds.push(side, size / seconds);
@@ -98,17 +83,18 @@ fn cold(side: Side, drive: &Drive, path: &str, distance: u64) -> Reader {
     reader
 }
 
-pub(crate) fn first_byte(args: &Args, drive: &Drive, http: &Http, report: &mut Report) {
+pub(crate) fn first_byte(run: &Run, report: &mut Report) {
+    let Run { drive, http, .. } = run;
     for distance in DISTANCES {
         let name = format!("first byte of a cold file, {distance} ms away");
-        if !args.wants(&name) {
+        if !run.wants(&name) {
             continue;
         }
         let mut seconds = Rounds::default();
-        for side in sides(args) {
+        for side in run.mounts() {
             let reader = Reader::listed(side, drive, LARGE);
             drive.far_away(distance);
-            for (number, id) in drive.ids.firsts.iter().enumerate().take(FIRSTS) {
+            for (number, id) in drive.ids.firsts.iter().enumerate() {
                 seconds.push(Side::Http, http.first_bytes(id, 4096));
                 seconds.push(side, work::first_byte(&reader.at(first(number))));
                 // What was begun for one file is not in the way of the next.
@@ -122,18 +108,19 @@ pub(crate) fn first_byte(args: &Args, drive: &Drive, http: &Http, report: &mut R
     }
 }
 
-pub(crate) fn header(args: &Args, drive: &Drive, http: &Http, report: &mut Report) {
+pub(crate) fn header(run: &Run, report: &mut Report) {
+    let Run { drive, http, .. } = run;
     let mebibytes = drive.shape.model >> 20;
     for (way, read) in [("read", work::header as fn(&Path) -> f64), ("mapped", work::mapped_header)] {
         let name = format!("header of a model of {mebibytes} MiB, {way}, {DISTANCE} ms away");
-        if !args.wants(&name) {
+        if !run.wants(&name) {
             continue;
         }
         let (mut took, mut costs) = (Rounds::default(), Vec::new());
-        for _ in 0..args.rounds.min(ROUNDS) {
+        for _ in 0..run.cold_rounds() {
             drive.far_away(DISTANCE);
             took.push(Side::Http, http.parts(&drive.ids.model, &[(0, 8), (8, content::header().len() as u64 - 8)]));
-            for side in sides(args) {
+            for side in run.mounts() {
                 let reader = cold(side, drive, MODEL, DISTANCE);
                 let seconds = read(&reader.at(MODEL));
                 took.push(side, seconds);

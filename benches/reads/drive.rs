@@ -24,7 +24,7 @@ pub(crate) const IN_A_FOLDER: usize = 100;
 pub(crate) const PICTURE_BYTES: usize = 20_000;
 pub(crate) const TINY_BYTES: usize = 4096;
 /// Files of which only the first byte is read, and their size.
-pub(crate) const FIRSTS: usize = 5;
+const FIRSTS: usize = 5;
 const FIRST_BYTES: usize = 2 * PIECE;
 
 /// How much a drive has.

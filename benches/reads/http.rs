@@ -14,17 +14,17 @@ use crate::client::{Connection, Target};
 use crate::content::{PIECE, digest};
 use crate::load::{Load, Question};
 
-/// Requests in flight: as many as the mount has.
-pub(crate) const IN_FLIGHT: usize = 16;
-
 pub(crate) struct Http {
     target: Target,
+    /// Requests at a time.
+    pub(crate) in_flight: usize,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Http {
-    pub(crate) fn of(target: Target) -> Self {
-        Self { target, runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime") }
+    pub(crate) fn of(target: Target, in_flight: usize) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+        Self { target, in_flight, runtime }
     }
 
     /// Seconds until the last byte of a file is there, and in `to` if that is given. Each piece must have its sum.
@@ -36,7 +36,7 @@ impl Http {
     async fn pieces(&self, id: &str, sums: Arc<[u64]>, file: Option<Arc<File>>) -> io::Result<f64> {
         let (path, next) = (path(id), Arc::new(AtomicUsize::new(0)));
         let mut connections = Vec::new();
-        for _ in 0..IN_FLIGHT {
+        for _ in 0..self.in_flight {
             connections.push(Connection::open(&self.target).await?);
         }
         let start = Instant::now();
@@ -92,7 +92,8 @@ impl Http {
     /// Whole files in a second, so many requests in flight. Nothing is written.
     pub(crate) fn files(&self, ids: &[String]) -> f64 {
         let question = |id: &String| Question { path: path(id), file: String::new(), range: None };
-        let load = Load { questions: ids.iter().map(question).collect(), connections: IN_FLIGHT, requests: ids.len() };
+        let load =
+            Load { questions: ids.iter().map(question).collect(), connections: self.in_flight, requests: ids.len() };
         let outcome = self.runtime.block_on(load.run(&self.target, true)).expect("answers");
         assert_eq!(outcome.errors, 0);
         outcome.requests_per_second()

@@ -34,6 +34,7 @@ mod machine;
 #[path = "../tree/place.rs"]
 #[allow(dead_code)] // the rest serves the other benchmark
 mod place;
+mod processes;
 #[path = "../../tests/support/rclone.rs"]
 mod rclone;
 mod reader;
@@ -55,6 +56,7 @@ use clap::Parser;
 
 use drive::{Drive, Shape};
 use http::Http;
+use reader::Side;
 use report::Report;
 
 #[derive(Debug, Parser)]
@@ -71,7 +73,10 @@ struct Args {
     /// Small files and few, to see that it works: what it measures means little
     #[arg(long)]
     quick: bool,
-    /// Measure the mount and the bare client alone
+    /// Requests in flight of the bare client: as many as the mount has
+    #[arg(long, default_value_t = 16)]
+    in_flight: usize,
+    /// Measure without rclone
     #[arg(long)]
     without_rclone: bool,
     /// What `cargo bench` passes to every benchmark
@@ -79,32 +84,50 @@ struct Args {
     bench: bool,
 }
 
-impl Args {
+/// What is measured, and with what.
+struct Run {
+    args: Args,
+    drive: Drive,
+    http: Http,
+}
+
+impl Run {
     fn wants(&self, name: &str) -> bool {
-        name.contains(&self.only)
+        name.contains(&self.args.only)
+    }
+
+    /// Rounds of what begins with a new mount each time.
+    fn cold_rounds(&self) -> usize {
+        self.args.rounds.min(3)
+    }
+
+    /// Those that read files.
+    fn sides(&self) -> impl Iterator<Item = Side> {
+        let with_rclone = !self.args.without_rclone;
+        [Side::Local, Side::Ours, Side::Rclone].into_iter().filter(move |side| *side != Side::Rclone || with_rclone)
+    }
+
+    /// Those that can have nothing of a file.
+    fn mounts(&self) -> impl Iterator<Item = Side> {
+        self.sides().filter(|side| *side != Side::Local)
     }
 }
 
 fn main() -> ExitCode {
-    if epochs::is_reader() {
+    if processes::is_reader() {
         return ExitCode::SUCCESS;
     }
     let args = Args::parse();
     let drive = Drive::open(&args.data, if args.quick { Shape::QUICK } else { Shape::FULL });
-    let http = Http::of(drive.target());
+    let http = Http::of(drive.target(), args.in_flight);
+    let run = Run { args, drive, http };
     let mut report = Report::new();
-    if args.wants("cached large") {
-        cached::large(&args, &drive, &mut report);
-    }
-    if args.wants("cached small") {
-        cached::small(&args, &drive, &mut report);
-    }
-    cold::sequential(&args, &drive, &http, &mut report);
-    cold::first_byte(&args, &drive, &http, &mut report);
-    cold::header(&args, &drive, &http, &mut report);
-    cold::threads(&args, &drive, &http, &mut report);
-    if args.wants("epochs") {
-        epochs::run(&args, &drive, &http, &mut report);
-    }
+    cached::large(&run, &mut report);
+    cached::small(&run, &mut report);
+    cold::sequential(&run, &mut report);
+    cold::first_byte(&run, &mut report);
+    cold::header(&run, &mut report);
+    cold::threads(&run, &mut report);
+    epochs::run(&run, &mut report);
     if report.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -28,21 +28,10 @@ impl Side {
     pub(crate) const fn name(self) -> &'static str {
         ["local disk", "parallel HTTP", "drivemount", "rclone", "drivemount without passthrough"][self as usize]
     }
-
-    /// Those that read files.
-    pub(crate) fn all(with_rclone: bool) -> Vec<Self> {
-        let mut sides = vec![Self::Local, Self::Ours, Self::OursWithout, Self::Rclone];
-        sides.retain(|side| match side {
-            Self::OursWithout => has_passthrough(),
-            Self::Rclone => with_rclone,
-            _ => true,
-        });
-        sides
-    }
 }
 
 /// Whether the program can do without passthrough because it can do with it.
-fn has_passthrough() -> bool {
+pub(crate) fn has_passthrough() -> bool {
     let help = run(Command::new(PROGRAM).args(["mount", "--help"]));
     String::from_utf8_lossy(&help.stdout).contains("--passthrough")
 }

@@ -6,7 +6,8 @@ use crate::reader::Side;
 use crate::table::{Table, number};
 
 /// The most memory of the daemon, in MiB.
-const MEMORY: f64 = 200.0;
+pub(crate) const MEMORY: Bound = Bound::Below(200.0);
+pub(crate) const MEMORY_UNIT: &str = "peak memory, MiB";
 
 const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
@@ -114,7 +115,7 @@ impl Report {
             ("of them for contents", count(|cost| cost.requests.contents), bounds.contents),
             ("quota units", count(|cost| cost.requests.units), None),
             ("fetched, MiB", count(|cost| cost.requests.fetched).map(|bytes| bytes / MEBIBYTE), bounds.fetched),
-            ("peak memory, MiB", most(&|cost| cost.memory), Some(Bound::Below(MEMORY))),
+            (MEMORY_UNIT, most(&|cost| cost.memory), Some(MEMORY)),
         ];
         for (unit, values, bound) in rows {
             let verdict = self.check(values[2], bound);

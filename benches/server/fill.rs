@@ -115,8 +115,8 @@ pub(crate) async fn make_all(
                     return Ok::<_, io::Error>(made);
                 }
                 made.push((index, make(&mut connection, &request(index)).await?));
-                if index.is_multiple_of(100_000) {
-                    eprintln!("  {index} entries");
+                if (index + 1).is_multiple_of(100_000) {
+                    eprintln!("  {} entries", index + 1);
                 }
             }
         });
