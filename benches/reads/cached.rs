@@ -84,6 +84,10 @@ pub(crate) fn large(run: &Run, report: &mut Report) {
         }
     }
     readers.report(report);
+    // Says why, if the first rows are what they are without it.
+    if has_passthrough() {
+        report.add("", "open by passthrough", |side| readers.passed(side, LARGE), None);
+    }
 }
 
 /// Those that have everything of some files.
@@ -111,6 +115,12 @@ impl<'a> Readers<'a> {
             rounds.push(reader.side, measure(reader));
             self.asked[reader.side as usize] += cost::requests(&self.drive.cloud).contents - before;
         }
+    }
+
+    #[expect(clippy::cast_precision_loss)]
+    fn passed(&self, side: Side, path: &str) -> f64 {
+        let reader = self.all.iter().find(|reader| reader.side == side);
+        reader.and_then(|reader| reader.passed(path)).map_or(f64::NAN, |files| files as f64)
     }
 
     /// What they asked for, and the most memory that they had.

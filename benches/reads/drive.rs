@@ -27,6 +27,9 @@ pub(crate) const TINY_BYTES: usize = 4096;
 const FIRSTS: usize = 5;
 const FIRST_BYTES: usize = 2 * PIECE;
 
+/// When the files were changed. As in any data set, nobody is at work on them.
+const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+
 /// How much a drive has.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -160,7 +163,7 @@ impl Maker {
         const REQUEST: usize = 16 * PIECE;
         self.runtime.block_on(async {
             let mut connection = Connection::open(&self.target).await?;
-            let metadata = json!({ "name": name });
+            let metadata = json!({ "name": name, "modifiedTime": LONG_AGO });
             let uploaded = fill::upload(&self.target, &mut connection, &metadata, size, REQUEST, content).await?;
             Ok(uploaded.0)
         })
@@ -205,7 +208,9 @@ impl Maker {
             let request = move |number: usize| {
                 let path = path(number);
                 let name = path.rsplit('/').next().unwrap_or(&path);
-                multipart(&target, &json!({ "name": name, "parents": [parents[number / IN_A_FOLDER]] }), number, size)
+                let parent = &parents[number / IN_A_FOLDER];
+                let metadata = json!({ "name": name, "parents": [parent], "modifiedTime": LONG_AGO });
+                multipart(&target, &metadata, number, size)
             };
             fill::make_all(&self.target, count, request).await
         })
