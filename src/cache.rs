@@ -4,7 +4,8 @@
 //!
 //! - **One sparse file a revision**, in which present blocks stand at their own offsets, plus a map of what is present with a
 //!   checksum each. A block is verified when it is first used after a start; a damaged one is dropped and counts as absent,
-//!   never served.
+//!   never served. So are all whose place in the index is not theirs. What somebody does to a file of a cache in use, other than to
+//!   cut or remove it, shows when the cache is opened again.
 //! - **A hard cap.** Room is made *before* bytes land, by punching holes where the least useful blocks are, in open files too.
 //!   It gives way when others fill the disk.
 //! - **Only clean bytes.** Everything here can be fetched again, so everything here may be evicted. Unsent bytes live in
@@ -37,7 +38,7 @@ use parking_lot::Mutex;
 
 use self::disk::Disk;
 pub use self::entry::Entry;
-use self::entry::{Map, Read, Sound};
+use self::entry::{Map, Read, Seal, Sound};
 use self::index::Index;
 use self::lru::{BlockKey, Lru};
 pub use self::pin::Pinned;
@@ -49,6 +50,9 @@ use crate::remote::Source;
 /// Bytes of a block. Small enough that a random read fetches little more than it asked for; a multiple of what file systems
 /// can punch.
 pub const BLOCK: u64 = 256 * 1024;
+
+/// What file systems give room in: a small file takes no less.
+const DISK_UNIT: u64 = 4096;
 
 /// The least cap that is of use: one window of a sequential reader.
 pub const LEAST: u64 = 64 * 1024 * 1024;
@@ -179,31 +183,61 @@ impl Key {
     }
 }
 
-impl Cache {
-    /// Opens the cache in `dir` (made if absent), with at most `cap` bytes of blocks. A damaged index is begun anew.
-    pub fn open(dir: &Path, cap: u64) -> Result<Self> {
-        std::fs::create_dir_all(dir).map_err(|error| CacheError::file(dir, error))?;
-        let mut index = Index::open(dir)?;
-        let (mut table, mut lru) = (Table::default(), Lru::default());
+/// What the index knows at a start.
+#[derive(Debug, Default)]
+struct Recalled {
+    table: Table,
+    lru: Lru,
+    /// Bytes that each file takes.
+    on_disk: HashMap<u32, u64>,
+}
+
+impl Recalled {
+    /// `None` if it contradicts itself.
+    fn of(index: &mut Index) -> rusqlite::Result<Option<Self>> {
+        let Self { mut table, mut lru, mut on_disk } = Self::default();
         let mut hollow = Vec::new();
         for file in index.files()? {
-            table.next_number = table.next_number.max(file.number + 1);
+            table.next_number = table.next_number.max(file.number.saturating_add(1));
             let present = index.present(file.number)?;
             if present.is_empty() {
                 hollow.push(file.number);
                 continue;
             }
-            for block in present {
-                lru.insert(BlockKey { file: file.number, block }, block_length(block, file.size));
+            let before = lru.bytes();
+            for &block in &present {
+                lru.insert(BlockKey { file: file.number, block }, disk_length(block, file.size));
             }
             let key = Key { id: file.id, revision: file.revision };
-            table.numbers.insert(key.clone(), file.number);
-            table
-                .files
-                .insert(file.number, Known { key, size: file.size, entry: Weak::new(), sound: Sound::default() });
+            let known = Known { key: key.clone(), size: file.size, entry: Weak::new(), sound: Sound::default() };
+            let is_beyond = present.last().is_some_and(|&last| last >= block_count(file.size));
+            let is_twice = table.numbers.insert(key, file.number).is_some()
+                || table.files.insert(file.number, known).is_some()
+                || on_disk.insert(file.number, lru.bytes() - before).is_some();
+            if is_beyond || is_twice {
+                return Ok(None);
+            }
         }
         index.remove(&hollow)?;
-        index.sweep(|number| table.files.contains_key(&number))?;
+        Ok(Some(Self { table, lru, on_disk }))
+    }
+}
+
+impl Cache {
+    /// Opens the cache in `dir` (made if absent), with at most `cap` bytes of blocks. A damaged index is begun anew.
+    pub fn open(dir: &Path, cap: u64) -> Result<Self> {
+        std::fs::create_dir_all(dir).map_err(|error| CacheError::file(dir, error))?;
+        let mut index = Index::open(dir)?;
+        let Recalled { table, lru, on_disk } = match Recalled::of(&mut index) {
+            Ok(Some(known)) => known,
+            Err(error) if !index::is_damage(&error) => return Err(error.into()),
+            damaged => {
+                let why = damaged.err().map_or_else(|| "it contradicts itself".to_owned(), |error| error.to_string());
+                index.begin_anew(&why)?;
+                Recalled::default()
+            }
+        };
+        let swollen = index.sweep(|number| on_disk.get(&number).map(|bytes| bytes + BLOCK))?;
         let cache = Self {
             dir: dir.to_owned(),
             cap: cap.max(LEAST),
@@ -217,6 +251,15 @@ impl Cache {
             table: Mutex::new(table),
             hollow: Hollow::default(),
         };
+        for number in swollen {
+            let entry = cache.use_file(&mut cache.table.lock(), number);
+            if let Some(entry) = entry {
+                cache.load(&entry)?;
+                if let Err(error) = entry.clear_gaps() {
+                    tracing::warn!(%error, "what a crash left of a file of the cache stays until it is evicted");
+                }
+            }
+        }
         cache.find_wholes()?;
         cache.give_way()?;
         Ok(cache)
@@ -234,15 +277,20 @@ impl Cache {
     /// The entry of a revision, made if there is none. Touches no disk.
     pub fn entry(&self, source: &Source) -> Arc<Entry> {
         let key = Key::of(source);
+        let size = source.blob.size;
         let mut table = self.table.lock();
         if let Some(number) = table.numbers.get(&key).copied() {
+            // A bit of the one in the index may have been turned over.
+            if let Some(known) = table.files.get_mut(&number) {
+                known.size = size;
+            }
             return self.use_file(&mut table, number).expect("numbers and files are inverse");
         }
         let number = table.next_number;
         table.next_number += 1;
-        let size = source.blob.size;
         let path = index::file_path(&self.dir, number);
-        let entry = Arc::new(Entry::new(number, size, path, Map::new(), Arc::clone(&self.hollow)));
+        let seal = Seal::of(&key, size);
+        let entry = Arc::new(Entry::new(number, size, seal, path, Map::new(), Arc::clone(&self.hollow)));
         table.numbers.insert(key.clone(), number);
         table.files.insert(number, Known { key, size, entry: Arc::downgrade(&entry), sound: entry.sound() });
         entry
@@ -257,8 +305,9 @@ impl Cache {
         let known = table.files.get_mut(&number)?;
         Some(known.entry.upgrade().unwrap_or_else(|| {
             let path = index::file_path(&self.dir, number);
-            let entry =
-                Arc::new(Entry::stored(number, known.size, path, Arc::clone(&known.sound), Arc::clone(&self.hollow)));
+            let seal = Seal::of(&known.key, known.size);
+            let (sound, hollow) = (Arc::clone(&known.sound), Arc::clone(&self.hollow));
+            let entry = Arc::new(Entry::stored(number, known.size, seal, path, sound, hollow));
             known.entry = Arc::downgrade(&entry);
             entry
         }))
@@ -277,18 +326,24 @@ impl Cache {
                 Ok(Some(bytes))
             }
             Read::Absent => Ok(None),
-            Read::Damaged(block) => {
-                self.damaged(entry, block);
+            Read::Damaged(blocks) => {
+                self.damaged(entry, &blocks)?;
                 Ok(None)
             }
         }
     }
 
-    /// Forgets a block that the entry has dropped.
-    fn damaged(&self, entry: &Arc<Entry>, block: BlockIndex) {
-        tracing::warn!(file = %entry.path().display(), block, "a block of the cache was damaged and is fetched again");
-        self.lru.lock().remove(BlockKey { file: entry.number(), block });
-        self.note_dirty(entry);
+    /// Forgets blocks that the entry has dropped.
+    fn damaged(&self, entry: &Arc<Entry>, blocks: &[BlockIndex]) -> Result<()> {
+        let file = entry.path().display();
+        tracing::warn!(%file, ?blocks, "blocks of the cache were damaged and are fetched again");
+        for &block in blocks {
+            let key = BlockKey { file: entry.number(), block };
+            self.lru.lock().remove(key);
+            // They take no room that nobody counts, should the drive not be there to send them again.
+            self.evict(key)?;
+        }
+        Ok(())
     }
 
     /// Which of `blocks` are not present, as consecutive runs.
@@ -301,7 +356,7 @@ impl Cache {
     pub fn store(&self, entry: &Arc<Entry>, block: BlockIndex, bytes: &[u8]) -> Result<()> {
         assert_eq!(bytes.len(), block_length(block, entry.size()) as usize, "a block is stored whole");
         self.load(entry)?;
-        let length = bytes.len() as u64;
+        let length = u64::from(disk_length(block, entry.size()));
         let room = self.make_room(length, length)?;
         while let Err(error) = entry.store(block, bytes) {
             let victim = if error.kind() == Kind::DiskFull { self.lru.lock().pop() } else { None };
@@ -319,8 +374,10 @@ impl Cache {
         if size > self.limit() {
             return Ok(false);
         }
-        let map = Map::of_file(path, size).map_err(|error| CacheError::file(path, error))?;
-        let room = match self.make_room(size, 0) {
+        let key = Key::of(source);
+        let seal = Seal::of(&key, size);
+        let map = Map::of_file(path, size, seal).map_err(|error| CacheError::file(path, error))?;
+        let room = match self.make_room(size.next_multiple_of(DISK_UNIT), 0) {
             Err(CacheError::Full) => return Ok(false),
             room => room?,
         };
@@ -335,10 +392,9 @@ impl Cache {
         std::fs::create_dir_all(folder).map_err(|error| CacheError::file(folder, error))?;
         std::fs::rename(path, &to).map_err(|error| CacheError::file(&to, error))?;
         let present = map.present();
-        let entry = Arc::new(Entry::new(number, size, to, map, Arc::clone(&self.hollow)));
+        let entry = Arc::new(Entry::new(number, size, seal, to, map, Arc::clone(&self.hollow)));
         {
             let mut table = self.table.lock();
-            let key = Key::of(source);
             if let Some(other) = table.numbers.insert(key.clone(), number) {
                 table.files.remove(&other);
             }
@@ -363,7 +419,7 @@ impl Cache {
     }
 
     fn remove(&self, numbers: &[u32]) -> Result<()> {
-        self.index.lock().remove(numbers)?;
+        self.change_index(|index| index.remove(numbers))?;
         for &number in numbers {
             let path = index::file_path(&self.dir, number);
             match std::fs::remove_file(&path) {
@@ -451,7 +507,7 @@ impl Cache {
         });
         let records: Vec<_> = records.collect();
         if !records.is_empty() {
-            self.index.lock().write(&records)?;
+            self.change_index(|index| index.write(&records))?;
         }
         drop(records);
         drop(dirty);
@@ -515,7 +571,7 @@ impl Cache {
         let entry = self.use_file(&mut self.table.lock(), victim.file);
         if let Some(entry) = entry {
             self.load(&entry)?;
-            let length = block_length(victim.block, entry.size());
+            let length = disk_length(victim.block, entry.size());
             if entry.evict(victim.block)? {
                 self.note_dirty(&entry);
                 self.disk.give_back(u64::from(length));
@@ -529,7 +585,30 @@ impl Cache {
 
     /// Makes sure that the map of an entry is in memory.
     fn load(&self, entry: &Entry) -> Result<()> {
-        entry.load(|| Ok(self.index.lock().map(entry.number())?))
+        let is_lost = entry.load(|| match self.index.lock().map(entry.number()) {
+            Err(error) if index::is_damage(&error) => {
+                tracing::warn!(%error, "the index of the cache is damaged: what it says of a file is not used");
+                Ok(None)
+            }
+            map => Ok(Some(map?)),
+        })?;
+        if is_lost {
+            let blocks = 0..block_count(entry.size());
+            self.lru.lock().remove_all(blocks.map(|block| BlockKey { file: entry.number(), block }));
+        }
+        Ok(())
+    }
+
+    /// Writes to the index. If that turns out to be damaged, it is begun anew: what it knew is absent at the next start.
+    fn change_index(&self, change: impl Fn(&mut Index) -> rusqlite::Result<()>) -> Result<()> {
+        let mut index = self.index.lock();
+        match change(&mut index) {
+            Err(error) if index::is_damage(&error) => {
+                index.begin_anew(&error)?;
+                Ok(change(&mut index)?)
+            }
+            changed => Ok(changed?),
+        }
     }
 
     fn note_dirty(&self, entry: &Arc<Entry>) {
@@ -549,7 +628,7 @@ impl Room<'_> {
     fn fill(self, blocks: impl IntoIterator<Item = BlockKey>, size: u64) {
         let mut lru = self.lru.lock();
         for key in blocks {
-            lru.insert(key, block_length(key.block, size));
+            lru.insert(key, disk_length(key.block, size));
         }
     }
 }
@@ -575,6 +654,11 @@ pub fn block_count(size: u64) -> BlockIndex {
 pub fn block_length(block: BlockIndex, size: u64) -> u32 {
     let start = u64::from(block) * BLOCK;
     u32::try_from(size.saturating_sub(start).min(BLOCK)).unwrap_or(u32::MAX)
+}
+
+/// What a block takes on the disk.
+fn disk_length(block: BlockIndex, size: u64) -> u32 {
+    u64::from(block_length(block, size)).next_multiple_of(DISK_UNIT).try_into().unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ mod copies;
 mod copy;
 #[path = "mount/crash.rs"]
 mod crash;
+#[path = "mount/damage.rs"]
+mod damage;
 #[path = "mount/deadline.rs"]
 mod deadline;
 #[path = "mount/documents.rs"]

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use super::{BLOCK, BlockIndex, CacheError, Hollow, Result, block_count, block_length};
+use super::{BLOCK, BlockIndex, CacheError, Hollow, Key, Result, block_count, block_length};
 use crate::sys;
 
 /// Blocks whose checksums are stored together.
@@ -22,7 +22,9 @@ pub(super) const SEGMENT: u32 = 1024;
 pub struct Entry {
     number: u32,
     size: u64,
+    seal: Seal,
     path: PathBuf,
+    /// As long as the revision from the first moment on: one that is shorter was cut by somebody else.
     file: OnceLock<File>,
     /// `None` until the map was read from the index.
     map: Mutex<Option<Map>>,
@@ -74,10 +76,26 @@ pub(super) struct Block {
 pub(super) enum Read {
     Bytes(Vec<u8>),
     Absent,
-    Damaged(BlockIndex),
+    /// These were, and are absent now.
+    Damaged(Vec<BlockIndex>),
 }
 
-pub(super) fn checksum(bytes: &[u8]) -> u32 {
+/// What the checksums of all blocks of a revision have in common. It stands for the revision: where the index says that a file is
+/// of another one than it is, since a bit of it was turned over, no block fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seal(u32);
+
+impl Seal {
+    pub(super) fn of(key: &Key, size: u64) -> Self {
+        Self(checksum(format!("{}\0{}\0{size}", key.id, key.revision).as_bytes()))
+    }
+
+    fn checksum(self, bytes: &[u8]) -> u32 {
+        checksum(bytes) ^ self.0
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
     // CRC-32C fits 32 bits by its definition.
     u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes)).unwrap_or(0)
 }
@@ -98,14 +116,14 @@ impl Map {
     }
 
     /// Everything present, as it stands in a file.
-    pub(super) fn of_file(path: &Path, size: u64) -> io::Result<Self> {
+    pub(super) fn of_file(path: &Path, size: u64, seal: Seal) -> io::Result<Self> {
         let file = File::open(path)?;
         let mut map = Self::new();
         let mut buffer = vec![0; usize::try_from(BLOCK).unwrap_or(0)];
         for block in 0..block_count(size) {
             let bytes = &mut buffer[..block_length(block, size) as usize];
             file.read_exact_at(bytes, u64::from(block) * BLOCK)?;
-            map.set(block, Some(Block { crc: checksum(bytes), verified: true }));
+            map.set(block, Some(Block { crc: seal.checksum(bytes), verified: true }));
         }
         Ok(map)
     }
@@ -116,6 +134,15 @@ impl Map {
             blocks.keys().map(|&place| segment * SEGMENT + BlockIndex::from(place)).collect::<Vec<_>>()
         };
         self.segments.iter().flat_map(blocks).collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.segments.values().all(Segment::is_empty)
+    }
+
+    /// From now on each block has to prove itself before it is used again.
+    fn distrust(&mut self) {
+        self.segments.values_mut().flat_map(Segment::values_mut).for_each(|block| block.verified = false);
     }
 
     fn get(&self, block: BlockIndex) -> Option<Block> {
@@ -136,18 +163,18 @@ impl Map {
 
 impl Entry {
     /// A new entry, with its map.
-    pub(super) fn new(number: u32, size: u64, path: PathBuf, map: Map, hollow: Hollow) -> Self {
-        Self::with(number, size, path, Some(map), Arc::new(AtomicBool::new(true)), hollow)
+    pub(super) fn new(number: u32, size: u64, seal: Seal, path: PathBuf, map: Map, hollow: Hollow) -> Self {
+        Self::with(number, size, seal, path, Some(map), Arc::new(AtomicBool::new(true)), hollow)
     }
 
     /// An entry whose map is still in the index.
-    pub(super) fn stored(number: u32, size: u64, path: PathBuf, sound: Sound, hollow: Hollow) -> Self {
-        Self::with(number, size, path, None, sound, hollow)
+    pub(super) fn stored(number: u32, size: u64, seal: Seal, path: PathBuf, sound: Sound, hollow: Hollow) -> Self {
+        Self::with(number, size, seal, path, None, sound, hollow)
     }
 
-    fn with(number: u32, size: u64, path: PathBuf, map: Option<Map>, sound: Sound, hollow: Hollow) -> Self {
+    fn with(number: u32, size: u64, seal: Seal, path: PathBuf, map: Option<Map>, sound: Sound, hollow: Hollow) -> Self {
         let last = AtomicU32::new(BlockIndex::MAX);
-        Self { number, size, path, file: OnceLock::new(), map: Mutex::new(map), sound, last, hollow }
+        Self { number, size, seal, path, file: OnceLock::new(), map: Mutex::new(map), sound, last, hollow }
     }
 
     /// Whether all present blocks are known to be sound, for whoever makes the entry again.
@@ -157,7 +184,7 @@ impl Entry {
 
     /// Whether it is known to have no block.
     pub(super) fn is_hollow(&self) -> bool {
-        self.map.lock().as_ref().is_some_and(|map| map.segments.values().all(Segment::is_empty))
+        self.map.lock().as_ref().is_some_and(Map::is_empty)
     }
 
     /// The number of its file.
@@ -175,20 +202,32 @@ impl Entry {
         &self.path
     }
 
-    /// Reads the map, if it was not yet. Only the first user of the entry waits for the disk here.
-    pub(super) fn load(&self, read: impl FnOnce() -> Result<Map>) -> Result<()> {
+    /// Reads the map, if it was not yet; says whether all that the cache believes to have of the entry is lost: `read` finds no map
+    /// that can be used (`None`), or somebody removed the file. Only the first user of the entry waits for the disk here.
+    pub(super) fn load(&self, read: impl FnOnce() -> Result<Option<Map>>) -> Result<bool> {
         let mut map = self.map.lock();
-        if map.is_none() {
-            let mut stored = read()?;
-            if self.sound.load(Ordering::Relaxed) {
-                stored.segments.values_mut().flat_map(Segment::values_mut).for_each(|block| block.verified = true);
-            }
-            // Somebody removed the file: nothing of it is present, whatever the map says.
-            let there = self.path.exists();
-            *map =
-                Some(if there { stored } else { Map { changed: stored.segments.into_keys().collect(), ..Map::new() } });
+        if map.is_some() {
+            return Ok(false);
         }
-        Ok(())
+        let mut stored = read()?;
+        if let Some(stored) = stored.as_mut().filter(|_| self.sound.load(Ordering::Relaxed)) {
+            stored.segments.values_mut().flat_map(Segment::values_mut).for_each(|block| block.verified = true);
+        }
+        if let Some(stored) = stored.as_ref().filter(|stored| !stored.is_empty() && !self.path.exists()) {
+            *map = Some(Map { changed: stored.segments.keys().copied().collect(), ..Map::new() });
+            return Ok(true);
+        }
+        let is_lost = stored.is_none();
+        if is_lost {
+            match std::fs::remove_file(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(CacheError::file(&self.path, error));
+                }
+                _ => {}
+            }
+        }
+        *map = Some(stored.unwrap_or_default());
+        Ok(is_lost)
     }
 
     fn with_map<T>(&self, work: impl FnOnce(&mut Map) -> T) -> T {
@@ -203,7 +242,9 @@ impl Entry {
             if let Some(folder) = self.path.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            File::options().read(true).write(true).create(true).truncate(false).open(&self.path)
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.path)?;
+            self.mend_length(&file)?;
+            Ok(file)
         };
         let file = open().map_err(|error| CacheError::file(&self.path, error))?;
         // If two came here at once, both opened the same file: either will do.
@@ -224,6 +265,7 @@ impl Entry {
     }
 
     pub(super) fn read(&self, offset: u64, length: usize, blocks: Range<BlockIndex>) -> Result<Read> {
+        let mut doubted = false;
         loop {
             let mut unverified = Vec::new();
             let present = self.with_map(|map| {
@@ -235,25 +277,27 @@ impl Entry {
                 Some(map.evictions)
             });
             let Some(evictions) = present else { return Ok(Read::Absent) };
+            let mut damaged = Vec::new();
             for block in unverified {
                 if !self.verify(block)? {
-                    return Ok(Read::Damaged(block));
+                    damaged.push(block);
                 }
+            }
+            if !damaged.is_empty() {
+                return Ok(Read::Damaged(damaged));
             }
             let mut bytes = vec![0; length];
             let read = self.file()?.read_exact_at(&mut bytes, offset);
             if self.with_map(|map| map.evictions != evictions) {
                 continue;
             }
-            return match read {
-                Ok(()) => Ok(Read::Bytes(bytes)),
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    // Somebody cut the file.
-                    self.with_map(|map| blocks.clone().for_each(|block| map.set(block, None)));
-                    Ok(Read::Damaged(blocks.start))
-                }
-                Err(error) => Err(CacheError::file(&self.path, error)),
-            };
+            match read {
+                Ok(()) => return Ok(Read::Bytes(bytes)),
+                Err(error) if doubted => return Err(CacheError::file(&self.path, error)),
+                // Somebody cut the file, or the disk has lost it.
+                Err(_) => self.distrust(),
+            }
+            doubted = true;
         }
     }
 
@@ -272,7 +316,7 @@ impl Entry {
         let mut bytes = vec![0; block_length(block, self.size) as usize];
         let read = self.file()?.read_exact_at(&mut bytes, u64::from(block) * BLOCK);
         Ok(self.with_map(|map| match map.get(block) {
-            Some(stored) if read.is_ok() && stored.crc == checksum(&bytes) => {
+            Some(stored) if read.is_ok() && stored.crc == self.seal.checksum(&bytes) => {
                 // Not `changed`: whether it is verified is not stored.
                 let (segment, place) = place(block);
                 map.segments.entry(segment).or_default().insert(place, Block { verified: true, ..stored });
@@ -288,9 +332,9 @@ impl Entry {
     }
 
     pub(super) fn store(&self, block: BlockIndex, bytes: &[u8]) -> Result<()> {
-        let crc = checksum(bytes);
+        let crc = self.seal.checksum(bytes);
         let (file, start) = (self.file()?, u64::from(block) * BLOCK);
-        let written = file.write_all_at(bytes, start);
+        let written = self.mend_length(file).and_then(|()| file.write_all_at(bytes, start));
         self.with_map(|map| {
             if written.is_ok() {
                 map.set(block, Some(Block { crc, verified: true }));
@@ -300,6 +344,11 @@ impl Entry {
             }
         });
         written.map_err(|error| CacheError::file(&self.path, error))
+    }
+
+    /// Looks whether somebody cut the file: then nothing of it is believed any more.
+    pub(super) fn look(&self) -> Result<()> {
+        self.mend_length(self.file()?).map_err(|error| CacheError::file(&self.path, error))
     }
 
     /// From now on no block is evicted, if all are present, and known to be sound. Says whether that is so.
@@ -328,6 +377,21 @@ impl Entry {
         self.sound.store(true, Ordering::Relaxed);
     }
 
+    /// If somebody cut the file, nothing of it is believed any more: what is written behind the cut would turn what is missing into
+    /// a hole, which reads as zeros.
+    fn mend_length(&self, file: &File) -> io::Result<()> {
+        if file.metadata()?.len() >= self.size {
+            return Ok(());
+        }
+        self.distrust();
+        file.set_len(self.size)
+    }
+
+    fn distrust(&self) {
+        self.sound.store(false, Ordering::Relaxed);
+        self.with_map(Map::distrust);
+    }
+
     /// Gives the space of a block back. Says `false` if it is pinned, and stays.
     pub(super) fn evict(&self, block: BlockIndex) -> Result<bool> {
         let file = self.file()?;
@@ -343,6 +407,16 @@ impl Entry {
             sys::punch_hole(file, start..start + BLOCK).map(|()| true)
         })
         .map_err(|error| CacheError::file(&self.path, error))
+    }
+
+    /// Gives the space back of whatever stands where no block is present: a crash leaves blocks that no map names.
+    pub(super) fn clear_gaps(&self) -> Result<()> {
+        let file = self.file()?;
+        for gap in self.absent(0..block_count(self.size)) {
+            let gap = u64::from(gap.start) * BLOCK..u64::from(gap.end) * BLOCK;
+            sys::punch_hole(file, gap).map_err(|error| CacheError::file(&self.path, error))?;
+        }
+        Ok(())
     }
 
     /// Whether a read of these blocks is a new use of them, rather than the next piece of the same.

@@ -1,11 +1,13 @@
 //! The index of the cache: which files there are, of which revisions, with which blocks.
 //!
 //! A SQLite database of its own (`blocks/index.db`), so that its many small writes never hold up the tree. All in it can be
-//! fetched again: a damaged one is begun anew.
+//! fetched again: a damaged one is begun anew, whenever the damage shows, and so is one of an earlier version. Damage that does not
+//! show to the database shows in the blocks: their checksums are of the revision too.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,7 +16,7 @@ use super::{BlockIndex, CacheError, Result};
 use crate::clock;
 
 /// Version of the tables.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE file (
@@ -70,26 +72,25 @@ impl Index {
     pub(super) fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("index.db");
         let db = match connect(&path) {
-            Err(error) if is_damage(&error) => {
-                tracing::warn!(%error, "the index of the cache is damaged: the cache begins empty");
-                for ending in ["", "-wal", "-shm"] {
-                    let file = PathBuf::from(format!("{}{ending}", path.display()));
-                    match std::fs::remove_file(&file) {
-                        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                            return Err(CacheError::file(&file, error));
-                        }
-                        _ => {}
-                    }
-                }
-                connect(&path)?
-            }
+            Err(error) if is_damage(&error) => begin_anew(&path, &error)?,
             other => other?,
         };
         let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if found > FORMAT {
-            return Err(CacheError::Newer { path });
+        let mut index = Self { dir: dir.to_owned(), db };
+        match found {
+            FORMAT => {}
+            ..FORMAT => index.begin_anew(&format!("it is of version {found}"))?,
+            _ => return Err(CacheError::Newer { path }),
         }
-        Ok(Self { dir: dir.to_owned(), db })
+        Ok(index)
+    }
+
+    /// Forgets all that it knows.
+    pub(super) fn begin_anew(&mut self, why: &dyn fmt::Display) -> Result<()> {
+        // Not later: a connection that ends removes the log of the database that has this name then.
+        drop(std::mem::replace(&mut self.db, Connection::open_in_memory()?));
+        self.db = begin_anew(&self.dir.join("index.db"), why)?;
+        Ok(())
     }
 
     /// All files, least recently used first.
@@ -157,9 +158,11 @@ impl Index {
         tx.commit()
     }
 
-    /// Removes files that nobody knows: what a crash left between making a file and writing the index.
-    pub(super) fn sweep(&self, known: impl Fn(u32) -> bool) -> Result<()> {
+    /// Removes files that nobody knows: what a crash left between making a file and writing the index. `known` says how many bytes
+    /// a file may take on the disk; says which take more, since a crash came between storing a block and writing that down.
+    pub(super) fn sweep(&self, known: impl Fn(u32) -> Option<u64>) -> Result<Vec<u32>> {
         let wrap = |error| CacheError::file(&self.dir, error);
+        let mut swollen = Vec::new();
         for folder in std::fs::read_dir(&self.dir).map_err(wrap)? {
             let folder = folder.map_err(wrap)?;
             if !folder.file_type().map_err(wrap)?.is_dir() {
@@ -169,13 +172,30 @@ impl Index {
                 let file = file.map_err(wrap)?;
                 // Only what has a name of ours: whoever put something else here will know why.
                 let number = file.file_name().to_str().and_then(|name| u32::from_str_radix(name, 16).ok());
-                if number.is_some_and(|number| !known(number) && file.path() == file_path(&self.dir, number)) {
-                    std::fs::remove_file(file.path()).map_err(wrap)?;
+                let Some(number) = number.filter(|&number| file.path() == file_path(&self.dir, number)) else {
+                    continue;
+                };
+                match known(number) {
+                    Some(bytes) if file.metadata().map_err(wrap)?.blocks() * 512 > bytes => swollen.push(number),
+                    Some(_) => {}
+                    None => std::fs::remove_file(file.path()).map_err(wrap)?,
                 }
             }
         }
-        Ok(())
+        Ok(swollen)
     }
+}
+
+fn begin_anew(path: &Path, why: &dyn fmt::Display) -> Result<Connection> {
+    tracing::warn!(%why, "the index of the cache cannot be used: the cache begins empty");
+    for ending in ["", "-wal", "-shm"] {
+        let file = PathBuf::from(format!("{}{ending}", path.display()));
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(CacheError::file(&file, error)),
+            _ => {}
+        }
+    }
+    Ok(connect(path)?)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -194,8 +214,27 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+/// Whether an error means that the file is not what was written: the database says so, or what we ask for, which is always the same, is
+/// not there, or contradicts itself.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::{Error, ErrorCode};
+    match error {
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::SqlInputError { .. }
+        | Error::Utf8Error(..) => true,
+        error => matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::ConstraintViolation
+                    | ErrorCode::TypeMismatch
+                    | ErrorCode::Unknown
+            )
+        ),
+    }
 }
 
 fn encode(blocks: &Segment) -> Vec<u8> {

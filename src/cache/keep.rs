@@ -23,7 +23,7 @@ impl Cache {
         self.load(entry)?;
         for block in entry.unverified(blocks.clone()) {
             if !entry.verify(block)? {
-                self.damaged(entry, block);
+                self.damaged(entry, &[block])?;
             }
         }
         Ok(entry.absent(blocks))

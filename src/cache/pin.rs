@@ -41,6 +41,7 @@ impl Cache {
     /// entry was not used yet.
     pub fn pin(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Option<Pinned>> {
         self.load(entry)?;
+        entry.look()?;
         {
             // Both under one lock, so that the last of those who end and the first of those who begin do not meet.
             let mut lru = self.lru.lock();

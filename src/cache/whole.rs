@@ -180,7 +180,12 @@ impl Cache {
             (kept.number, kept.size, kept.md5?, closed)
         };
         let path = self.whole_path(&format!("{digest}-{number}"));
-        let file = match File::open(&path) {
+        let open = || {
+            let file = File::open(&path)?;
+            // Somebody may have cut it.
+            if file.metadata()?.len() == size { Ok(file) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) }
+        };
+        let file = match open() {
             Ok(file) => file,
             Err(error) => {
                 tracing::warn!(file = %path.display(), %error, "a file of the cache cannot be opened and is made anew");

@@ -56,6 +56,8 @@ pub fn prepare(dir: &Path) -> Result<(), MountError> {
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    /// The folder itself, locked as well: whoever removes the file does not free it.
+    _folder: File,
 }
 
 impl Lock {
@@ -90,15 +92,21 @@ impl Lock {
         let unusable = |source| MountError::CacheDir { dir: dir.to_owned(), source };
         let options = File::options().read(true).write(true).create(true).truncate(false).open(dir.join("lock"));
         let mut file = options.map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => {
+        let folder = File::open(dir).map_err(unusable)?;
+        let file_lock = file.try_lock();
+        match (&file_lock, folder.try_lock()) {
+            (Err(TryLockError::WouldBlock), _) | (_, Err(TryLockError::WouldBlock)) => {
                 let mut holder = String::new();
                 let _unreadable = file.read_to_string(&mut holder);
                 let by = holder.lines().next().map_or_else(String::new, |holder| format!(" ({holder})"));
-                Err(MountError::InUse { dir: dir.to_owned(), by })
+                return Err(MountError::InUse { dir: dir.to_owned(), by });
             }
+            // There are file systems that lock no folders.
+            (_, Err(TryLockError::Error(_)) | Ok(())) => {}
+        }
+        match file_lock {
             Err(TryLockError::Error(source)) => Err(unusable(source)),
+            _ => Ok(Self { file, _folder: folder }),
         }
     }
 }

@@ -308,7 +308,10 @@ async fn sign_in(
             Err(MountError::Refused { url, why: error.message, remedy: checks::remedy(credentials) })
         }
         Err(error) if matches!(error.kind, Kind::Unreachable | Kind::TimedOut | Kind::Server) => {
-            if Tree::account(state).map_err(MountError::Tree)?.is_none() {
+            // Whose drive it is, at another address than the last time, only that drive can say.
+            let was = state.fact(FACT_SOURCE)?;
+            let is_elsewhere = was.is_some_and(|was| was != config.source.to_string());
+            if is_elsewhere || Tree::account(state).map_err(MountError::Tree)?.is_none() {
                 return Err(MountError::Unreachable { url, why: error.message });
             }
             notes.push(format!(
