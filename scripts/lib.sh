@@ -57,6 +57,13 @@ need_python() {
     "$python" -m pip install --quiet --disable-pip-version-check "${missing[@]}"
 }
 
+# PyTorch without a GPU is Debian's, a tenth of what PyPI has for this processor: 80 MB to load, and no libraries for GPUs. It comes
+# with Debian's own Python. Sets $system.
+need_torch() {
+    system=/usr/bin/python3
+    "$system" -c 'import torch, numpy' 2>/dev/null || install_packages python3-torch python3-numpy
+}
+
 # need_cargo_component COMMAND=COMPONENT ...: parts of Rust that some installations leave out.
 need_cargo_component() {
     local pair

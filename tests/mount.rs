@@ -43,6 +43,8 @@ mod growing;
 mod kernel;
 #[path = "mount/known.rs"]
 mod known;
+#[path = "mount/libraries.rs"]
+mod libraries;
 #[path = "mount/life.rs"]
 mod life;
 #[path = "mount/limits.rs"]
