@@ -8,6 +8,8 @@ mod cloud;
 mod machine;
 #[path = "support/proxy.rs"]
 mod proxy;
+#[path = "support/sparse.rs"]
+mod sparse;
 
 #[path = "mount/access.rs"]
 mod access;
@@ -17,6 +19,8 @@ mod bad_input;
 mod cache;
 #[path = "mount/calls.rs"]
 mod calls;
+#[path = "mount/cap.rs"]
+mod cap;
 #[path = "mount/commands.rs"]
 mod commands;
 #[path = "mount/copies.rs"]
@@ -55,6 +59,8 @@ mod logging;
 mod looked_at;
 #[path = "mount/meanwhile.rs"]
 mod meanwhile;
+#[path = "mount/memory.rs"]
+mod memory;
 #[path = "mount/outage.rs"]
 mod outage;
 #[path = "mount/passthrough.rs"]
