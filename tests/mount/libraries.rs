@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::cloud::Cloud;
 use crate::machine::{Machine, read, run, said};
+use crate::sparse::place;
 
 /// The Python that scripts/test makes.
 const OURS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
@@ -65,6 +66,37 @@ fn libraries_read_what_they_read_on_the_local_disk_cold_and_warm() {
     machine.mount(&cloud);
     compare();
     assert_eq!(downloaded(&machine), 0, "of {cold} bytes that were fetched the first time");
+}
+
+#[test]
+fn the_header_of_a_huge_model_is_read_without_the_rest() {
+    let mut cloud = Cloud::start();
+    place(&mut cloud, &["model.safetensors"], |_, path| script(OURS, "libraries.py", &["huge"], &[path]));
+    let machine = Machine::with(&cloud);
+    script(OURS, "libraries.py", &["header"], &[&machine.at("model.safetensors")]);
+    let header = downloaded(&machine);
+    assert!(header <= 2 << 20, "{header} bytes");
+    script(OURS, "libraries.py", &["row"], &[&machine.at("model.safetensors")]);
+    let row = downloaded(&machine) - header;
+    eprintln!("{header} bytes for the header, and {row} for a row of 4 KiB");
+    assert!(row <= 2 << 20, "{row} bytes");
+}
+
+#[test]
+fn a_small_file_costs_one_request_however_many_processes_read_in_whatever_order() {
+    let (here, cloud) = made();
+    let machine = Machine::with(&cloud);
+    let samples = fs::read_dir(here.path().join("samples")).expect("lists").count() as u64;
+    let contents = || cloud.requests(&["files.get_media"]);
+    let asked = || cloud.requests(&["files.get"]);
+    let (before, known) = (contents(), asked());
+    script(OURS, "libraries.py", &["epochs"], &[here.path(), &machine.drive()]);
+    assert_eq!(contents() - before, samples);
+    assert_eq!(asked(), known, "what is listed is known");
+    machine.unmount();
+    machine.mount(&cloud);
+    script(OURS, "libraries.py", &["epochs"], &[here.path(), &machine.drive()]);
+    assert_eq!(contents() - before, samples, "and none after a remount");
 }
 
 #[test]

@@ -2,11 +2,16 @@
 
 libraries.py make DIR           makes one file, or folder, for each library
 libraries.py compare DIR MOUNT  reads them in both places
+libraries.py epochs DIR MOUNT   the same with the many small ones alone
 libraries.py change DIR         changes them in place, the way these libraries do; the same each time
+libraries.py huge FILE          makes a model of 5 GiB that takes no room
+libraries.py header FILE        opens it, and reads what it says of itself
+libraries.py row FILE           opens it, and reads a little of the rest
 """
 
 import hashlib
 import io
+import json
 import mmap
 import multiprocessing
 import random
@@ -48,6 +53,28 @@ def make(folder):
     (folder / "samples").mkdir()
     for number in range(SAMPLES):
         (folder / "samples" / f"{number:05}.bin").write_bytes(some.bytes(20_000 + number))
+
+
+def huge(path):
+    tensors = {}
+    for number in range(640):
+        offsets = [number << 23, number + 1 << 23]
+        tensors[f"layer {number}"] = {"dtype": "F32", "shape": [2048, 1024], "data_offsets": offsets}
+    header = json.dumps(tensors).encode()
+    with open(path, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + (640 << 23))
+
+
+def header(path):
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert len(list(file.keys())) == 640
+        assert file.get_slice("layer 77").get_shape() == [2048, 1024]
+
+
+def row(path):
+    with safetensors.safe_open(path, framework="numpy") as file:
+        assert not file.get_slice("layer 639")[2000:2001].any()
 
 
 def digest(content):
@@ -149,8 +176,12 @@ READS = [
 ]
 
 
-def compare(here, mount):
-    for read in READS:
+def epochs(here, mount):
+    compare(here, mount, [shuffled_by_processes])
+
+
+def compare(here, mount, reads=READS):
+    for read in reads:
         expected, found = read(here), read(mount)
         assert found == expected, f"{read.__name__}: {found}\n, and not\n{expected}"
 
@@ -195,8 +226,9 @@ def change(folder):
 
 
 def main():
-    command, *folders = sys.argv[1:]
-    {"make": make, "compare": compare, "change": change}[command](*map(Path, folders))
+    name, *paths = sys.argv[1:]
+    commands = {command.__name__: command for command in (make, compare, epochs, change, huge, header, row)}
+    commands[name](*map(Path, paths))
 
 
 if __name__ == "__main__":
