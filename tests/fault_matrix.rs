@@ -40,7 +40,13 @@ const TROUBLE: [(&str, &[&str]); 17] = [
         &["*:answer,status=403,reason=userRateLimitExceeded,share=0.2", "*:answer,status=429,body=html,share=0.2"],
     ),
     ("requests cut", &["*:cut-request,after=0-400000,share=0.3", "*:cut-request,after=0-300,share=0.3"]),
-    ("answers cut", &["files.get_media:cut-answer,after=0-400000,share=0.7", "*:cut-answer,after=0-400,share=0.4"]),
+    (
+        "answers cut",
+        &[
+            "files.get_media+revisions.get_media:cut-answer,after=0-400000,share=0.7",
+            "*:cut-answer,after=0-400,share=0.4",
+        ],
+    ),
     ("answers lost", &["*:lose-answer,share=0.4"]),
     ("sessions expire", &["uploads.send:expire-session,share=0.4"]),
     ("tokens expire", &["*:revoke,requests=1,share=0.5,times=1"]),

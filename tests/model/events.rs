@@ -17,7 +17,7 @@ const TROUBLES: [&[&str]; 12] = [
         "*:answer,status=429,body=html,share=0.1,times=4",
     ],
     &["*:cut-request,after=0-400000,share=0.2", "*:cut-request,after=0-300,share=0.2"],
-    &["files.get_media:cut-answer,after=0-400000,share=0.3", "*:cut-answer,after=0-400,share=0.2"],
+    &["files.get_media+revisions.get_media:cut-answer,after=0-400000,share=0.3", "*:cut-answer,after=0-400,share=0.2"],
     &["*:lose-answer,share=0.2"],
     &["uploads.send:expire-session,share=0.2", "uploads.send:store-less,share=0.4"],
     &["*:answer,status=502,body=html,done=true,share=0.2"],

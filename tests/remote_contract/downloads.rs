@@ -36,6 +36,25 @@ fn gone() -> Answer {
     Answer::error(404, "revisionNotFound")
 }
 
+/// A drive that gives no revision by its name, and a remote that found out.
+async fn without_names() -> (ScriptedDrive, DriveRemote) {
+    without_names_with(|_| {}).await
+}
+
+async fn without_names_with(change: impl FnOnce(&mut DriveOptions)) -> (ScriptedDrive, DriveRemote) {
+    let drive = ScriptedDrive::start().await;
+    let mut options = options(&drive);
+    change(&mut options);
+    let remote = remote_with(&options);
+    drive
+        .expect("GET", KEPT, Answer::error(403, "insufficientFilePermissions"))
+        .expect("GET", PATH, Answer::part("abc", 0, 10))
+        .expect("GET", PATH, revision("r1"));
+    assert_eq!(read(&remote, &source(10, None), 0..3).await.expect("bytes"), b"abc");
+    drive.forget();
+    (drive, remote)
+}
+
 /// What the drive says of the file's content.
 fn revision(revision: &str) -> Answer {
     Answer::json(&json!({"headRevisionId": revision}))
@@ -109,11 +128,51 @@ async fn a_torn_whole_file_is_completed() {
 }
 
 #[tokio::test]
-async fn a_range_is_asked_for_and_its_revision_after_it() {
+async fn a_range_is_asked_for_by_the_name_of_its_revision() {
     let all = content(LARGE);
     let drive = ScriptedDrive::start().await;
+    drive.expect("GET", KEPT, Answer::part(&all[5..2_000_005], 5, LARGE).cut_after(1_000_000)).expect(
+        "GET",
+        KEPT,
+        Answer::part(&all[1_000_005..2_000_005], 1_000_005, LARGE),
+    );
+    let remote = remote(&drive);
+    let bytes = read(&remote, &source(LARGE, None), 5..2_000_005).await.expect("bytes");
+    assert!(bytes == all[5..2_000_005]);
+    let seen = drive.seen();
+    assert_eq!((seen[0].parameter("alt"), seen[0].header("range")), (Some("media"), Some("bytes=5-2000004")));
+    assert_eq!(seen[1].header("range"), Some("bytes=1000005-2000004"));
+    drive.expect("GET", KEPT, Answer::content(all.clone()));
+    let whole = read(&remote, &source(LARGE, Some("900150983cd24fb0d6963f7d28e17f72")), 0..LARGE).await;
+    assert!(whole.expect("bytes") == all);
+}
+
+#[tokio::test]
+async fn a_drive_that_gives_nothing_by_name_is_asked_so_once() {
+    let (drive, remote) = without_names().await;
+    drive.expect("GET", PATH, Answer::part("def", 3, 10)).expect("GET", PATH, revision("r1"));
+    assert_eq!(read(&remote, &source(10, None), 3..6).await.expect("bytes"), b"def");
+}
+
+#[tokio::test]
+async fn a_revision_that_is_gone_says_nothing_of_others() {
+    let drive = ScriptedDrive::start().await;
+    drive
+        .expect("GET", KEPT, gone())
+        .expect("GET", PATH, Answer::part("xyz", 0, 10))
+        .expect("GET", PATH, revision("r2"))
+        .expect("GET", KEPT, Answer::part("abc", 0, 10));
+    let remote = remote(&drive);
+    assert_eq!(read(&remote, &source(10, None), 0..3).await.expect_err("gone").kind, Kind::Stale);
+    assert_eq!(read(&remote, &source(10, None), 0..3).await.expect("bytes"), b"abc");
+}
+
+#[tokio::test]
+async fn a_range_is_asked_for_and_its_revision_after_it() {
+    let all = content(LARGE);
+    let (drive, remote) = without_names().await;
     drive.expect("GET", PATH, Answer::part(&all[5..2_000_005], 5, LARGE)).expect("GET", PATH, revision("r1"));
-    let bytes = read(&remote(&drive), &source(LARGE, None), 5..2_000_005).await.expect("bytes");
+    let bytes = read(&remote, &source(LARGE, None), 5..2_000_005).await.expect("bytes");
     assert!(bytes == all[5..2_000_005]);
     let seen = drive.seen();
     assert_eq!((seen[0].parameter("alt"), seen[0].header("range")), (Some("media"), Some("bytes=5-2000004")));
@@ -123,9 +182,9 @@ async fn a_range_is_asked_for_and_its_revision_after_it() {
 #[tokio::test]
 async fn a_whole_large_file_is_asked_for_without_a_range() {
     let all = content(LARGE);
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive.expect("GET", PATH, Answer::content(all.clone())).expect("GET", PATH, revision("r1"));
-    let bytes = read(&remote(&drive), &source(LARGE, Some("900150983cd24fb0d6963f7d28e17f72")), 0..LARGE).await;
+    let bytes = read(&remote, &source(LARGE, Some("900150983cd24fb0d6963f7d28e17f72")), 0..LARGE).await;
     assert!(bytes.expect("bytes") == all);
     assert_eq!(drive.seen()[0].header("range"), None);
 }
@@ -133,15 +192,14 @@ async fn a_whole_large_file_is_asked_for_without_a_range() {
 #[tokio::test]
 async fn no_byte_is_given_out_before_its_revision_is_confirmed() {
     let gate = Gate::new();
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive.expect("GET", PATH, Answer::part("abc", 0, 10)).expect("GET", PATH, revision("r1").after(&gate));
-    let remote = remote(&drive);
     let source = source(10, None);
     let mut reading = remote.read(&source, 0..3);
     tokio::select! {
         biased;
         _ = &mut reading => panic!("bytes of an unknown revision"),
-        () = drive.arrived(2) => {}
+        () = drive.arrived(5) => {}
     }
     // The bytes are here, or will be at once; what is waited for is the revision.
     for _ in 0..100 {
@@ -154,19 +212,19 @@ async fn no_byte_is_given_out_before_its_revision_is_confirmed() {
 
 #[tokio::test]
 async fn bytes_of_another_revision_are_never_given_out() {
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive.expect("GET", PATH, Answer::part("abc", 0, 10)).expect("GET", PATH, revision("r2")).expect(
         "GET",
         KEPT,
         gone(),
     );
-    let error = read(&remote(&drive), &source(10, None), 0..3).await.expect_err("stale");
+    let error = read(&remote, &source(10, None), 0..3).await.expect_err("stale");
     assert_eq!(error.kind, Kind::Stale);
 }
 
 #[tokio::test]
 async fn a_revision_that_is_not_the_current_one_any_more_is_asked_for_by_name() {
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive
         .expect("GET", PATH, Answer::part("xyz", 4, 10))
         .expect("GET", PATH, revision("r2"))
@@ -175,7 +233,6 @@ async fn a_revision_that_is_not_the_current_one_any_more_is_asked_for_by_name() 
         .expect("GET", PATH, Answer::content("xyz"))
         .expect("GET", PATH, revision("r2"))
         .expect("GET", KEPT, Answer::content("abc"));
-    let remote = remote(&drive);
     assert_eq!(read(&remote, &source(10, None), 4..7).await.expect("bytes"), b"456");
     assert_eq!(read(&remote, &abc(), 0..3).await.expect("bytes"), b"abc");
     let seen = drive.seen();
@@ -185,14 +242,13 @@ async fn a_revision_that_is_not_the_current_one_any_more_is_asked_for_by_name() 
 
 #[tokio::test]
 async fn a_revision_without_a_name_or_a_permission_is_stale() {
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive
         .expect("GET", PATH, Answer::part("abc", 0, 10))
         .expect("GET", PATH, revision("r2"))
         .expect("GET", KEPT, Answer::error(403, "download_restricted_for_revision"))
         .expect("GET", PATH, Answer::part("abc", 0, 10))
         .expect("GET", PATH, revision("r2"));
-    let remote = remote(&drive);
     assert_eq!(read(&remote, &source(10, None), 0..3).await.expect_err("stale").kind, Kind::Stale);
     let mut nameless = source(10, None);
     nameless.blob.revision = RevisionId("version:7".to_owned());
@@ -213,7 +269,7 @@ async fn the_content_is_known_by_its_checksum_where_the_drive_gives_no_revision(
 #[tokio::test]
 async fn a_torn_download_goes_on_with_the_first_missing_byte() {
     let all = content(LARGE);
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive
         .expect("GET", PATH, Answer::part(&all[..], 0, LARGE).cut_after(3_000_000))
         .expect("GET", PATH, revision("r1"))
@@ -223,7 +279,7 @@ async fn a_torn_download_goes_on_with_the_first_missing_byte() {
         .expect("GET", PATH, revision("r1"))
         .expect("GET", PATH, Answer::part(&all[7_000_000..], 7_000_000, LARGE))
         .expect("GET", PATH, revision("r1"));
-    let bytes = read(&remote(&drive), &source(LARGE, None), 0..LARGE).await.expect("bytes");
+    let bytes = read(&remote, &source(LARGE, None), 0..LARGE).await.expect("bytes");
     assert!(bytes == all);
     let ranges: Vec<_> = drive.seen().iter().filter_map(|seen| seen.header("range").map(str::to_owned)).collect();
     let last = LARGE - 1;
@@ -234,13 +290,12 @@ async fn a_torn_download_goes_on_with_the_first_missing_byte() {
 #[tokio::test]
 async fn a_file_that_changes_during_a_download_ends_it() {
     let all = content(LARGE);
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive
         .expect("GET", PATH, Answer::content(all.clone()).cut_after(3_000_000))
         .expect("GET", PATH, revision("r1"))
         .expect("GET", PATH, Answer::part(&all[3_000_000..], 3_000_000, LARGE))
         .expect("GET", PATH, revision("r2"));
-    let remote = remote(&drive);
     let source = source(LARGE, None);
     let mut stream = remote.read(&source, 0..LARGE as u64).await.expect("a stream");
     let mut bytes = Vec::new();
@@ -257,37 +312,38 @@ async fn a_file_that_changes_during_a_download_ends_it() {
 
 #[tokio::test]
 async fn patience_counts_from_the_last_byte() {
-    let drive = ScriptedDrive::start().await;
+    // A second failure without a byte between would be waited for longer than this.
+    let retry_for = Duration::from_millis(20);
+    let (drive, remote) = without_names_with(|options| {
+        *options = DriveOptions { backoff: 2 * retry_for, retry_for, ..options.clone() };
+    })
+    .await;
     for at in 0..10 {
         // Each brings one byte and breaks.
         let answer = Answer::part(&b"0123456789"[at..], at, 10).cut_after(1);
         drive.expect("GET", PATH, answer).expect("GET", PATH, revision("r1"));
     }
-    // A second failure without a byte between would be waited for longer than this.
-    let retry_for = Duration::from_millis(20);
-    let remote = remote_with(&DriveOptions { backoff: 2 * retry_for, retry_for, ..options(&drive) });
     assert_eq!(read(&remote, &source(10, None), 0..10).await.expect("bytes"), b"0123456789");
 }
 
 #[tokio::test]
 async fn a_drive_that_gives_fewer_bytes_is_asked_for_the_rest() {
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     drive
         .expect("GET", PATH, Answer::part("ab", 0, 10))
         .expect("GET", PATH, revision("r1"))
         .expect("GET", PATH, Answer::part("cde", 2, 10))
         .expect("GET", PATH, revision("r1"));
-    assert_eq!(read(&remote(&drive), &source(10, None), 0..5).await.expect("bytes"), b"abcde");
+    assert_eq!(read(&remote, &source(10, None), 0..5).await.expect("bytes"), b"abcde");
     assert_eq!(drive.seen()[2].header("range"), Some("bytes=2-4"));
 }
 
 #[tokio::test]
 async fn a_drive_that_knows_no_ranges_is_understood() {
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     for _ in 0..2 {
         drive.expect("GET", PATH, Answer::content("0123456789")).expect("GET", PATH, revision("r1"));
     }
-    let remote = remote(&drive);
     assert_eq!(read(&remote, &source(10, None), 4..7).await.expect("bytes"), b"456");
     assert_eq!(read(&remote, &source(10, None), 0..7).await.expect("bytes"), b"0123456");
 }
@@ -305,12 +361,12 @@ async fn answers_that_are_not_of_our_content_are_looked_into() {
         Answer::part("456", 4, 10).header("Content-Encoding", "gzip"),
     ] {
         for (now, kind) in [("r2", Kind::Stale), ("r1", Kind::Protocol)] {
-            let drive = ScriptedDrive::start().await;
+            let (drive, remote) = without_names().await;
             drive.expect("GET", PATH, answer.clone()).expect("GET", PATH, revision(now));
             if now != "r1" {
                 drive.expect("GET", KEPT, gone());
             }
-            let error = read(&remote(&drive), &source(10, None), 4..7).await.expect_err("not ours");
+            let error = read(&remote, &source(10, None), 4..7).await.expect_err("not ours");
             assert_eq!(error.kind, kind, "{error}");
         }
     }
@@ -357,13 +413,12 @@ async fn a_silent_download_is_continued_elsewhere() {
 
 #[tokio::test]
 async fn downloads_share_a_connection_one_after_the_other() {
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     for chunked in [false, true, false] {
         let answer = Answer::part("abc", 0, 10);
         let answer = if chunked { answer.chunked() } else { answer };
         drive.expect("GET", PATH, answer).expect("GET", PATH, revision("r1"));
     }
-    let remote = remote(&drive);
     for _ in 0..3 {
         assert_eq!(read(&remote, &source(10, None), 0..3).await.expect("bytes"), b"abc");
     }
@@ -376,12 +431,12 @@ async fn downloads_share_a_connection_one_after_the_other() {
 #[tokio::test]
 async fn a_dropped_download_ends_its_connection() {
     let all = content(LARGE);
-    let drive = ScriptedDrive::start().await;
+    let (drive, remote) = without_names().await;
     let piece: Option<Bytes>;
     {
         drive.expect("GET", PATH, Answer::content(all.clone())).expect("GET", PATH, revision("r1"));
-        let remote = remote(&drive);
-        let source = source(LARGE, None);
+        // Goes with this block, and its idle connections with it.
+        let (remote, source) = (remote, source(LARGE, None));
         let mut stream = remote.read(&source, 0..LARGE as u64).await.expect("a stream");
         piece = stream.next().await.and_then(Result::ok);
     }

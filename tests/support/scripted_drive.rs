@@ -218,6 +218,11 @@ impl ScriptedDrive {
         self.stage.open.subscribe().wait_for(|open| *open == 0).await.expect("the server lives");
     }
 
+    /// Forgets what was asked so far.
+    pub(crate) fn forget(&self) {
+        self.stage.seen.lock().clear();
+    }
+
     /// All that was asked, which must be all that was expected.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let left: Vec<_> =

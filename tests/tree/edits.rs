@@ -57,7 +57,7 @@ impl Weather {
                 "changes.list:empty-page,share=0.1",
                 "changes.list:answer,status=503,share=0.2",
                 "changes.list:cut-answer,after=0-4000,share=0.2",
-                "files.get_media:cut-answer,after=0-30000,share=0.1",
+                "files.get_media+revisions.get_media:cut-answer,after=0-30000,share=0.1",
             ],
         }
     }

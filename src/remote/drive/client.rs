@@ -9,12 +9,14 @@
 //! compression its lengths and ranges are those of the file.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 
 use super::errors::{Again, Attempt, Failure};
 use super::pace::{Admitted, Pacer};
@@ -41,6 +43,9 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 /// read: a drive may take its time to find an answer, but not to take bytes.
 const UPLOAD_IDLE: Duration = Duration::from_secs(25);
 
+/// Memory for files that are taken in whole, all together, in KiB.
+const WHOLE_FILES: usize = 48 << 10;
+
 /// The least that the longest wait for the feed of changes may be.
 const LEAST_FEED_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -53,6 +58,10 @@ pub(super) struct Client {
     pacer: Arc<Pacer>,
     upload_rate: Arc<Rate>,
     pub(super) download_rate: Arc<Rate>,
+    /// Memory for files that are taken in whole, in KiB.
+    pub(super) whole_files: Arc<Semaphore>,
+    /// The drive does not give the current revision of a file by its name.
+    names_refused: Arc<AtomicBool>,
     patience: Patience,
     max_feed_backoff: Duration,
     /// How long a connection may be silent.
@@ -87,6 +96,8 @@ impl Client {
             pacer: Arc::new(Pacer::new(options.units_per_minute, options.backoff)),
             upload_rate: Arc::new(Rate::new(options.upload_rate)),
             download_rate: Arc::new(Rate::new(options.download_rate)),
+            whole_files: Arc::new(Semaphore::new(WHOLE_FILES)),
+            names_refused: Arc::default(),
             patience: Patience { total: options.retry_for, first: options.backoff, max: options.max_backoff },
             max_feed_backoff: options.max_feed_backoff,
             idle: options.read_timeout,
@@ -103,6 +114,20 @@ impl Client {
     pub(super) fn for_feed(&self) -> Self {
         let max = self.max_feed_backoff.min(self.patience.max).max(LEAST_FEED_BACKOFF);
         Self { patience: Patience { first: self.patience.first.min(max), max, ..self.patience }, ..self.clone() }
+    }
+
+    /// Whether the drive gives a revision by its name, as far as is known.
+    pub(super) fn gives_by_name(&self) -> bool {
+        !self.names_refused.load(Ordering::Relaxed)
+    }
+
+    /// It does not.
+    pub(super) fn refuses_names(&self) {
+        if !self.names_refused.swap(true, Ordering::Relaxed) {
+            tracing::debug!(
+                "the drive does not give current revisions by name: each download is checked by a question"
+            );
+        }
     }
 
     /// Whether the drive asked for fewer requests a moment ago.

@@ -5,13 +5,14 @@
 //!
 //! - A whole file of at most [`WHOLE`] bytes whose checksum is known is taken in as a whole and checked against it. That is
 //!   one request.
-//! - Anything else is checked by asking for the file's revision *after* the head of the answer has arrived, while the first
-//!   bytes come in; no byte is given out before the check is done. A file goes from one revision to the next and never
-//!   back, and one answer gives one content. So if the revision is still ours after the answer has begun, the answer is of
-//!   ours. (A check before the request would prove nothing about the moment after it.)
-//!
-//! - A revision that is not the current one any more is asked for by its name. The drive keeps the last ones of a file for some
-//!   weeks, but promises it only of those that somebody told it to keep; so it may be gone.
+//! - Anything else is asked for by the name of its revision, which can give no other content, in the one round trip that a
+//!   request takes.
+//! - The drive promises that only of revisions that somebody told it to keep, and to those who may see them. Where it refuses one by
+//!   its name that is the current one, it is asked that way no more: what it has now is asked for, and checked by asking for the
+//!   file's revision *after* the head of the answer has arrived, while the first bytes come in; no byte is given out before
+//!   the check is done. A file goes from one revision to the next and never back, and one answer gives one content. So if the
+//!   revision is still ours after the answer has begun, the answer is of ours. (A check before the request would prove
+//!   nothing about the moment after it.) It is asked for by name then only when it is not the current one any more.
 //!
 //! A broken answer is continued by another request from the first missing byte on, checked the same way; whatever brings
 //! bytes makes patient again.
@@ -49,26 +50,41 @@ pub(super) async fn read(client: &Arc<Client>, source: &Source, range: Range<u64
         let message = format!("there are no bytes {}..{} in {size}", range.start, range.end);
         return Err(RemoteError::new(Kind::Invalid, DOWNLOAD.name, message));
     }
-    match current(client, source, range.clone()).await {
-        Err(stale) if stale.kind == Kind::Stale && convert::is_named(&source.blob.revision) => {
+    let is_named = convert::is_named(&source.blob.revision);
+    let whole_md5 = source.blob.md5.filter(|_| range == (0..size) && size <= WHOLE);
+    let by_name = is_named && whole_md5.is_none() && client.gives_by_name();
+    if by_name {
+        match proved(client, source, range.clone(), Proof::Name).await {
+            Err(error) if is_refusal(&error) => {}
+            read => return read,
+        }
+    }
+    let current = match whole_md5 {
+        Some(md5) => whole(client, source, md5).await.map(|bytes| stream::iter([Ok(bytes)]).boxed()),
+        None => proved(client, source, range.clone(), Proof::Revision).await,
+    };
+    match current {
+        Ok(read) => {
+            if by_name {
+                // It is the current one, so the name was right.
+                client.refuses_names();
+            }
+            Ok(read)
+        }
+        Err(stale) if stale.kind == Kind::Stale && is_named && !by_name => {
             match proved(client, source, range, Proof::Name).await {
                 // Gone, or not to be had: what matters is that the file moved on.
-                Err(error) if matches!(error.kind, Kind::NotFound | Kind::Denied | Kind::Invalid) => Err(stale),
+                Err(error) if is_refusal(&error) => Err(stale),
                 kept => kept,
             }
         }
-        read => read,
+        Err(error) => Err(error),
     }
 }
 
-/// The current content, if it is the right one.
-async fn current(client: &Arc<Client>, source: &Source, range: Range<u64>) -> Result<ByteStream> {
-    let size = source.blob.size;
-    if let (Some(md5), true) = (source.blob.md5, range == (0..size) && size <= WHOLE) {
-        let bytes = whole(client, source, md5).await?;
-        return Ok(stream::iter([Ok(bytes)]).boxed());
-    }
-    proved(client, source, range, Proof::Revision).await
+/// Whether the drive does not give a revision by its name.
+fn is_refusal(error: &RemoteError) -> bool {
+    matches!(error.kind, Kind::NotFound | Kind::Denied | Kind::Invalid)
 }
 
 async fn proved(client: &Arc<Client>, source: &Source, range: Range<u64>, proof: Proof) -> Result<ByteStream> {
@@ -83,6 +99,7 @@ async fn proved(client: &Arc<Client>, source: &Source, range: Range<u64>, proof:
 
 /// A whole file, proved by its checksum.
 async fn whole(client: &Arc<Client>, source: &Source, md5: remote::Md5) -> Result<Bytes> {
+    let _memory = client.whole_files.acquire_many(u32::try_from(source.blob.size >> 10).unwrap_or(0)).await;
     for attempt in 0..CHECKSUM_TRIES {
         metrics::RETRIES.add(u64::from(attempt > 0));
         let mut download = Download::new(client, source, 0..source.blob.size, Proof::Checksum);
@@ -127,7 +144,7 @@ enum Proof {
 
 /// A range on its way.
 ///
-/// INVARIANT: `answer`, if there is one, goes on with the byte at `at`.
+/// INVARIANT: `answer`, if there is one, goes on behind `came`.
 struct Download {
     client: Arc<Client>,
     source: Source,
@@ -136,6 +153,8 @@ struct Download {
     at: u64,
     end: u64,
     answer: Option<Answer>,
+    /// Bytes from `at` on that came and are not given out yet.
+    came: Bytes,
     retry: Retry,
     /// Bytes were given out since the last failure.
     progress: bool,
@@ -150,6 +169,7 @@ impl Download {
             at: range.start,
             end: range.end,
             answer: None,
+            came: Bytes::new(),
             retry: client.retry(),
             progress: false,
         }
@@ -158,13 +178,17 @@ impl Download {
     /// The next bytes; `None` at the end of the range.
     async fn next(&mut self) -> Result<Option<Bytes>> {
         while self.at < self.end {
+            if !self.came.is_empty() {
+                let bytes = self.came.split_to(self.client.download_rate.portion(self.came.len()));
+                self.at += bytes.len() as u64;
+                // Meanwhile the connection is full, and so the drive sends no faster.
+                self.client.download_rate.pass(bytes.len()).await;
+                return Ok(Some(bytes));
+            }
             match self.attempt().await {
                 Ok(Some(bytes)) => {
-                    self.at += bytes.len() as u64;
+                    self.came = bytes;
                     self.progress = true;
-                    // Meanwhile the connection is full, and so the drive sends no faster.
-                    self.client.download_rate.pass(bytes.len()).await;
-                    return Ok(Some(bytes));
                 }
                 // The drive gave less than was asked for, and said so: the rest is the matter of another request.
                 Ok(None) => self.answer = None,

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// For how long what is not used is saved up.
 const SAVED: Duration = Duration::from_millis(250);
 
+/// Bytes that are passed on together at any rate.
+const LEAST_PORTION: usize = 4096;
+
 /// A bound on bytes a second; none, if there is no rate.
 #[derive(Debug)]
 pub(super) struct Rate {
@@ -25,10 +28,21 @@ impl Rate {
         Self { bytes, level: Mutex::new(None) }
     }
 
+    /// Whether there is one.
+    pub(super) fn is_set(&self) -> bool {
+        self.bytes.is_some()
+    }
+
     /// Bytes to pass on at once, at most `most`: at a low rate fewer, so that a transfer never pauses for long.
     pub(super) fn piece(&self, most: usize) -> usize {
         let Some(rate) = self.bytes else { return most };
         usize::try_from(rate / 8).unwrap_or(most).clamp(1, most)
+    }
+
+    /// Of so many bytes that came, those to pass on at once: so few that a dozen transfers which had their turn just before do not keep
+    /// the next one waiting for long.
+    pub(super) fn portion(&self, came: usize) -> usize {
+        if self.is_set() { self.piece(came).div_ceil(4).max(LEAST_PORTION).min(came) } else { came }
     }
 
     /// Takes bytes, and says when they may be passed on; `None`: at once.
@@ -91,6 +105,8 @@ mod tests {
     fn without_a_rate_nothing_waits() {
         let rate = Rate::new(None);
         assert_eq!((rate.take(usize::MAX), rate.piece(1 << 20)), (None, 1 << 20));
-        assert_eq!(Rate::new(Some(128 << 10)).piece(1 << 20), 16 << 10);
+        assert_eq!(rate.portion(1 << 20), 1 << 20);
+        let rate = Rate::new(Some(256 << 10));
+        assert_eq!((rate.piece(1 << 20), rate.portion(1 << 20), rate.portion(100)), (32 << 10, 8 << 10, 100));
     }
 }
