@@ -352,17 +352,22 @@ impl Cache {
         Ok(entry.absent(blocks))
     }
 
-    /// Stores a whole block. Makes room for it first, and more if the disk turns out to be full.
-    pub fn store(&self, entry: &Arc<Entry>, block: BlockIndex, bytes: &[u8]) -> Result<()> {
-        assert_eq!(bytes.len(), block_length(block, entry.size()) as usize, "a block is stored whole");
+    /// Stores whole consecutive blocks, from `first` on, whose bytes may come in pieces of any length. Makes room for them first,
+    /// and more if the disk turns out to be full.
+    pub fn store<P: AsRef<[u8]>>(&self, entry: &Arc<Entry>, first: BlockIndex, pieces: &[P]) -> Result<()> {
+        let length: u64 = pieces.iter().map(|piece| piece.as_ref().len() as u64).sum();
+        let start = u64::from(first) * BLOCK;
+        let blocks = blocks_of(start..start + length);
+        let whole = start + length == (u64::from(blocks.end) * BLOCK).min(entry.size());
+        assert!(length > 0 && whole, "blocks are stored whole");
         self.load(entry)?;
-        let length = u64::from(disk_length(block, entry.size()));
+        let length = blocks.clone().map(|block| u64::from(disk_length(block, entry.size()))).sum();
         let room = self.make_room(length, length)?;
-        while let Err(error) = entry.store(block, bytes) {
+        while let Err(error) = entry.store(blocks.clone(), pieces) {
             let victim = if error.kind() == Kind::DiskFull { self.lru.lock().pop() } else { None };
             self.evict(victim.ok_or(error)?)?;
         }
-        room.fill([BlockKey { file: entry.number(), block }], entry.size());
+        room.fill(blocks.map(|block| BlockKey { file: entry.number(), block }), entry.size());
         self.note_dirty(entry);
         Ok(())
     }

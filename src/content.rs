@@ -2,19 +2,22 @@
 //!
 //! [`Content::open`] gives the [`Reader`] of a revision, which all handles of that revision share. A read is answered at once
 //! from the cache if all of it is there; else the absent blocks are fetched, joined with fetches already under way, and the
-//! reader is answered as soon as *its* bytes have landed. Each handle has a [`Session`], which sees whether it reads on and how
-//! far ahead to fetch then.
+//! reader is answered as soon as *its* bytes have landed. Each handle has a [`Session`], which sees where it reads on and how far
+//! ahead to fetch then; what all of them may have ahead together is shared between those who read on (`share`). A revision that is
+//! read here and there until much of it was wanted is fetched to the end (`rest`).
 //!
 //! What a document is exported as is had as a whole ([`Content::export`]), once for each of its versions.
 //!
-//! Memory is bounded: a fetch holds less than one block and what the connection buffers; `downloads` says how many run at one
-//! time, and whose turn it is.
+//! Memory is bounded: a fetch holds 2 MiB and what the connection buffers; `downloads` says how many run at one time, and whose
+//! turn it is.
 
 mod downloads;
 mod export;
 mod fetch;
 mod reader;
+mod rest;
 mod session;
+mod share;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,6 +31,7 @@ use self::export::Exports;
 pub use self::export::Version;
 pub use self::reader::{REQUEST, Reader};
 pub use self::session::Session;
+use self::share::Census;
 use crate::cache::{Cache, CacheError};
 use crate::error::Kind;
 use crate::remote::{Remote, RemoteError, Source};
@@ -66,6 +70,7 @@ pub struct Content {
     remote: Arc<dyn Remote>,
     runtime: Handle,
     downloads: Downloads,
+    census: Census,
     exports: Exports,
     /// Readers in use, by the number of their cache entry.
     readers: Mutex<HashMap<u32, Weak<Reader>>>,
@@ -79,6 +84,7 @@ impl Content {
             remote,
             runtime,
             downloads: Downloads::default(),
+            census: Census::default(),
             exports: Exports::default(),
             readers: Mutex::default(),
         })

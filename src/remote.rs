@@ -393,6 +393,9 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// Whether the drive asked for fewer requests a moment ago: what can wait should.
     fn is_scarce(&self) -> bool;
 
+    /// Whether content comes no faster than it was told to, so that who reads first keeps others waiting.
+    fn holds_rate(&self) -> bool;
+
     /// `count` (1 to 1000) fresh ids for [`NewItem::id`].
     fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>>;
 

@@ -4,7 +4,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +38,50 @@ pub fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     let bytes = off(bytes)?;
     // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
     check(unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, bytes) })
+}
+
+/// `length` bytes of a file from `offset` on, into memory that is not cleared first.
+pub fn read_exact_at(file: &File, length: usize, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let at = off(offset + bytes.len() as u64)?;
+        let (left, spare) = (length - bytes.len(), bytes.spare_capacity_mut());
+        // SAFETY: the descriptor is open for as long as `file` is borrowed; `spare` has room for what is left.
+        let read = unsafe { libc::pread(file.as_raw_fd(), spare.as_mut_ptr().cast(), left.min(spare.len()), at) };
+        match usize::try_from(read) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            // SAFETY: so many bytes behind the old ones are written now, and no more than there was room for.
+            Ok(read) => unsafe { bytes.set_len(bytes.len() + read) },
+            Err(_) => interrupted(io::Error::last_os_error())?,
+        }
+    }
+    Ok(bytes)
+}
+
+/// Writes all pieces, one behind the other, to `offset`.
+pub fn write_all_at(file: &File, mut pieces: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    // What one call takes at most (`IOV_MAX`).
+    const MOST: usize = 1024;
+    IoSlice::advance_slices(&mut pieces, 0);
+    while !pieces.is_empty() {
+        let count = libc::c_int::try_from(pieces.len().min(MOST)).unwrap_or(1);
+        // SAFETY: an `IoSlice` has the layout of an `iovec` by its definition, and its bytes are borrowed.
+        let written = unsafe { libc::pwritev(file.as_raw_fd(), pieces.as_ptr().cast(), count, off(offset)?) };
+        match usize::try_from(written) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                IoSlice::advance_slices(&mut pieces, written);
+                offset += written as u64;
+            }
+            Err(_) => interrupted(io::Error::last_os_error())?,
+        }
+    }
+    Ok(())
+}
+
+/// Lets a call be made again that only a signal kept from its work.
+fn interrupted(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) }
 }
 
 /// The parts of a file that take no disk space, in order. None of a file system that does not tell.
@@ -317,6 +361,20 @@ mod tests {
         assert!(found.len() == 1 && found[0] == (0..1 << 19), "{found:?}");
         file.set_len(2 << 20).expect("lengthens");
         assert_eq!(holes(&file).expect("tells"), [0..1 << 19, 1 << 20..2 << 20]);
+    }
+
+    #[test]
+    fn pieces_are_written_and_read_as_one() {
+        let file = tempfile::tempfile().expect("temporary file");
+        let pieces: Vec<Vec<u8>> = (0..3000_usize).map(|number| vec![number.to_le_bytes()[0]; number % 5]).collect();
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        write_all_at(&file, &mut slices, 7).expect("writes");
+        let all = pieces.concat();
+        assert!(read_exact_at(&file, all.len(), 7).expect("reads") == all);
+        assert!(read_exact_at(&file, 0, 1 << 40).expect("reads nothing").is_empty());
+        let error = read_exact_at(&file, all.len() + 1, 7).expect_err("is shorter");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        write_all_at(&file, &mut [IoSlice::new(&[])], 0).expect("writes nothing");
     }
 
     #[test]

@@ -71,6 +71,8 @@ mod place;
 mod prefetch;
 #[path = "mount/python.rs"]
 mod python;
+#[path = "mount/reads.rs"]
+mod reads;
 #[path = "mount/root.rs"]
 mod root;
 #[path = "mount/saves.rs"]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -93,11 +93,20 @@ impl Seal {
     fn checksum(self, bytes: &[u8]) -> u32 {
         checksum(bytes) ^ self.0
     }
+
+    /// That of bytes that come in pieces.
+    fn of_digest(self, digest: &crc_fast::Digest) -> u32 {
+        narrow(digest.finalize()) ^ self.0
+    }
 }
 
 fn checksum(bytes: &[u8]) -> u32 {
-    // CRC-32C fits 32 bits by its definition.
-    u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes)).unwrap_or(0)
+    narrow(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes))
+}
+
+/// CRC-32C fits 32 bits by its definition.
+fn narrow(crc: u64) -> u32 {
+    u32::try_from(crc).unwrap_or(0)
 }
 
 fn place(block: BlockIndex) -> (u32, u16) {
@@ -286,13 +295,12 @@ impl Entry {
             if !damaged.is_empty() {
                 return Ok(Read::Damaged(damaged));
             }
-            let mut bytes = vec![0; length];
-            let read = self.file()?.read_exact_at(&mut bytes, offset);
+            let read = sys::read_exact_at(self.file()?, length, offset);
             if self.with_map(|map| map.evictions != evictions) {
                 continue;
             }
             match read {
-                Ok(()) => return Ok(Read::Bytes(bytes)),
+                Ok(bytes) => return Ok(Read::Bytes(bytes)),
                 Err(error) if doubted => return Err(CacheError::file(&self.path, error)),
                 // Somebody cut the file, or the disk has lost it.
                 Err(_) => self.distrust(),
@@ -313,10 +321,11 @@ impl Entry {
 
     /// Compares a block with its checksum; drops it if they differ.
     pub(super) fn verify(&self, block: BlockIndex) -> Result<bool> {
-        let mut bytes = vec![0; block_length(block, self.size) as usize];
-        let read = self.file()?.read_exact_at(&mut bytes, u64::from(block) * BLOCK);
+        let length = block_length(block, self.size) as usize;
+        let read = sys::read_exact_at(self.file()?, length, u64::from(block) * BLOCK);
+        let found = read.ok().map(|bytes| self.seal.checksum(&bytes));
         Ok(self.with_map(|map| match map.get(block) {
-            Some(stored) if read.is_ok() && stored.crc == self.seal.checksum(&bytes) => {
+            Some(stored) if found == Some(stored.crc) => {
                 // Not `changed`: whether it is verified is not stored.
                 let (segment, place) = place(block);
                 map.segments.entry(segment).or_default().insert(place, Block { verified: true, ..stored });
@@ -331,19 +340,45 @@ impl Entry {
         }))
     }
 
-    pub(super) fn store(&self, block: BlockIndex, bytes: &[u8]) -> Result<()> {
-        let crc = self.seal.checksum(bytes);
-        let (file, start) = (self.file()?, u64::from(block) * BLOCK);
-        let written = self.mend_length(file).and_then(|()| file.write_all_at(bytes, start));
+    /// Stores whole consecutive blocks, whose bytes may come in pieces of any length.
+    pub(super) fn store<P: AsRef<[u8]>>(&self, blocks: Range<BlockIndex>, pieces: &[P]) -> Result<()> {
+        let crcs = self.checksums(blocks.clone(), pieces);
+        let (file, start) = (self.file()?, u64::from(blocks.start) * BLOCK);
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece.as_ref())).collect();
+        let written = self.mend_length(file).and_then(|()| sys::write_all_at(file, &mut slices, start));
         self.with_map(|map| {
-            if written.is_ok() {
-                map.set(block, Some(Block { crc, verified: true }));
-            } else if map.get(block).is_none() {
-                // What was written of it before the disk was full is of no use, and counted nowhere.
-                let _stays = sys::punch_hole(file, start..start + BLOCK);
+            for (block, crc) in blocks.zip(crcs) {
+                if written.is_ok() {
+                    map.set(block, Some(Block { crc, verified: true }));
+                } else if map.get(block).is_none() {
+                    // What was written of it before the disk was full is of no use, and counted nowhere.
+                    let start = u64::from(block) * BLOCK;
+                    let _stays = sys::punch_hole(file, start..start + BLOCK);
+                }
             }
         });
         written.map_err(|error| CacheError::file(&self.path, error))
+    }
+
+    /// The checksum of each of some consecutive blocks, from their bytes in pieces.
+    fn checksums<P: AsRef<[u8]>>(&self, blocks: Range<BlockIndex>, pieces: &[P]) -> Vec<u32> {
+        let mut pieces = pieces.iter().map(AsRef::as_ref);
+        let mut piece: &[u8] = &[];
+        let of_block = |block| {
+            let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+            let mut left = block_length(block, self.size) as usize;
+            while left > 0 {
+                if piece.is_empty() {
+                    piece = pieces.next().expect("blocks are stored whole");
+                }
+                let (ours, rest) = piece.split_at(left.min(piece.len()));
+                digest.update(ours);
+                left -= ours.len();
+                piece = rest;
+            }
+            self.seal.of_digest(&digest)
+        };
+        blocks.map(of_block).collect()
     }
 
     /// Looks whether somebody cut the file: then nothing of it is believed any more.

@@ -17,7 +17,7 @@ fn content(block: BlockIndex, size: u64) -> Vec<u8> {
 
 fn fill(cache: &Cache, entry: &Arc<Entry>, blocks: Range<BlockIndex>) {
     for block in blocks {
-        cache.store(entry, block, &content(block, entry.size())).expect("stores");
+        cache.store(entry, block, &[content(block, entry.size())]).expect("stores");
     }
 }
 

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::reader::PART_BLOCKS;
 use crate::cache::{BLOCK, BlockIndex};
@@ -36,7 +36,7 @@ const LEAST_AHEAD: u32 = 2 * PART_BLOCKS;
 const MOST_AHEAD: u32 = 32 * PART_BLOCKS;
 
 /// How often the pace is measured.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(100);
 
 /// All requests for content of one mount.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(super) struct Downloads {
     /// Blocks that may be under way ahead.
     ahead: Semaphore,
     pace: Mutex<Pace>,
+    /// How many fetches are under way, or wait for their turn, that somebody waits for.
+    demands: watch::Sender<usize>,
 }
 
 /// How fast blocks arrive.
@@ -54,6 +56,8 @@ pub(super) struct Downloads {
 struct Pace {
     since: Instant,
     bytes: u64,
+    /// Requests under way: where there are none, nothing is measured.
+    turns: usize,
     /// How many blocks may be under way ahead.
     target: u32,
     /// How many permits there are for that: more than the target until they are given back.
@@ -70,13 +74,14 @@ pub(super) struct Turn<'a> {
 
 impl Default for Downloads {
     fn default() -> Self {
-        let pace = Pace { since: Instant::now(), bytes: 0, target: LEAST_AHEAD, permits: LEAST_AHEAD };
+        let pace = Pace { since: Instant::now(), bytes: 0, turns: 0, target: LEAST_AHEAD, permits: LEAST_AHEAD };
         Self {
             shared: Semaphore::new(SHARED),
             reserved: Semaphore::new(RESERVED),
             small: Semaphore::new(SMALL),
             ahead: Semaphore::new(LEAST_AHEAD as usize),
             pace: Mutex::new(pace),
+            demands: watch::Sender::new(0),
         }
     }
 }
@@ -97,7 +102,7 @@ impl Downloads {
             slot = self.shared.acquire() => slot,
             slot = self.reserved.acquire() => slot,
         };
-        Turn { downloads: self, _slot: slot.expect("never closed"), ahead: None }
+        self.begin(slot.expect("never closed"), None)
     }
 
     async fn turn_ahead(&self, blocks: BlockIndex) -> Turn<'_> {
@@ -112,7 +117,33 @@ impl Downloads {
             self.shared.acquire().await
         };
         let slot = slot.expect("never closed");
-        Turn { downloads: self, _slot: slot, ahead: Some(ahead) }
+        self.begin(slot, Some(ahead))
+    }
+
+    fn begin<'a>(&'a self, slot: SemaphorePermit<'a>, ahead: Option<SemaphorePermit<'a>>) -> Turn<'a> {
+        let mut pace = self.pace.lock();
+        if pace.turns == 0 {
+            (pace.since, pace.bytes) = (Instant::now(), 0);
+        }
+        pace.turns += 1;
+        Turn { downloads: self, _slot: slot, ahead }
+    }
+
+    /// Notes that somebody waits for one more fetch, or for one less.
+    pub(super) fn demanded(&self, more: bool) {
+        self.demands.send_modify(|demands| if more { *demands += 1 } else { *demands -= 1 });
+    }
+
+    /// Waits until nobody waits for any fetch.
+    pub(super) async fn undemanded(&self) {
+        // We hold the sender.
+        let mut demands = self.demands.subscribe();
+        let _never_closed = demands.wait_for(|demands| *demands == 0).await;
+    }
+
+    /// How many bytes may be under way ahead over the whole mount.
+    pub(super) fn horizon(&self) -> u64 {
+        u64::from(self.pace.lock().target) * BLOCK
     }
 
     /// Notes that bytes have arrived.
@@ -142,8 +173,9 @@ impl Downloads {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let Some(mut ahead) = self.ahead.take() else { return };
         let mut pace = self.downloads.pace.lock();
+        pace.turns -= 1;
+        let Some(mut ahead) = self.ahead.take() else { return };
         let excess =
             u32::try_from(ahead.num_permits()).unwrap_or(u32::MAX).min(pace.permits.saturating_sub(pace.target));
         if let Some(excess) = ahead.split(excess as usize) {
@@ -203,8 +235,9 @@ mod tests {
             now += TICK;
             downloads.landed_at(bytes, now);
         };
-        tick(8 << 20);
-        assert_eq!(size(), 8, "64 MiB in two seconds");
+        tick(4 << 20);
+        assert_eq!(size(), 10, "80 MiB in two seconds");
+        assert_eq!(downloads.horizon(), 80 << 20);
         tick(1 << 30);
         assert_eq!(size(), SHARED);
         assert_eq!(downloads.ahead.available_permits(), MOST_AHEAD as usize);

@@ -1,17 +1,24 @@
 //! One request for consecutive blocks of a revision, and its way into the cache.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
+use super::downloads::Downloads;
 use super::reader::Reader;
 use super::{Content, Result};
 use crate::cache::{BLOCK, BlockIndex, Entry, block_length};
 use crate::error::Kind;
-use crate::remote::{RemoteError, Source};
+use crate::remote::{ByteStream, RemoteError, Source};
+
+/// So many blocks are stored at one time at most, and so many bytes taken in meanwhile.
+const RUN: BlockIndex = 4;
+const HELD: usize = 1 << 20;
 
 /// A fetch under way. Blocks land in order.
 #[derive(Debug)]
@@ -37,8 +44,15 @@ impl Fetch {
     }
 
     /// From now on somebody waits for it: it goes before those that nobody waits for.
-    pub(super) fn demand(&self) {
-        self.progress.send_if_modified(|progress| !std::mem::replace(&mut progress.demanded, true));
+    pub(super) fn demand(&self, downloads: &Downloads) {
+        self.progress.send_if_modified(|progress| {
+            let begins = !progress.demanded && progress.end.is_none();
+            if begins {
+                progress.demanded = true;
+                downloads.demanded(true);
+            }
+            begins
+        });
     }
 
     async fn demanded(&self) {
@@ -59,47 +73,149 @@ impl Fetch {
     }
 
     /// Fetches all blocks and says how it ended. Ends early when nobody has the revision open any more.
-    pub(super) async fn run(&self, content: &Content, source: &Source, entry: &Arc<Entry>, reader: &Weak<Reader>) {
+    pub(super) async fn run(
+        &self,
+        content: &Arc<Content>,
+        source: &Source,
+        entry: &Arc<Entry>,
+        reader: &Weak<Reader>,
+    ) -> Result<()> {
         let result = self.transfer(content, source, entry, reader).await;
-        self.progress.send_modify(|progress| progress.end = Some(result));
+        self.progress.send_modify(|progress| {
+            progress.end = Some(result.clone());
+            if progress.demanded {
+                content.downloads.demanded(false);
+            }
+        });
+        result
     }
 
     async fn transfer(
         &self,
-        content: &Content,
+        content: &Arc<Content>,
         source: &Source,
         entry: &Arc<Entry>,
         reader: &Weak<Reader>,
     ) -> Result<()> {
         let blocks = self.blocks.end - self.blocks.start;
         let _turn = content.downloads.turn(blocks, self.demanded()).await;
-        if reader.strong_count() == 0 {
-            return Ok(());
+        let Some(open) = reader.upgrade() else { return Ok(()) };
+        if let Some(trouble) = open.trouble()
+            && !self.progress.borrow().demanded
+        {
+            return Err(trouble);
         }
+        drop(open);
         let start = u64::from(self.blocks.start) * BLOCK;
         let end = (u64::from(self.blocks.end) * BLOCK).min(source.blob.size);
         let mut stream = content.remote.read(source, start..end).await?;
-        let mut buffer = BytesMut::new();
-        let mut block = self.blocks.start;
-        while let Some(bytes) = stream.next().await {
-            buffer.extend_from_slice(&bytes?);
-            while block < self.blocks.end && buffer.len() >= block_length(block, source.blob.size) as usize {
-                let whole = buffer.split_to(block_length(block, source.blob.size) as usize).freeze();
-                content.downloads.landed(whole.len() as u64);
-                let (cache, entry) = (Arc::clone(&content.cache), Arc::clone(entry));
-                // The disk may be slow or throttled: not on a thread that drives connections.
-                let stored = tokio::task::spawn_blocking(move || cache.store(&entry, block, &whole)).await;
-                stored.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-                block += 1;
-                self.progress.send_modify(|progress| progress.landed = block);
+        let mut gathered = Gathered::default();
+        // The first block that nobody stores yet; what is being stored ends there.
+        let mut next = self.blocks.start;
+        let mut storing: Option<JoinHandle<Result<()>>> = None;
+        let mut end = None;
+        while reader.strong_count() > 0 {
+            if storing.is_none() {
+                let whole = gathered.whole_blocks(next..self.blocks.end, source.blob.size);
+                if !whole.is_empty() {
+                    let pieces = gathered.take(whole.clone().map(|block| block_length(block, source.blob.size)).sum());
+                    let (content, entry) = (Arc::clone(content), Arc::clone(entry));
+                    next = whole.end;
+                    // The disk may be slow or throttled: not on a thread that drives connections.
+                    storing = Some(tokio::task::spawn_blocking(move || {
+                        content.downloads.landed(pieces.iter().map(|piece| piece.len() as u64).sum());
+                        Ok(content.cache.store(&entry, whole.start, &pieces)?)
+                    }));
+                } else if let Some(end) = end {
+                    return match end {
+                        Ok(()) if next < self.blocks.end => Err(short().into()),
+                        end => end,
+                    };
+                }
             }
-            if reader.strong_count() == 0 {
-                return Ok(());
+            tokio::select! {
+                stored = finish(&mut storing), if storing.is_some() => {
+                    stored?;
+                    storing = None;
+                    self.progress.send_modify(|progress| progress.landed = next);
+                }
+                bytes = self.receive(content, &mut stream), if end.is_none() && gathered.length < HELD => match bytes {
+                    Some(Ok(bytes)) => gathered.push(bytes),
+                    // What came before it is stored first.
+                    Some(Err(error)) => end = Some(Err(error.into())),
+                    None => end = Some(Ok(())),
+                }
             }
-        }
-        if block < self.blocks.end {
-            return Err(RemoteError::new(Kind::Protocol, "files.get", "the drive sent less than it announced").into());
         }
         Ok(())
+    }
+
+    /// The next bytes. Where downloads are held to a rate, those that somebody waits for take all of it.
+    async fn receive(&self, content: &Content, stream: &mut ByteStream) -> Option<crate::remote::Result<Bytes>> {
+        if content.remote.holds_rate() {
+            tokio::select! {
+                biased;
+                () = content.downloads.undemanded() => {}
+                () = self.demanded() => {}
+            }
+        }
+        stream.next().await
+    }
+}
+
+/// Waits until what is being stored is.
+async fn finish(storing: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
+    match storing {
+        Some(storing) => storing.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic())),
+        None => Ok(()),
+    }
+}
+
+fn short() -> RemoteError {
+    RemoteError::new(Kind::Protocol, "files.get", "the drive sent less than it announced")
+}
+
+/// Bytes that came and are not being stored yet, as they came.
+#[derive(Debug, Default)]
+struct Gathered {
+    pieces: VecDeque<Bytes>,
+    length: usize,
+}
+
+impl Gathered {
+    fn push(&mut self, piece: Bytes) {
+        self.length += piece.len();
+        self.pieces.push_back(piece);
+    }
+
+    /// Those of `blocks` that are here whole, a run at most.
+    fn whole_blocks(&self, blocks: Range<BlockIndex>, size: u64) -> Range<BlockIndex> {
+        let run = blocks.start..blocks.end.min(blocks.start + RUN);
+        let mut left = self.length;
+        let fits = |block: &BlockIndex| {
+            let length = block_length(*block, size) as usize;
+            let fits = length <= left;
+            left -= if fits { length } else { 0 };
+            fits
+        };
+        let whole = run.clone().take_while(fits).count();
+        run.start..run.start + BlockIndex::try_from(whole).unwrap_or(0)
+    }
+
+    /// Takes the first so many bytes out.
+    fn take(&mut self, length: u32) -> Vec<Bytes> {
+        let mut left = length as usize;
+        let mut taken = Vec::new();
+        while left > 0
+            && let Some(mut piece) = self.pieces.pop_front()
+        {
+            if piece.len() > left {
+                self.pieces.push_front(piece.split_off(left));
+            }
+            left -= piece.len();
+            taken.push(piece);
+        }
+        self.length -= length as usize - left;
+        taken
     }
 }

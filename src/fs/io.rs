@@ -239,30 +239,14 @@ impl Fs {
                 Ok(None) => self.wait_for(handle.file.ino, async move { Ok(staging.read(range).await?) }),
                 Err(error) => self.failed(handle.file.ino, error.into()),
             },
-            Bytes::Revision(reader) => {
-                let now = reader.read_now(range.clone());
-                let ahead = handle.session.lock().advance(&range, reader.window());
-                if let Ok(bytes) = &now
-                    && !(ahead.is_empty() && bytes.is_some())
-                {
-                    // First what is asked for, then what may be: the drive is asked in that order.
-                    let begun = match bytes {
-                        Some(_) => reader.fetch_ahead(ahead),
-                        None => reader.fetch_ahead(range.start..range.end.max(ahead.end)),
-                    };
-                    if let Err(error) = begun {
-                        return self.failed(handle.file.ino, FsError::of_read(error));
-                    }
+            Bytes::Revision(reader) => match reader.read_on(&handle.session, range.clone()) {
+                Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
+                Ok(None) => {
+                    let read = async move { reader.read(range).await.map_err(FsError::of_read) };
+                    self.wait_for(handle.file.ino, read)
                 }
-                match now {
-                    Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
-                    Ok(None) => {
-                        let read = async move { reader.read(range).await.map_err(FsError::of_read) };
-                        self.wait_for(handle.file.ino, read)
-                    }
-                    Err(error) => self.failed(handle.file.ino, FsError::of_read(error)),
-                }
-            }
+                Err(error) => self.failed(handle.file.ino, FsError::of_read(error)),
+            },
         }
     }
 

@@ -169,6 +169,10 @@ impl Remote for DriveRemote {
         listing::changes(&self.client, drive, cursor).boxed()
     }
 
+    fn holds_rate(&self) -> bool {
+        self.client.download_rate.is_set()
+    }
+
     fn is_scarce(&self) -> bool {
         self.client.is_scarce()
     }

@@ -21,13 +21,15 @@ impl Reader {
     /// Fetches what of a part is not here, behind all that somebody waits for, and has it evicted last. What is here is compared with
     /// its checksums. `came` is told of bytes as they arrive.
     pub async fn have(self: &Arc<Self>, part: Range<BlockIndex>, came: impl Fn(u64)) -> Result<()> {
+        // What went wrong before is no reason not to try.
+        *self.trouble.lock() = None;
         for _ in 0..ROUNDS {
             let (reader, blocks) = (Arc::clone(self), part.clone());
             let looked = tokio::task::spawn_blocking(move || reader.look_at(blocks)).await;
             if looked.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))? {
                 return Ok(());
             }
-            for fetch in self.fetch(part.clone())? {
+            for fetch in self.fetch(part.clone(), 0..0, 0)? {
                 for block in fetch.blocks.start.max(part.start)..fetch.blocks.end.min(part.end) {
                     fetch.landed(block).await?;
                     // At once: many are under way, and one that is evicted before the others are here would be fetched for nothing.
