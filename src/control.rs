@@ -84,6 +84,9 @@ pub struct Status {
     /// Content that cannot be sent and is kept on this machine, until it is taken away from there.
     #[serde(default)]
     pub set_aside: Vec<AsideStatus>,
+    /// Files that could not be read when a program tried last, with the reasons: the last ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadStatus>,
     /// Where a mount in the background writes what it has to say.
     #[serde(default)]
     pub log_file: PathBuf,
@@ -227,6 +230,15 @@ pub struct AsideStatus {
     pub kept: PathBuf,
     /// Why, as the end of a sentence that begins with the path.
     pub why: String,
+}
+
+/// A file that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnreadStatus {
+    /// Its path.
+    pub path: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// The drive's storage, in bytes.

@@ -20,6 +20,7 @@ mod copy;
 mod dir;
 mod documents;
 mod errors;
+mod failures;
 mod handle;
 mod here;
 mod io;
@@ -217,7 +218,7 @@ pub struct Fs {
     revoke: Arc<dyn Revoke>,
     quota: Mutex<(Quota, Instant)>,
     closing: AtomicBool,
-    failures: xattr::Failures,
+    failures: failures::Failures,
     documents: documents::Documents,
     changing: changing::Changing,
     ways: place::Ways,
@@ -265,7 +266,7 @@ impl Fs {
             revoke,
             quota: Mutex::new((parts.quota, Instant::now())),
             closing: AtomicBool::new(false),
-            failures: xattr::Failures::default(),
+            failures: failures::Failures::default(),
             documents: documents::Documents::default(),
             changing: changing::Changing::default(),
             ways: place::Ways::default(),

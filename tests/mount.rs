@@ -97,6 +97,8 @@ mod transfers;
 mod trash;
 #[path = "mount/trouble.rs"]
 mod trouble;
+#[path = "mount/unread.rs"]
+mod unread;
 #[path = "mount/use_trash.rs"]
 mod use_trash;
 #[path = "mount/watch.rs"]

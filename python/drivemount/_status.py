@@ -196,6 +196,11 @@ class Status(Mapping[str, Any]):
         """Content that cannot be sent and is kept on this machine."""
         return list(self._json.get("set_aside", ()))
 
+    @property
+    def unread(self) -> list[dict[str, Any]]:
+        """Files that could not be read when a program tried last."""
+        return list(self._json.get("unread", ()))
+
     def __getitem__(self, key: str) -> Any:
         """Return what the program said under this name."""
         return self._json[key]
@@ -250,11 +255,13 @@ class Status(Mapping[str, Any]):
         return f"drive.login({'' if self.source == 'google' else repr(self.source)})"
 
     def notices(self) -> Iterator[str]:
-        """Say what became of edits that could not simply be sent."""
+        """Say what became of edits that could not simply be sent, and what could not be read."""
         for conflict in self.conflicts:
             yield f'conflict: {conflict.get("path")} has their version, yours is "{conflict.get("copy")}" beside it'
         for aside in self.set_aside:
             yield f"not sent: {aside.get('path')} {aside.get('why')}; kept in {aside.get('kept')}"
+        for unread in self.unread:
+            yield f"not read: {unread.get('path')}: {unread.get('reason')}"
 
 
 def item_line(item: Item) -> str:

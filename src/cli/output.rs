@@ -272,7 +272,8 @@ pub(super) fn trouble(status: &Status) -> Vec<String> {
     });
     let aside = status.set_aside.iter();
     let aside = aside.map(|aside| format!("aside     {} {}; kept in {}", aside.path, aside.why, aside.kept.display()));
-    conflicts.chain(aside).collect()
+    let unread = status.unread.iter().map(|unread| plain(&format!("unread    {}: {}", unread.path, unread.reason)));
+    conflicts.chain(aside).chain(unread).collect()
 }
 
 #[cfg(test)]

@@ -232,22 +232,44 @@ impl Fs {
             }
             Bytes::Exported(whole) => match whole.read(range) {
                 Ok(bytes) => Answer::Now(Ok(bytes)),
-                Err(error) => self.failed(handle.file.ino, Kind::of_io(&error).into()),
+                Err(error) => self.not_read(handle.file.ino, Kind::of_io(&error).into()),
             },
             Bytes::Staged(staging) => match staging.read_now(range.clone()) {
                 Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
-                Ok(None) => self.wait_for(handle.file.ino, async move { Ok(staging.read(range).await?) }),
-                Err(error) => self.failed(handle.file.ino, error.into()),
+                Ok(None) => self.wait_to_read(handle.file.ino, async move { Ok(staging.read(range).await?) }),
+                Err(error) => self.not_read(handle.file.ino, error.into()),
             },
             Bytes::Revision(reader) => match reader.read_on(&handle.session, range.clone()) {
                 Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
                 Ok(None) => {
                     let read = async move { reader.read(range).await.map_err(FsError::of_read) };
-                    self.wait_for(handle.file.ino, read)
+                    self.wait_to_read(handle.file.ino, read)
                 }
-                Err(error) => self.failed(handle.file.ino, FsError::of_read(error)),
+                Err(error) => self.not_read(handle.file.ino, FsError::of_read(error)),
             },
         }
+    }
+
+    /// The answer to a read that has to wait.
+    fn wait_to_read(
+        self: &Arc<Self>,
+        ino: Ino,
+        future: impl Future<Output = Result<Vec<u8>>> + Send + 'static,
+    ) -> Answer<Vec<u8>> {
+        let fs = Arc::clone(self);
+        Answer::later(async move {
+            let read = future.await;
+            match &read {
+                Ok(_) => fs.failures.was_read(ino),
+                Err(error) => fs.note_unread(ino, error),
+            }
+            read
+        })
+    }
+
+    fn not_read<T>(&self, ino: Ino, error: FsError) -> Answer<T> {
+        self.note_unread(ino, &error);
+        Answer::Now(Err(error))
     }
 
     /// `write`, by a thread, or by the kernel itself from pages that were mapped. If there is no room for more that is not on the

@@ -10,9 +10,6 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use lru::LruCache;
-use parking_lot::Mutex;
-
 use super::{Fs, NodeId, Result};
 use crate::error::Kind;
 use crate::tree::{Ino, NodeKind};
@@ -23,30 +20,6 @@ const STATE: &str = "user.drivemount.state";
 const ERROR: &str = "user.drivemount.error";
 /// The attribute of a mount's root that tells where commands reach it.
 pub const CONTROL: &str = "user.drivemount.control";
-
-/// Reasons kept, for that many entries.
-const KEPT: usize = 1024;
-
-/// Why operations on entries failed last.
-#[derive(Debug)]
-pub(super) struct Failures(Mutex<LruCache<Ino, String>>);
-
-impl Default for Failures {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::new(KEPT.try_into().expect("not zero"))))
-    }
-}
-
-impl Failures {
-    pub(super) fn note(&self, ino: Ino, reason: &str) {
-        tracing::debug!(ino = ino.0, reason, "a program was told of an error");
-        self.0.lock().put(ino, reason.to_owned());
-    }
-
-    fn get(&self, ino: Ino) -> Option<String> {
-        self.0.lock().peek(&ino).cloned()
-    }
-}
 
 impl Fs {
     /// The value of an attribute.

@@ -11,7 +11,7 @@ use crate::config::Credentials;
 use crate::control::{
     AsideStatus, CacheStatus, Chosen, Cleared, ConflictStatus, Controlled, DriveStatus, Emptied, Ending, EntryStatus,
     Evicted, Job, Left, PassthroughStatus, Paths, PrefetchStatus, Refreshed, Restored, Scope, SignInStatus, Status,
-    ToFetch, Traffic, TrashList, TreeStatus, Wanted, Which, WritesStatus,
+    ToFetch, Traffic, TrashList, TreeStatus, UnreadStatus, Wanted, Which, WritesStatus,
 };
 use crate::metrics;
 use crate::writeback::WritebackError;
@@ -68,6 +68,7 @@ impl Controlled for Running {
             unsent: self.unsent()?,
             set_aside: aside.map(|aside| AsideStatus { path: aside.path, kept: aside.kept, why: aside.why }).collect(),
             conflicts: conflicts.map(|conflict| ConflictStatus { path: conflict.path, copy: conflict.copy }).collect(),
+            unread: self.fs.unread().into_iter().map(|(path, reason)| UnreadStatus { path, reason }).collect(),
             log_file: self.config.log_file(),
             writes: self.parts.writeback.held_back().map(|held| WritesStatus {
                 state: if held.writers > 0 { "waiting" } else { "refused" }.to_owned(),

@@ -22,6 +22,8 @@ pub(crate) enum Fate {
     AnswerLost,
     /// The connection breaks before the drive hears of it.
     Broken,
+    /// It is answered with this status and this JSON, and the drive hears nothing of it.
+    Answered(&'static str, &'static str),
 }
 
 type Rule = Box<dyn FnMut(&str, &str) -> Fate + Send>;
@@ -104,6 +106,13 @@ fn serve(mut client: TcpStream, drive: &str, rule: &Mutex<Rule>) -> std::io::Res
         if read_more(&mut client, &mut body)? == 0 {
             return Ok(());
         }
+    }
+    if let Fate::Answered(status, json) = fate {
+        let length = json.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        return client.write_all(format!("{head}{json}").as_bytes());
     }
     if let Fate::ArrivesAfter(time) = fate {
         std::thread::sleep(time);
