@@ -472,3 +472,48 @@ fn a_cache_that_is_cleared_is_empty_on_the_disk_and_serves_who_has_a_file_open()
     drop((used, cache));
     assert_eq!(open(&dir).used(), BLOCK, "and the next start agrees");
 }
+
+#[test]
+fn what_is_damaged_is_found_without_a_read_and_what_is_present_is_counted() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let size = 5 * BLOCK + 10;
+    {
+        let cache = open(&dir);
+        let entry = cache.entry(&source("a", size));
+        fill(&cache, &entry, 0..3);
+        fill(&cache, &entry, 5..6);
+        let file = std::fs::File::options().write(true).open(entry.path()).expect("opens");
+        file.write_all_at(b"x", BLOCK + 7).expect("damages");
+        assert_eq!(cache.unsound(&entry, 0..6).expect("looks"), vec![3..5], "what was just stored is not read again");
+        cache.persist().expect("persists");
+    }
+    let cache = open(&dir);
+    assert_eq!(cache.present(&source("other", size)).expect("counts"), 0);
+    assert_eq!(cache.present(&source("a", size)).expect("counts"), 3 * BLOCK + 10);
+    let entry = cache.entry(&source("a", size));
+    assert_eq!(cache.unsound(&entry, 0..1).expect("looks"), []);
+    assert_eq!(cache.unsound(&entry, 0..6).expect("looks"), [1..2, 3..5]);
+    assert_eq!((cache.present(&source("a", size)).expect("counts"), cache.used()), (2 * BLOCK + 10, 2 * BLOCK + 10));
+}
+
+#[test]
+fn what_is_kept_takes_the_place_of_all_else_and_outlives_what_comes_after_it() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    let (before, after) = (cache.entry(&source("before", LEAST)), cache.entry(&source("after", 4 * LEAST)));
+    fill(&cache, &before, 0..block_count(LEAST));
+    for _ in 0..3 {
+        for block in 0..block_count(LEAST) {
+            cache.read(&before, u64::from(block) * BLOCK, 10).expect("reads").expect("is here");
+        }
+    }
+    let size = LEAST / 4 * 3;
+    let kept = cache.entry(&source("kept", size));
+    for block in 0..block_count(size) {
+        fill(&cache, &kept, block..block + 1);
+        cache.keep(&kept, block..block + 1).expect("keeps");
+    }
+    assert_eq!(cache.present(&source("kept", size)).expect("counts"), size);
+    fill(&cache, &after, 0..block_count(4 * LEAST));
+    assert_eq!(cache.present(&source("kept", size)).expect("counts"), size);
+}

@@ -154,6 +154,15 @@ impl Prefetches {
     }
 }
 
+/// Ends a job that panicked: whoever looks at it waits for its end.
+struct AtLast(Arc<Job>);
+
+impl Drop for AtLast {
+    fn drop(&mut self) {
+        self.0.stop("it failed by itself; the log says how");
+    }
+}
+
 impl Running {
     /// Begins to fetch something, or joins who does.
     pub(super) fn begin_prefetch(self: &Arc<Self>, wanted: ToFetch) -> Result<PrefetchStatus, String> {
@@ -162,6 +171,7 @@ impl Running {
             let (running, job) = (Arc::clone(self), Arc::clone(&job));
             // A task of its own: it goes on when who began it goes away. It ends at the latest with the mount.
             tokio::spawn(async move {
+                let _end = AtLast(Arc::clone(&job));
                 let ended = tokio::select! {
                     biased;
                     () = job.stopped() => Ended::Stopped,

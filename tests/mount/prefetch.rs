@@ -362,7 +362,8 @@ fn what_is_changed_meanwhile_is_here_as_it_is_in_the_end() {
     eventually("it is heard", || (fs::metadata(machine.at("changed")).expect("stat").len() == 2_000_000).then_some(()));
     eventually("it is heard", || (!machine.at("removed").exists()).then_some(()));
     cloud.make_trouble(&[]);
-    until(&machine, "done");
+    let done = until(&machine, "done");
+    assert!(!done["failures"].to_string().contains("changed"), "{done}");
     cloud.kill();
     assert!(read(machine.at("changed")) == bytes(2, 2_000_000));
 }

@@ -216,13 +216,11 @@ async fn look_again(running: &Arc<Running>, job: &Arc<Job>, got: Vec<Item>) {
             if job.is_stopped() {
                 return;
             }
-            let node = running.parts.tree.node(item.ino).ok().flatten();
-            let here = node.map(|node| running.fs.here(&node, false)).transpose();
-            // What cannot be told is not told.
-            if let Ok(Some(here)) = here
-                && here < item.bytes
-            {
-                job.lost(item.bytes - here);
+            // What cannot be told, or was removed, is not told.
+            let Ok(Some(node)) = running.parts.tree.node(item.ino) else { continue };
+            let Ok(here) = running.fs.here(&node, false) else { continue };
+            if here < node.size {
+                job.lost(item.bytes.saturating_sub(here));
                 let why = "it was changed meanwhile, or pushed out of the cache by what else is read and written";
                 job.failed(running.path_of(item.ino), why.to_owned());
             }
