@@ -480,6 +480,12 @@ impl Cache {
         self.limit().min(self.used().saturating_add(spare).max(SCRAPS))
     }
 
+    /// How many bytes of blocks it can hold beside those that are read again and again: what comes only on a guess must fit there.
+    pub fn reach_of_guesses(&self) -> u64 {
+        let protected = self.lru.lock().protected_bytes();
+        self.reach().saturating_sub(protected)
+    }
+
     /// Evicts what is more than the cache may take, or than the disk has room for now.
     pub fn give_way(&self) -> Result<()> {
         self.wholes_give_way()?;

@@ -24,7 +24,8 @@ use url::Url;
 
 pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
 pub use self::choices::{
-    Docs, Fsync, ListAhead, LogFormat, Logging, Occupied, Passthrough, TreeSnapshot, UseTrash, parse_metrics_address,
+    Docs, Fsync, ListAhead, LogFormat, Logging, Occupied, Passthrough, ReadAhead, TreeSnapshot, UseTrash,
+    parse_metrics_address,
 };
 pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
 pub use self::limits::{Limits, parse_rate};
@@ -105,6 +106,8 @@ pub struct MountConfig {
     pub use_trash: UseTrash,
     /// Which folders are listed though nobody asked.
     pub list_ahead: ListAhead,
+    /// What is fetched though nobody asked.
+    pub read_ahead: ReadAhead,
     /// What becomes of what is known of the drive.
     pub tree_snapshot: TreeSnapshot,
     /// Whether the kernel may read files of the cache by itself.

@@ -14,6 +14,7 @@
 mod downloads;
 mod export;
 mod fetch;
+mod guess;
 mod reader;
 mod rest;
 mod session;

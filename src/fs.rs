@@ -11,6 +11,7 @@
 //! - **Numbers are rebuildable.** What the kernel holds (inode numbers, handles) means the same to the next process: numbers
 //!   stand in the database; a handle has no state that cannot be made again from its number and flags.
 
+mod ahead;
 mod allocate;
 mod attr;
 mod by_id;
@@ -58,7 +59,7 @@ pub use self::place::NodeId;
 pub use self::revoke::{Hold, Locks, Outdated, Revoke};
 pub use self::xattr::CONTROL as CONTROL_XATTR;
 use crate::clock::Instant;
-use crate::config::Fsync;
+use crate::config::{Fsync, ReadAhead};
 use crate::content::{Content, ContentError};
 use crate::error::Kind;
 use crate::remote::{Quota, Remote};
@@ -180,6 +181,8 @@ pub struct Options {
     pub patience: Duration,
     /// `fsync` waits for the drive.
     pub fsync: Fsync,
+    /// What is fetched that nobody asked for.
+    pub read_ahead: ReadAhead,
     /// Where commands reach the mount.
     pub control_socket: PathBuf,
     /// Files may be given to the kernel, to read by itself.
@@ -223,6 +226,7 @@ pub struct Fs {
     changing: changing::Changing,
     ways: place::Ways,
     passthrough: passthrough::Passthrough,
+    ahead: ahead::Ahead,
     /// The root is that of the account's own drive.
     is_whole_drive: bool,
 }
@@ -271,6 +275,7 @@ impl Fs {
             changing: changing::Changing::default(),
             ways: place::Ways::default(),
             passthrough,
+            ahead: ahead::Ahead::default(),
             is_whole_drive,
         });
         fs.tree.listen(Arc::new(remote::FromDrive(Arc::downgrade(&fs))));
@@ -290,6 +295,11 @@ impl Fs {
     /// From now on there are no changes any more: the mount is ending.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the mount is ending.
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Refuses changes where there are none to be.

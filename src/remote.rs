@@ -396,6 +396,10 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// Whether content comes no faster than it was told to, so that who reads first keeps others waiting.
     fn holds_rate(&self) -> bool;
 
+    /// Whether it has requests to spare for what nobody waits for: it refused none a moment ago, and of the budget so much is left
+    /// that who comes with something to do need not wait.
+    fn has_spare(&self) -> bool;
+
     /// `count` (1 to 1000) fresh ids for [`NewItem::id`].
     fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>>;
 

@@ -49,12 +49,27 @@ pub struct State {
     writer: Mutex<Connection>,
     readers: [Mutex<Connection>; READERS],
     turn: AtomicUsize,
+    /// How many transactions began or ended so far: odd while one is under way.
+    steps: AtomicU64,
     /// The log file of the database.
     log: PathBuf,
     /// How often its sync was asked for, and up to which of these it was done.
     asked: AtomicU64,
     synced: Mutex<u64>,
     reserve: Reserve,
+}
+
+/// A state of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(pub u64);
+
+/// Ends a transaction.
+struct Step<'a>(&'a AtomicU64);
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 /// Why the database could not be used.
@@ -144,6 +159,7 @@ impl State {
             writer: Mutex::new(writer),
             readers: [reader()?, reader()?, reader()?, reader()?],
             turn: AtomicUsize::new(0),
+            steps: AtomicU64::new(0),
             log: path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy())),
             asked: AtomicU64::new(0),
             synced: Mutex::new(0),
@@ -178,11 +194,29 @@ impl State {
         work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let mut writer = self.writer.lock();
-        let result = transact(&mut writer, work);
+        let result = self.transact(&mut writer, work);
         if result.is_err() {
             self.relieve(&writer);
         }
         result
+    }
+
+    /// What the database holds, by a number: between two times at which it is the same, nothing was written. `None` while somebody
+    /// writes.
+    pub fn version(&self) -> Option<Version> {
+        let steps = self.steps.load(Ordering::SeqCst);
+        steps.is_multiple_of(2).then_some(Version(steps / 2))
+    }
+
+    fn transact<T, E: From<rusqlite::Error>>(
+        &self,
+        writer: &mut Connection,
+        work: impl FnOnce(&Transaction<'_>) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.steps.fetch_add(1, Ordering::SeqCst);
+        // Also after a panic.
+        let _end = Step(&self.steps);
+        transact(writer, work)
     }
 
     /// Sets disk space aside that is given up when the disk is full, for whoever keeps the database open for long.
@@ -218,7 +252,7 @@ impl State {
         let mut writer = self.writer.lock();
         // With FULL the commit syncs the log file, and with it all that was appended to it before.
         writer.pragma_update(None, "synchronous", "FULL")?;
-        let result = transact(&mut writer, |tx| {
+        let result = self.transact(&mut writer, |tx| {
             let value = work(tx)?;
             // A commit without a change writes nothing, and so would sync nothing of what was committed before.
             set_fact(tx, "synced", &clock::now().nanos().to_string())?;
@@ -355,6 +389,25 @@ mod tests {
         let state = open(&dir).expect("opens again");
         assert_eq!(state.fact("account").expect("reads"), Some("me".to_owned()));
         assert_eq!(state.fact("other").expect("reads"), None);
+    }
+
+    #[test]
+    fn the_version_tells_whether_anything_was_written() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = open(&dir).expect("opens");
+        let before = state.version();
+        assert!(before.is_some() && state.version() == before);
+        let wrote: Result<()> = state.write(|tx| {
+            assert_eq!(state.version(), None, "while somebody writes");
+            Ok(set_fact(tx, "a", "1")?)
+        });
+        wrote.expect("commits");
+        let after = state.version();
+        assert!(after.is_some() && after != before);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            state.write::<(), StateError>(|_| panic!("within a transaction"))
+        }));
+        assert!(panicked.is_err() && state.version().is_some() && state.version() != after);
     }
 
     #[test]

@@ -44,7 +44,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
 use crate::remote::{Access, FileId, Item, Md5, Remote, RemoteError, RevisionId};
-use crate::state::{self, State, StateError};
+use crate::state::{self, State, StateError, Version};
 
 /// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
 /// by an upload of ours that was under way when it was removed here.
@@ -424,6 +424,11 @@ impl Tree {
         Ok(self.state.peek(|db| nodes::by_ino(db, ino))?)
     }
 
+    /// What the tree is now, by a number: while that is the same, so is every entry.
+    pub fn version(&self) -> Option<Version> {
+        self.state.version()
+    }
+
     /// The entry of an item of the drive.
     pub fn by_id(&self, id: &FileId) -> Result<Option<Node>> {
         Ok(self.state.peek(|db| nodes::by_id(db, id))?)
@@ -432,6 +437,23 @@ impl Tree {
     /// The entry of a name in a folder. Ask for the folder to be [listed](Self::list) before believing a `None`.
     pub fn child(&self, parent: Ino, name: &str) -> Result<Option<Node>> {
         Ok(self.state.peek(|db| nodes::by_name(db, parent, name))?)
+    }
+
+    /// The files of a folder that have a content on the drive of at most `largest` bytes: name, number and length, by name. No more
+    /// than `most` of them.
+    pub fn files(&self, folder: Ino, largest: u64, most: usize) -> Result<Vec<(String, Ino, u64)>> {
+        Ok(self.state.read(|db| nodes::files(db, folder, largest, most))?)
+    }
+
+    /// The folders in a folder, by name; no more than `most`.
+    pub fn folders(&self, folder: Ino, most: usize) -> Result<Vec<Ino>> {
+        Ok(self.state.read(|db| nodes::folders(db, folder, most))?)
+    }
+
+    /// How many bytes the files of at most `largest` bytes have that are in the folders of a folder; `None` if they are more than
+    /// `most`.
+    pub fn bytes_of_files(&self, folder: Ino, largest: u64, most: usize) -> Result<Option<u64>> {
+        Ok(self.state.read(|db| nodes::bytes_of_files(db, folder, largest, most))?)
     }
 
     /// Keeps the log of the database short. Blocks on the disk.

@@ -41,6 +41,8 @@ mod elsewhere;
 mod errors;
 #[path = "mount/files.rs"]
 mod files;
+#[path = "mount/folders.rs"]
+mod folders;
 #[path = "mount/growing.rs"]
 mod growing;
 #[path = "mount/kernel.rs"]

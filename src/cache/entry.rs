@@ -248,14 +248,17 @@ impl Entry {
             return Ok(file);
         }
         let open = || {
-            if let Some(folder) = self.path.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
             let file = File::options().read(true).write(true).create(true).truncate(false).open(&self.path)?;
             self.mend_length(&file)?;
-            Ok(file)
+            io::Result::Ok(file)
         };
-        let file = open().map_err(|error| CacheError::file(&self.path, error))?;
+        let make_folder = || self.path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let file = match open() {
+            // The first of its folder.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_folder().and_then(|()| open()),
+            opened => opened,
+        };
+        let file = file.map_err(|error| CacheError::file(&self.path, error))?;
         // If two came here at once, both opened the same file: either will do.
         Ok(self.file.get_or_init(|| file))
     }

@@ -55,6 +55,11 @@ impl Lru {
         self.bytes
     }
 
+    /// Bytes of the blocks that were read more than once, as far as those are protected.
+    pub(super) fn protected_bytes(&self) -> u64 {
+        self.protected_bytes
+    }
+
     /// Adds a block that was just fetched.
     pub(super) fn insert(&mut self, key: BlockKey, length: u32) {
         let is_held = self.held.get(&key.file).is_some_and(|held| held.contains_key(&key.block));

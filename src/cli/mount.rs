@@ -161,6 +161,7 @@ impl MountArgs {
             limits: self.limits.limits(),
             use_trash: self.place.use_trash,
             list_ahead: self.place.list_ahead,
+            read_ahead: self.limits.read_ahead,
             tree_snapshot: self.place.tree_snapshot,
             passthrough: self.place.passthrough,
             docs: self.place.docs,

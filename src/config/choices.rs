@@ -54,6 +54,30 @@ pub enum Passthrough {
     Never,
 }
 
+/// Which content is fetched though nobody asked for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadAhead {
+    /// The rest of a file that is read on, and the other small files of folders whose small files are read one by one
+    #[default]
+    Folder,
+    /// The rest of a file that is read on
+    File,
+    /// None: a program waits for each piece that it reads
+    None,
+}
+
+impl ReadAhead {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::File => "file",
+            Self::None => "none",
+        }
+    }
+}
+
 /// What becomes of what is known of the drive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

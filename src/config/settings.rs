@@ -59,6 +59,7 @@ impl MountConfig {
             ("dir-mode", Some(mode(shown.dir_mode))),
             ("use-trash", Some(trash.to_owned())),
             ("list-ahead", Some(ahead.to_owned())),
+            ("read-ahead", Some(self.read_ahead.word().to_owned())),
             ("tree-snapshot", Some(snapshot.to_owned())),
             ("passthrough", Some(passthrough.to_owned())),
             ("docs", Some(self.docs.word().to_owned())),

@@ -3,12 +3,16 @@
 //! Read-ahead leaves some requests free for those who wait, and takes no more of the line than it can give back soon: what is
 //! under way ahead, over the whole mount, is what arrives in about [`AHEAD`]. On a fast line that is a lot, on a slow one
 //! little, so that a small file is not kept waiting by the windows of large ones.
+//!
+//! Requests for one block, which is all of a small file, are under way for a round trip and hardly longer. So more of them are:
+//! they have places of their own besides. Those ahead take a place only when one is free and nobody waits for it; they stand in
+//! no queue that somebody who waits could come to stand behind.
 
 use std::future::Future;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::reader::PART_BLOCKS;
 use crate::cache::{BLOCK, BlockIndex};
@@ -20,11 +24,8 @@ const SHARED: usize = 12;
 /// And for those who wait, besides.
 const RESERVED: usize = 4;
 
-/// And for small ones of which nobody waits for any: each of them does hardly more than wait for its answer.
+/// And for one block each, besides: with those above, 32 small files at one time.
 const SMALL: usize = 16;
-
-/// The most that is small, in blocks.
-const SMALL_BLOCKS: BlockIndex = 4;
 
 /// Read-ahead under way is what arrives in this time. Far longer than the delay of any network, so that it never runs dry.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -44,6 +45,8 @@ pub(super) struct Downloads {
     shared: Semaphore,
     reserved: Semaphore,
     small: Semaphore,
+    /// A place became free.
+    freed: Notify,
     /// Blocks that may be under way ahead.
     ahead: Semaphore,
     pace: Mutex<Pace>,
@@ -68,7 +71,7 @@ struct Pace {
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     downloads: &'a Downloads,
-    _slot: SemaphorePermit<'a>,
+    slot: Option<SemaphorePermit<'a>>,
     ahead: Option<SemaphorePermit<'a>>,
 }
 
@@ -79,6 +82,7 @@ impl Default for Downloads {
             shared: Semaphore::new(SHARED),
             reserved: Semaphore::new(RESERVED),
             small: Semaphore::new(SMALL),
+            freed: Notify::new(),
             ahead: Semaphore::new(LEAST_AHEAD as usize),
             pace: Mutex::new(pace),
             demands: watch::Sender::new(0),
@@ -91,42 +95,48 @@ impl Downloads {
     pub(super) async fn turn(&self, blocks: BlockIndex, demanded: impl Future<Output = ()>) -> Turn<'_> {
         tokio::select! {
             biased;
-            () = demanded => self.turn_on_demand().await,
+            () = demanded => self.turn_on_demand(blocks).await,
             turn = self.turn_ahead(blocks) => turn,
         }
     }
 
-    async fn turn_on_demand(&self) -> Turn<'_> {
+    async fn turn_on_demand(&self, blocks: BlockIndex) -> Turn<'_> {
         let slot = tokio::select! {
             biased;
+            slot = self.small.acquire(), if blocks <= 1 => slot,
             slot = self.shared.acquire() => slot,
             slot = self.reserved.acquire() => slot,
         };
-        self.begin(slot.expect("never closed"), None)
+        self.turn_with(slot.expect("never closed"), None)
     }
 
     async fn turn_ahead(&self, blocks: BlockIndex) -> Turn<'_> {
+        if blocks <= 1 {
+            return self.turn_small_ahead().await;
+        }
         let ahead = self.ahead.acquire_many(blocks.min(LEAST_AHEAD)).await.expect("never closed");
-        let slot = if blocks <= SMALL_BLOCKS {
-            tokio::select! {
-                biased;
-                slot = self.shared.acquire() => slot,
-                slot = self.small.acquire() => slot,
-            }
-        } else {
-            self.shared.acquire().await
-        };
-        let slot = slot.expect("never closed");
-        self.begin(slot, Some(ahead))
+        let slot = self.shared.acquire().await.expect("never closed");
+        self.turn_with(slot, Some(ahead))
     }
 
-    fn begin<'a>(&'a self, slot: SemaphorePermit<'a>, ahead: Option<SemaphorePermit<'a>>) -> Turn<'a> {
+    async fn turn_small_ahead(&self) -> Turn<'_> {
+        loop {
+            let freed = self.freed.notified();
+            // A permit for which somebody waits is handed to them, and is not there to be taken.
+            if let Ok(slot) = self.small.try_acquire().or_else(|_| self.shared.try_acquire()) {
+                return self.turn_with(slot, None);
+            }
+            freed.await;
+        }
+    }
+
+    fn turn_with<'a>(&'a self, slot: SemaphorePermit<'a>, ahead: Option<SemaphorePermit<'a>>) -> Turn<'a> {
         let mut pace = self.pace.lock();
         if pace.turns == 0 {
             (pace.since, pace.bytes) = (Instant::now(), 0);
         }
         pace.turns += 1;
-        Turn { downloads: self, _slot: slot, ahead }
+        Turn { downloads: self, slot: Some(slot), ahead }
     }
 
     /// Notes that somebody waits for one more fetch, or for one less.
@@ -173,6 +183,8 @@ impl Downloads {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
+        drop(self.slot.take());
+        self.downloads.freed.notify_one();
         let mut pace = self.downloads.pace.lock();
         pace.turns -= 1;
         let Some(mut ahead) = self.ahead.take() else { return };
@@ -206,12 +218,30 @@ mod tests {
     #[test]
     fn whoever_waits_goes_before_any_read_ahead() {
         let downloads = Downloads::default();
-        let under_way = fill(&downloads, 1);
-        assert_eq!(under_way.len(), SHARED + SMALL);
+        let under_way = fill(&downloads, 2);
+        assert_eq!(under_way.len(), SHARED);
         let waited_for: Vec<_> = std::iter::from_fn(|| downloads.turn(PART_BLOCKS, ready(())).now_or_never()).collect();
         assert_eq!(waited_for.len(), RESERVED);
         drop(under_way);
         assert!(downloads.turn(PART_BLOCKS, ready(())).now_or_never().is_some(), "any request will do for it");
+    }
+
+    #[tokio::test]
+    async fn small_files_have_places_of_their_own_and_keep_nobody_waiting() {
+        let downloads = Downloads::default();
+        let mut under_way = fill(&downloads, 1);
+        assert_eq!(under_way.len(), SMALL + SHARED);
+        let mut next = Box::pin(downloads.turn(1, pending()));
+        assert!(next.as_mut().now_or_never().is_none());
+        let waited_for: Vec<_> = std::iter::from_fn(|| downloads.turn(1, ready(())).now_or_never()).collect();
+        assert_eq!(waited_for.len(), RESERVED);
+        let mut waits = Box::pin(downloads.turn(1, ready(())));
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(under_way.pop());
+        assert!(next.as_mut().now_or_never().is_none(), "who waits is served first, though they came later");
+        let _served = waits.as_mut().now_or_never().expect("a place");
+        drop(under_way.pop());
+        next.await;
     }
 
     #[tokio::test]
@@ -235,16 +265,15 @@ mod tests {
             now += TICK;
             downloads.landed_at(bytes, now);
         };
-        tick(4 << 20);
-        assert_eq!(size(), 10, "80 MiB in two seconds");
-        assert_eq!(downloads.horizon(), 80 << 20);
+        tick(8 << 20);
+        assert_eq!(size(), 8, "64 MiB in two seconds");
         tick(1 << 30);
         assert_eq!(size(), SHARED);
         assert_eq!(downloads.ahead.available_permits(), MOST_AHEAD as usize);
 
         let under_way = fill(&downloads, PART_BLOCKS);
         (0..10).for_each(|_| tick(500_000));
-        assert!(ahead(&downloads, 1).is_none());
+        assert!(ahead(&downloads, 2).is_none());
         drop(under_way);
         assert_eq!(downloads.ahead.available_permits(), LEAST_AHEAD as usize, "what was granted is taken back");
         assert_eq!(size(), 2);

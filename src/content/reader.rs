@@ -107,21 +107,27 @@ impl Reader {
     }
 
     /// As [`Self::read_now`], as the next read of a handle: begins to fetch what is absent, and what the handle will want next, and
-    /// waits for nothing.
-    pub fn read_on(self: &Arc<Self>, session: &Mutex<Session>, range: Range<u64>) -> Result<Option<Vec<u8>>> {
+    /// waits for nothing. Only what is asked for, if nothing is to be read ahead.
+    pub fn read_on(
+        self: &Arc<Self>,
+        session: &Mutex<Session>,
+        range: Range<u64>,
+        reads_ahead: bool,
+    ) -> Result<Option<Vec<u8>>> {
         let bytes = self.read_now(range.clone())?;
         let Advance { ahead, jumps } = session.lock().advance(&range, bytes.is_some(), |counted| self.share(counted));
         if bytes.is_none() {
             // A file that is not much larger than what would be fetched with its beginning is one request.
             let all = if range.start == 0 && self.source.blob.size <= SMALL { SMALL } else { 0 };
-            let until = if self.trouble().is_some() { range.end } else { range.end.max(ahead.end).max(all) };
+            let until =
+                if !reads_ahead || self.trouble().is_some() { range.end } else { range.end.max(ahead.end).max(all) };
             // First what is asked for, then what may be: the drive is asked in that order.
             let wanted = self.clip(range.start..until);
             self.fetch(blocks_of(wanted), blocks_of(self.clip(range.clone())), 0)?;
-            if jumps {
+            if jumps && reads_ahead {
                 self.strewn_read(range);
             }
-        } else if !ahead.is_empty() && self.trouble().is_none() {
+        } else if reads_ahead && !ahead.is_empty() && self.trouble().is_none() {
             self.fetch_ahead(ahead)?;
         }
         Ok(bytes)

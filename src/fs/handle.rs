@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -81,6 +81,8 @@ pub(super) struct OpenFile {
     pub(super) name: String,
     /// What the kernel reads by itself, whatever becomes of the file while it is open.
     passed: Option<Passed>,
+    /// The folder it was in then.
+    pub(super) folder: Ino,
     state: Mutex<State>,
 }
 
@@ -110,6 +112,7 @@ impl OpenFile {
             ino,
             name,
             passed,
+            folder: node.parent,
             state: Mutex::new(State {
                 bytes,
                 opened,
@@ -258,6 +261,8 @@ pub(super) struct Handle {
     pub(super) heard: AtomicU64,
     /// How this handle reads.
     pub(super) session: Mutex<Session>,
+    /// Nothing was read through it yet.
+    pub(super) is_fresh: AtomicBool,
 }
 
 /// All open files.
@@ -306,7 +311,9 @@ impl Files {
         let owners = Owners::default();
         owners.add(flags.thread);
         let heard = AtomicU64::new(heard);
-        let handle = Arc::new(Handle { file, write: flags.write, owners, heard, session: Mutex::default() });
+        let is_fresh = AtomicBool::new(true);
+        let handle = Handle { file, write: flags.write, owners, heard, session: Mutex::default(), is_fresh };
+        let handle = Arc::new(handle);
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
         self.handles.write().insert(number, Arc::clone(&handle));
         (number, handle)

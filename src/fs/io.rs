@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::handle::{Bytes, Caching, Handle, OpenFile, OpenFlags};
 use super::{Answer, Fs, FsError, NodeId, Register, Result, permits, signals};
+use crate::config::ReadAhead;
 use crate::content::Reader;
 use crate::error::Kind;
 use crate::remote::{Blob, Source};
+use crate::state::Version;
 use crate::tree::{Ino, Node, NodeKind};
 use crate::writeback::{Durability, Room, Staging, WritebackError};
 
@@ -62,6 +64,7 @@ impl Fs {
             self.writable()?;
         }
         self.must_be_current(id.ino())?;
+        let version = self.tree.version();
         let node = self.node(id.ino())?;
         match node.kind {
             NodeKind::Folder if flags.write || flags.truncate => return Err(Kind::IsADirectory.into()),
@@ -74,7 +77,7 @@ impl Fs {
         }
         self.tree.used(node.ino);
         let register = register.filter(|_| !(flags.write || flags.truncate));
-        let opening = self.open_node(node, flags, register)?;
+        let opening = self.open_node(node, version, flags, register)?;
         if let Opening::Open(number, handle, _) = &opening
             && flags.truncate
         {
@@ -94,7 +97,14 @@ impl Fs {
         if self.files.is_superseded(ino) { Err(Kind::Stale.into()) } else { Ok(()) }
     }
 
-    fn open_node(&self, mut node: Node, flags: OpenFlags, register: Option<Register<'_>>) -> Result<Opening> {
+    /// Opens a node as it was at a version of the tree; `register`: if the kernel can be told of files.
+    fn open_node(
+        &self,
+        mut node: Node,
+        mut version: Option<Version>,
+        flags: OpenFlags,
+        register: Option<Register<'_>>,
+    ) -> Result<Opening> {
         let caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
         for _ in 0..TRIES {
             if let Some((old, bytes)) = self.files.replaced(node.ino).filter(|_| !node.is_linked()) {
@@ -107,7 +117,9 @@ impl Fs {
             let (number, handle) = self.files.open(&node, flags, bytes, passed, self.heard_so_far(node.ino));
             // A merge that replaces the content looks, after its commit, who has the file open. We look at the node, after
             // having it open. So one of us sees the other.
-            let now = self.node(node.ino).and_then(|now| self.go_on_staged(node.ino).map(|()| now));
+            let (is_same, seen) = (version.is_some() && version == self.tree.version(), self.tree.version());
+            let now = if is_same { Ok(node.clone()) } else { self.node(node.ino) };
+            let now = now.and_then(|now| self.go_on_staged(node.ino).map(|()| now));
             let now = now.inspect_err(|_| self.close_unanswered(number, node.ino))?;
             let reads_another = match handle.file.bytes() {
                 Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
@@ -119,7 +131,7 @@ impl Fs {
                 return self.opened(number, handle, caching);
             }
             self.close_unanswered(number, node.ino);
-            node = now;
+            (node, version) = (now, seen);
             if self.files.get(node.ino).is_some() {
                 // Others read the old content under this number, and the kernel has pages of it. Theirs is the number from now
                 // on; ours is another, under which the kernel will find the name when it looks it up again.
@@ -239,14 +251,21 @@ impl Fs {
                 Ok(None) => self.wait_to_read(handle.file.ino, async move { Ok(staging.read(range).await?) }),
                 Err(error) => self.not_read(handle.file.ino, error.into()),
             },
-            Bytes::Revision(reader) => match reader.read_on(&handle.session, range.clone()) {
-                Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
-                Ok(None) => {
-                    let read = async move { reader.read(range).await.map_err(FsError::of_read) };
-                    self.wait_to_read(handle.file.ino, read)
+            Bytes::Revision(reader) => {
+                let reads_ahead = self.options.read_ahead != ReadAhead::None;
+                let now = reader.read_on(&handle.session, range.clone(), reads_ahead);
+                if handle.is_fresh.swap(false, Ordering::Relaxed) {
+                    self.ahead.read(&handle.file, reader.source().blob.size, matches!(now, Ok(Some(_))));
                 }
-                Err(error) => self.not_read(handle.file.ino, FsError::of_read(error)),
-            },
+                match now {
+                    Ok(Some(bytes)) => Answer::Now(Ok(bytes)),
+                    Ok(None) => {
+                        let read = async move { reader.read(range).await.map_err(FsError::of_read) };
+                        self.wait_to_read(handle.file.ino, read)
+                    }
+                    Err(error) => self.not_read(handle.file.ino, FsError::of_read(error)),
+                }
+            }
         }
     }
 
@@ -355,7 +374,7 @@ impl Fs {
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
         let flags = OpenFlags { write: true, truncate: false, thread: 0 };
-        let Opening::Open(number, handle, _) = self.open_node(node.clone(), flags, None)? else {
+        let Opening::Open(number, handle, _) = self.open_node(node.clone(), None, flags, None)? else {
             return Err(Kind::Denied.into());
         };
         let resized = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, size)?));

@@ -103,6 +103,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         read_only: config.read_only,
         patience: config.network_timeout + GRACE + slowness(&config),
         fsync: config.fsync,
+        read_ahead: config.read_ahead,
         control_socket: config.control_socket(),
         passthrough: config.passthrough == Passthrough::Auto,
         is_stacked: sys::disk(&config.cache_dir).is_ok_and(|disk| disk.is_stacked),
@@ -148,6 +149,7 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let below = mountpoint.take_below();
     notes.extend(shared_drives(&parts.tree, mountpoint.path()));
     let running = Arc::new(Running::new(config, mountpoint, person, parts, fs, drive.tokens, gone));
+    jobs.spawn(Arc::clone(&running.fs).fetch_small_ahead(end.clone()));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_storage(Arc::clone(&running), end.clone()));

@@ -80,7 +80,7 @@ pub struct DriveOptions {
     /// 325,000 that Drive grants to a user of a project since May 2026. A server without quotas wants `None`.
     pub units_per_minute: Option<u32>,
     /// Connections for content that are kept for the next transfer. How many transfers run at a time is up to the callers:
-    /// a limit here would let one stuck reader starve the others. Default: 16.
+    /// a limit here would let one stuck reader starve the others. Default: 32, as many as small files are fetched with at one time.
     pub connections: usize,
     /// Bytes of content a second to the drive, for all uploads together. Default: no bound.
     pub upload_rate: Option<u64>,
@@ -100,7 +100,7 @@ impl DriveOptions {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(1),
             units_per_minute: Some(300_000),
-            connections: 16,
+            connections: 32,
             upload_rate: None,
             download_rate: None,
         }
@@ -175,6 +175,10 @@ impl Remote for DriveRemote {
 
     fn is_scarce(&self) -> bool {
         self.client.is_scarce()
+    }
+
+    fn has_spare(&self) -> bool {
+        self.client.has_spare()
     }
 
     fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>> {

@@ -143,6 +143,42 @@ pub fn names(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<(String, Ino,
         .collect()
 }
 
+/// The files of a folder that have a content on the drive of at most so many bytes, and some: name, number and length, by name. No
+/// more than `most`.
+pub fn files(db: &Connection, parent: Ino, largest: u64, most: usize) -> rusqlite::Result<Vec<(String, Ino, u64)>> {
+    db.prepare_cached(&format!(
+        "SELECT name, ino, size FROM node
+         WHERE parent = ?1 AND kind = 1 AND size BETWEEN 1 AND ?2 AND revision IS NOT NULL AND {SEEN} ORDER BY name LIMIT ?3"
+    ))?
+    .query_map(params![parent, to_sql(largest), to_sql(most as u64)], |row| {
+        Ok((row.get(0)?, row.get(1)?, from_sql(row.get(2)?)))
+    })?
+    .collect()
+}
+
+/// The folders in a folder, by name; no more than `most`.
+pub fn folders(db: &Connection, parent: Ino, most: usize) -> rusqlite::Result<Vec<Ino>> {
+    db.prepare_cached(&format!(
+        "SELECT ino FROM node WHERE parent = ?1 AND kind = 0 AND {SEEN} ORDER BY name LIMIT ?2"
+    ))?
+    .query_map(params![parent, to_sql(most as u64)], |row| row.get(0))?
+    .collect()
+}
+
+/// How many bytes those of [`files`] have that are in the folders of a folder; `None` if they are more than `most` files.
+pub fn bytes_of_files(db: &Connection, parent: Ino, largest: u64, most: usize) -> rusqlite::Result<Option<u64>> {
+    let (count, bytes) = db
+        .prepare_cached(
+            "SELECT count(*), coalesce(sum(size), 0) FROM (
+                 SELECT node.size AS size FROM node AS folder JOIN node ON node.parent = folder.ino
+                 WHERE folder.parent = ?1 AND folder.kind = 0 AND node.kind = 1 AND node.size BETWEEN 1 AND ?2 LIMIT ?3)",
+        )?
+        .query_row(params![parent, to_sql(largest), to_sql(most as u64 + 1)], |row| {
+            Ok((from_sql(row.get(0)?), from_sql(row.get(1)?)))
+        })?;
+    Ok((count <= most as u64).then_some(bytes))
+}
+
 /// The nodes of a folder with names from `first` to `last`, by name; without what is hidden.
 pub fn children_between(db: &Connection, parent: Ino, first: &str, last: &str) -> rusqlite::Result<Vec<Node>> {
     db.prepare_cached(&format!(

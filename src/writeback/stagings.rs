@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -48,6 +48,9 @@ pub(super) struct Stagings {
     /// Bytes that may be written before the disk is looked at again.
     pub(super) claimable: AtomicU64,
     in_use: Mutex<InUse>,
+    /// A version of the tables, doubled, and one more if they had no staging then: with every open of a file it is asked whether
+    /// they have, and mostly nothing was written in between.
+    looked: AtomicU64,
     /// Files that are worth an upload before they are closed.
     pub(super) growing: mpsc::UnboundedSender<Ino>,
     /// One was put away.
@@ -119,6 +122,7 @@ impl Stagings {
             space,
             claimable: AtomicU64::new(0),
             in_use: Mutex::default(),
+            looked: AtomicU64::new(u64::MAX),
             growing,
             left: Condvar::new(),
             largest,
@@ -143,6 +147,9 @@ impl Stagings {
                 }
                 in_use.made
             };
+            if self.tables_are_empty()? {
+                return Ok(None);
+            }
             let Some((stored, layers)) = self.load(ino)? else { return Ok(None) };
             let in_use = self.in_use.lock();
             // Somebody else may have loaded it meanwhile.
@@ -160,6 +167,20 @@ impl Stagings {
         let seal = pile.sealed.clone().map(|layers| Sealed { seq: stored.seq, layers, safety: stored.safety });
         let inner = Inner { pile, base, origin: stored.origin, stored: seal, ..Inner::default() };
         Ok(Some(self.keep(ino, inner, &mut in_use)))
+    }
+
+    /// Whether the tables have no staging of any entry.
+    fn tables_are_empty(&self) -> Result<bool> {
+        let Some(version) = self.state.version() else { return Ok(false) };
+        let looked = self.looked.load(Ordering::Relaxed);
+        if looked >> 1 == version.0 {
+            return Ok(looked & 1 == 1);
+        }
+        let are_empty = self.state.peek(table::is_empty)?;
+        if self.state.version() == Some(version) {
+            self.looked.store(version.0 << 1 | u64::from(are_empty), Ordering::Relaxed);
+        }
+        Ok(are_empty)
     }
 
     /// What the tables have of an entry, its files opened.

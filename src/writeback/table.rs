@@ -94,6 +94,11 @@ pub(super) fn stored(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Store
     Ok(Some(staging))
 }
 
+/// Whether nothing is to be sent of any entry.
+pub(super) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM staging)")?.query_row([], |row| row.get(0))
+}
+
 fn stored_layers(db: &Connection, ino: Ino) -> rusqlite::Result<Vec<StoredLayer>> {
     db.prepare_cached("SELECT file, below, written FROM layer WHERE ino = ?1 ORDER BY level")?
         .query_map([ino], |row| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Bytes, Fsync, Limits};
+use crate::config::{Bytes, Fsync, Limits, ReadAhead};
 use crate::config::{parse_cache_size, parse_duration, parse_rate};
 
 /// How long, how often, how much.
@@ -15,6 +15,9 @@ pub(crate) struct LimitArgs {
     /// How much of its disk the cache leaves free; default: 256M, or a twentieth of a small disk
     #[arg(long, value_name = "SIZE", env = "DRIVEMOUNT_CACHE_MIN_FREE_SPACE")]
     cache_min_free_space: Option<Bytes>,
+    /// Which content is fetched before a program asks for it
+    #[arg(long, value_name = "WHAT", env = "DRIVEMOUNT_READ_AHEAD", value_enum, default_value_t)]
+    pub(super) read_ahead: ReadAhead,
     /// How often to look for changes made elsewhere
     #[arg(long, value_name = "TIME", env = "DRIVEMOUNT_POLL_INTERVAL", default_value = "5s", value_parser = parse_duration)]
     pub(super) poll_interval: Duration,

@@ -135,6 +135,11 @@ impl Client {
         self.pacer.is_scarce()
     }
 
+    /// Whether there is room for requests that nobody waits for.
+    pub(super) fn has_spare(&self) -> bool {
+        self.pacer.has_spare()
+    }
+
     /// For a call that begins now.
     pub(super) fn retry(&self) -> Retry {
         Retry::new(self.patience)

@@ -128,6 +128,15 @@ impl Pacer {
         self.state.lock().cut.is_some_and(|cut| cut.elapsed() < RECOVERY)
     }
 
+    /// Whether half of what the bucket can hold is there, and the drive refused nothing for its rate within the last minute: then
+    /// somebody who waits for nothing may ask, and who comes next with something to do still passes at once.
+    pub(super) fn has_spare(&self) -> bool {
+        let mut state = self.state.lock();
+        state.advance(Instant::now());
+        let is_full = state.rate.is_infinite() || state.level >= state.rate * BURST.as_secs_f64() / 2.0;
+        is_full && state.cut.is_none_or(|cut| cut.elapsed() >= RECOVERY)
+    }
+
     /// The drive refused a request, for there were too many; `wait` if it said how long to stop.
     pub(super) fn refused(&self, admitted: Admitted, wait: Option<Duration>) {
         let mut state = self.state.lock();
@@ -348,6 +357,32 @@ mod tests {
         assert!((950.0..=1050.0).contains(&rate(&pacer)), "{}", rate(&pacer));
         tokio::time::advance(2 * RECOVERY + PAUSE).await;
         assert!(rate(&pacer).is_infinite());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_something_to_spare_while_half_of_the_burst_is_left_and_nothing_was_refused() {
+        let pacer = Pacer::new(Some(60_000), PAUSE);
+        let mut spared = 0;
+        while pacer.has_spare() {
+            pacer.admit(200).await;
+            spared += 1;
+        }
+        assert!((25..=26).contains(&spared), "{spared}");
+        assert!(seconds_for(&pacer, 20, 200).await < 0.001, "who has something to do passes");
+        tokio::time::advance(BURST).await;
+        assert!(pacer.has_spare());
+        let admitted = pacer.admit(5).await;
+        pacer.refused(admitted, None);
+        tokio::time::advance(RECOVERY / 2).await;
+        assert!(!pacer.has_spare());
+        tokio::time::advance(RECOVERY / 2).await;
+        assert!(pacer.has_spare());
+
+        let pacer = Pacer::new(None, PAUSE);
+        let admitted = pacer.admit(100_000).await;
+        assert!(pacer.has_spare());
+        pacer.refused(admitted, None);
+        assert!(!pacer.has_spare());
     }
 
     #[tokio::test(start_paused = true)]
