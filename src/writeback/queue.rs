@@ -129,6 +129,9 @@ impl Queue {
             running.again = running.again.map(closed);
         } else if let Some(change @ Change::Grown { open: true, .. }) = inner.at.get(&ino).and_then(|at| at.change) {
             inner.settle(ino, closed(change));
+        } else {
+            // Who only read it wakes nobody: that would be most of what closing a file costs.
+            return;
         }
         drop(inner);
         self.wake.notify_one();
