@@ -474,10 +474,11 @@ impl Cache {
         self.cap
     }
 
-    /// How many bytes of blocks it can hold now.
+    /// How many bytes of blocks it can hold now, beside those that are pinned.
     pub fn reach(&self) -> u64 {
         let spare = self.disk.spare().unwrap_or(0);
-        self.limit().min(self.used().saturating_add(spare).max(SCRAPS))
+        let reach = self.limit().min(self.used().saturating_add(spare).max(SCRAPS));
+        reach.saturating_sub(self.pinned())
     }
 
     /// How many bytes of blocks it can hold beside those that are read again and again: what comes only on a guess must fit there.

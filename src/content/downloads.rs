@@ -265,8 +265,9 @@ mod tests {
             now += TICK;
             downloads.landed_at(bytes, now);
         };
-        tick(8 << 20);
-        assert_eq!(size(), 8, "64 MiB in two seconds");
+        tick(4 << 20);
+        assert_eq!(size(), 10, "80 MiB in two seconds");
+        assert_eq!(downloads.horizon(), 80 << 20);
         tick(1 << 30);
         assert_eq!(size(), SHARED);
         assert_eq!(downloads.ahead.available_permits(), MOST_AHEAD as usize);
