@@ -6,7 +6,7 @@ use crate::bound::Bound;
 use crate::content::PAGE;
 use crate::cost;
 use crate::drive::{Drive, LARGE, TINY_BYTES, tiny};
-use crate::reader::{Reader, Side, has_passthrough};
+use crate::reader::{Reader, Side};
 use crate::report::{MEMORY, MEMORY_UNIT, Report, Rounds};
 use crate::work::{self, drop_caches};
 use crate::{Run, content};
@@ -85,9 +85,7 @@ pub(crate) fn large(run: &Run, report: &mut Report) {
     }
     readers.report(report);
     // Says why, if the first rows are what they are without it.
-    if has_passthrough() {
-        report.add("", "open by passthrough", |side| readers.passed(side, LARGE), None);
-    }
+    report.add("", "open by passthrough", |side| readers.passed(side, LARGE), None);
 }
 
 /// Those that have everything of some files.
@@ -102,7 +100,7 @@ impl<'a> Readers<'a> {
     /// All that there are, after `fill` read everything.
     fn of(run: &'a Run, folder: &str, fill: impl Fn(&Reader)) -> Self {
         let drive = &run.drive;
-        let sides = run.sides().chain(has_passthrough().then_some(Side::OursWithout));
+        let sides = run.sides().chain([Side::OursWithout]);
         let all = sides.map(|side| Reader::listed(side, drive, folder)).inspect(fill).collect();
         cost::settle(&drive.cloud);
         Self { drive, all, asked: [0; Side::COUNT] }

@@ -6,7 +6,7 @@ use crate::Run;
 use crate::bound::Bound;
 use crate::content;
 use crate::cost;
-use crate::drive::{Drive, LARGE, MODEL, first};
+use crate::drive::{Drive, LARGE, MODEL, Way, first};
 use crate::reader::{Reader, Side};
 use crate::report::{CostBounds, Report, Rounds};
 use crate::work;
@@ -15,6 +15,9 @@ use crate::work;
 const DISTANCES: [u64; 3] = [5, 50, 150];
 /// That for which bounds hold.
 const DISTANCE: u64 = 50;
+
+/// A line, in bytes a second.
+const LINE: &str = "256M";
 
 /// The share of the bare client.
 const SHARE: f64 = 0.95;
@@ -29,8 +32,14 @@ pub(crate) fn sequential(run: &Run, report: &mut Report) {
         let name = format!("sequential read, {} MiB cold, {distance} ms away", drive.shape.large >> 20);
         if run.wants(&name) {
             let bound = (distance == DISTANCE).then_some(SHARE);
-            whole(run, report, &name, distance, bound, |path| work::sequential(path, Some(&drive.sums)));
+            whole(run, report, &name, distance.into(), bound, |path| work::sequential(path, Some(&drive.sums)));
         }
+    }
+    let name =
+        format!("sequential read, {} MiB cold, {DISTANCE} ms away, a line of {LINE}B/s", drive.shape.large >> 20);
+    if run.wants(&name) {
+        let way = Way { milliseconds: DISTANCE, line: Some(LINE) };
+        whole(run, report, &name, way, Some(SHARE), |path| work::sequential(path, Some(&drive.sums)));
     }
 }
 
@@ -38,19 +47,19 @@ pub(crate) fn threads(run: &Run, report: &mut Report) {
     let drive = &run.drive;
     let name = format!("4 threads on one handle, {} MiB cold, {DISTANCE} ms away", drive.shape.large >> 20);
     if run.wants(&name) {
-        whole(run, report, &name, DISTANCE, None, |path| work::parts(path, 4, &drive.sums));
+        whole(run, report, &name, DISTANCE.into(), None, |path| work::parts(path, 4, &drive.sums));
     }
 }
 
 /// The large file, read in some way.
-fn whole(run: &Run, report: &mut Report, name: &str, distance: u64, bound: Option<f64>, read: impl Fn(&Path) -> f64) {
+fn whole(run: &Run, report: &mut Report, name: &str, way: Way, bound: Option<f64>, read: impl Fn(&Path) -> f64) {
     let Run { drive, http, .. } = run;
     #[expect(clippy::cast_precision_loss)]
     let size = drive.shape.large as f64 / 1e9;
     let (mut rounds, mut unwritten, mut costs) = (Rounds::default(), Rounds::default(), Vec::new());
     let here = tempfile::tempdir().expect("temporary folder");
     let download = |to: Option<&Path>| {
-        drive.far_away(distance);
+        drive.far_away(way);
         work::sync();
         size / http.download(&drive.ids.large, &drive.sums, to)
     };
@@ -62,7 +71,7 @@ fn whole(run: &Run, report: &mut Report, name: &str, distance: u64, bound: Optio
         std::fs::remove_file(to).expect("removes");
         unwritten.push(Side::Http, download(None));
         for side in run.mounts() {
-            let reader = cold(side, drive, LARGE, distance);
+            let reader = cold(side, drive, LARGE, way);
             let seconds = read(&reader.at(LARGE));
             rounds.push(side, size / seconds);
             costs.extend(reader.end(drive, seconds));
@@ -74,11 +83,11 @@ fn whole(run: &Run, report: &mut Report, name: &str, distance: u64, bound: Optio
 }
 
 /// A mount that knows of a file and has none of it.
-fn cold(side: Side, drive: &Drive, path: &str, distance: u64) -> Reader {
+fn cold(side: Side, drive: &Drive, path: &str, way: Way) -> Reader {
     let reader = Reader::listed(side, drive, path);
     cost::settle(&drive.cloud);
     cost::zero(&drive.cloud);
-    drive.far_away(distance);
+    drive.far_away(way);
     work::sync();
     reader
 }
@@ -121,7 +130,7 @@ pub(crate) fn header(run: &Run, report: &mut Report) {
             drive.far_away(DISTANCE);
             took.push(Side::Http, http.parts(&drive.ids.model, &[(0, 8), (8, content::header().len() as u64 - 8)]));
             for side in run.mounts() {
-                let reader = cold(side, drive, MODEL, DISTANCE);
+                let reader = cold(side, drive, MODEL, DISTANCE.into());
                 let seconds = read(&reader.at(MODEL));
                 took.push(side, seconds);
                 costs.extend(reader.end(drive, seconds));

@@ -88,8 +88,12 @@ impl Drive {
     }
 
     /// From now on each request is answered so much later.
-    pub(crate) fn far_away(&self, milliseconds: u64) {
-        self.cloud.make_trouble(&[&format!("*:latency,ms={milliseconds}")]);
+    pub(crate) fn far_away(&self, way: impl Into<Way>) {
+        let Way { milliseconds, line } = way.into();
+        let latency = format!("*:latency,ms={milliseconds}");
+        let line = line.map(|rate| format!("files.get_media+revisions.get_media:bandwidth,down={rate},shared=true"));
+        let rules: Vec<&str> = std::iter::once(latency.as_str()).chain(line.as_deref()).collect();
+        self.cloud.make_trouble(&rules);
     }
 
     pub(crate) fn near(&self) {
@@ -98,6 +102,21 @@ impl Drive {
 
     pub(crate) fn target(&self) -> Target {
         target(&self.cloud)
+    }
+}
+
+/// How far away a drive is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    /// So much later it answers.
+    pub(crate) milliseconds: u64,
+    /// So many bytes a second come over the line, by all requests together; `None`: as many as this machine can do.
+    pub(crate) line: Option<&'static str>,
+}
+
+impl From<u64> for Way {
+    fn from(milliseconds: u64) -> Self {
+        Self { milliseconds, line: None }
     }
 }
 

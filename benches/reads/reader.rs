@@ -2,12 +2,10 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::cloud::PROGRAM;
 use crate::cost::{self, Cost};
 use crate::drive::Drive;
-use crate::machine::{Machine, run, sh};
+use crate::machine::{Machine, sh};
 use crate::place::Place;
 use crate::side::RcloneMount;
 
@@ -29,12 +27,6 @@ impl Side {
     pub(crate) const fn name(self) -> &'static str {
         ["local disk", "parallel HTTP", "drivemount", "rclone", "drivemount without passthrough"][self as usize]
     }
-}
-
-/// Whether the program can do without passthrough because it can do with it.
-pub(crate) fn has_passthrough() -> bool {
-    let help = run(Command::new(PROGRAM).args(["mount", "--help"]));
-    String::from_utf8_lossy(&help.stdout).contains("--passthrough")
 }
 
 pub(crate) struct Reader {

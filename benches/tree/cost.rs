@@ -47,8 +47,9 @@ pub(crate) fn requests(cloud: &Cloud) -> Requests {
         if method == "files.list" {
             requests.lists = number;
         }
-        if method == "files.get_media" {
-            (requests.contents, requests.fetched) = (number, count["bytesOut"].as_u64().unwrap_or(0));
+        if matches!(method.as_str(), "files.get_media" | "revisions.get_media") {
+            requests.contents += number;
+            requests.fetched += count["bytesOut"].as_u64().unwrap_or(0);
         }
         kinds.push(format!("{method} {number}"));
     }

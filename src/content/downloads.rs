@@ -19,12 +19,12 @@ use crate::cache::{BLOCK, BlockIndex};
 use crate::clock::Instant;
 
 /// Requests under way at one time for whoever comes first.
-const SHARED: usize = 12;
+const SHARED: usize = 16;
 
 /// And for those who wait, besides.
 const RESERVED: usize = 4;
 
-/// And for one block each, besides: with those above, 32 small files at one time.
+/// And for one block each, besides: with those above, 36 small files at one time.
 const SMALL: usize = 16;
 
 /// Read-ahead under way is what arrives in this time. Far longer than the delay of any network, so that it never runs dry.
@@ -77,13 +77,15 @@ pub(super) struct Turn<'a> {
 
 impl Default for Downloads {
     fn default() -> Self {
-        let pace = Pace { since: Instant::now(), bytes: 0, turns: 0, target: LEAST_AHEAD, permits: LEAST_AHEAD };
+        // Of a line that nobody has used yet the best is believed: it is known after a tick or two, and what is asked for until then
+        // is bounded by how far a window grows with a round trip.
+        let pace = Pace { since: Instant::now(), bytes: 0, turns: 0, target: MOST_AHEAD, permits: MOST_AHEAD };
         Self {
             shared: Semaphore::new(SHARED),
             reserved: Semaphore::new(RESERVED),
             small: Semaphore::new(SMALL),
             freed: Notify::new(),
-            ahead: Semaphore::new(LEAST_AHEAD as usize),
+            ahead: Semaphore::new(MOST_AHEAD as usize),
             pace: Mutex::new(pace),
             demands: watch::Sender::new(0),
         }
@@ -259,13 +261,13 @@ mod tests {
     fn what_is_under_way_ahead_follows_the_pace() {
         let downloads = Downloads::default();
         let size = || fill(&downloads, PART_BLOCKS).len();
-        assert_eq!(size(), 2);
+        assert_eq!(size(), SHARED, "the best is believed at first");
         let mut now = Instant::now();
         let mut tick = |bytes| {
             now += TICK;
             downloads.landed_at(bytes, now);
         };
-        tick(4 << 20);
+        (0..2).for_each(|_| tick(4 << 20));
         assert_eq!(size(), 10, "80 MiB in two seconds");
         assert_eq!(downloads.horizon(), 80 << 20);
         tick(1 << 30);
