@@ -33,6 +33,8 @@ struct State {
     refusals: u32,
     /// Why somebody has to sign in.
     trouble: Option<String>,
+    /// Why no token is given out any more.
+    withheld: Option<String>,
 }
 
 impl Watched {
@@ -49,6 +51,11 @@ impl Watched {
     /// Completes when a sign-in that was not good is good again. For one waiter at a time.
     pub async fn healed(&self) {
         self.healed.notified().await;
+    }
+
+    /// From now on no token is given out, for this reason: it would be one of somebody else.
+    pub fn withhold(&self, why: String) {
+        self.state.lock().withheld = Some(why);
     }
 
     fn note(&self, result: &Result<AccessToken, AuthError>) {
@@ -84,7 +91,11 @@ impl Watched {
 impl TokenSource for Watched {
     fn token(&self) -> BoxFuture<'_, Result<AccessToken, AuthError>> {
         async {
-            let result = self.source.token().await;
+            let withheld = self.state.lock().withheld.clone();
+            let result = match withheld {
+                Some(why) => Err(AuthError::NotGranted { why }),
+                None => self.source.token().await,
+            };
             self.note(&result);
             result
         }

@@ -152,6 +152,9 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     jobs.spawn(Arc::clone(&running.fs).fetch_small_ahead(end.clone()));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
+    if !is_reached {
+        jobs.spawn(tasks::confirm_account(Arc::clone(&running), account, end.clone()));
+    }
     jobs.spawn(tasks::heed_storage(Arc::clone(&running), end.clone()));
     if let Some(listener) = numbers {
         if let Ok(address) = listener.local_addr() {

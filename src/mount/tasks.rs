@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::running::Running;
 use crate::fs::QUOTA_AGE;
+use crate::tree::TreeError;
 
 /// How often the maps of the cache are written: what a crash forgets of it is fetched again.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -61,6 +62,30 @@ pub(super) async fn heed_sign_in(running: Arc<Running>, end: CancellationToken) 
             () = end.cancelled() => return,
         }
         running.parts.writeback.retry_now();
+    }
+}
+
+/// Asks a drive that was away when it was mounted whose it is, as soon as it is there. If it is not that of the cache folder, nothing
+/// more is asked of it: the credentials are somebody else's.
+pub(super) async fn confirm_account(running: Arc<Running>, account: String, end: CancellationToken) {
+    loop {
+        let about = tokio::select! {
+            about = running.parts.remote.about() => about,
+            () = end.cancelled() => return,
+        };
+        match about {
+            Ok(about) if about.account == account => return,
+            Ok(about) => {
+                let why = TreeError::Account { was: account, is: about.account }.to_string();
+                tracing::error!(why, "nothing more is sent or fetched");
+                return running.tokens.withhold(why);
+            }
+            Err(error) => tracing::debug!(%error, "not known yet whose drive it is"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(running.config.poll_interval) => {}
+            () = end.cancelled() => return,
+        }
     }
 }
 

@@ -259,6 +259,46 @@ fn the_cache_of_one_account_serves_no_other() {
 }
 
 #[test]
+fn a_drive_that_was_away_and_comes_back_as_somebody_else_s_is_asked_for_nothing_more() {
+    let (mut ours, mut theirs) = (Cloud::start(), Cloud::start());
+    ours.upload("file", &ours.root(), &bytes(1, SIZE));
+    let machine = Machine::with(&ours);
+    assert!(read(machine.at("file")) == bytes(1, SIZE));
+    ours.kill();
+    write(machine.at("unsent"), b"unsent");
+    let end = |machine: &Machine| {
+        let pid = machine.pid();
+        run(Command::new(PROGRAM).args(["unmount", "--timeout", "1s"]).arg(machine.drive()));
+        wait_for_end(pid);
+    };
+    end(&machine);
+    theirs.kill();
+    let [one, other] = [&ours, &theirs].map(|cloud| cloud.token_file().parent().expect("a folder").to_owned());
+    let away = one.with_extension("away");
+    let swap = || {
+        for (from, to) in [(&one, &away), (&other, &one), (&away, &other)] {
+            fs::rename(from, to).expect("renames");
+        }
+    };
+    swap();
+    machine.mount(&ours);
+    ours.restart();
+    eventually("it is found out", || {
+        let status = machine.status();
+        let reason = status["sign_in"]["reason"].as_str().unwrap_or_default();
+        reason.contains("belongs to the account").then_some(())
+    });
+    assert!(ours.files("name = 'unsent'").is_empty());
+    end(&machine);
+    ours.kill();
+    swap();
+    ours.restart();
+    machine.mount(&ours);
+    machine.flush();
+    assert_eq!(ours.content(&ours.id("unsent")), b"unsent");
+}
+
+#[test]
 fn a_cache_has_one_daemon_whatever_becomes_of_that() {
     let cloud = Cloud::start();
     cloud.upload("file", &cloud.root(), &bytes(1, SIZE));
