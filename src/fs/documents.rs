@@ -8,6 +8,7 @@
 //! changed by somebody else in that moment, gets it opened all the same, and the kernel asks for the length when somebody wants it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -16,6 +17,7 @@ use super::handle::{Caching, OpenFlags};
 use super::io::Opening;
 use super::{Answer, Fs, NodeId, Outdated, Result};
 use crate::cache::Whole;
+use crate::clock::Instant;
 use crate::content::Version;
 use crate::error::Kind;
 use crate::tree::{Ino, Node};
@@ -26,9 +28,12 @@ const TRIES: usize = 10;
 /// Threads that are remembered.
 const KEPT: usize = 1024;
 
+/// How soon who was told that a number is stale opens again: the kernel does, at once. Who comes later means something else.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Who was told that a number is stale, and opens again in a moment.
 #[derive(Debug)]
-pub(super) struct Documents(Mutex<LruCache<u32, ()>>);
+pub(super) struct Documents(Mutex<LruCache<u32, Instant>>);
 
 impl Default for Documents {
     fn default() -> Self {
@@ -39,12 +44,12 @@ impl Default for Documents {
 impl Documents {
     /// A thread is told so.
     pub(super) fn told(&self, thread: u32) {
-        self.0.lock().put(thread, ());
+        self.0.lock().put(thread, Instant::now());
     }
 
     /// Whether a thread opens again; asked for once.
     pub(super) fn is_again(&self, thread: u32) -> bool {
-        self.0.lock().pop(&thread).is_some()
+        self.0.lock().pop(&thread).is_some_and(|told| told.elapsed() < MOMENT)
     }
 }
 
@@ -127,7 +132,7 @@ impl Fs {
                 // It is found when the kernel comes again: of all that nobody has open it is the last to be evicted.
                 return Err(Kind::Stale.into());
             }
-            match self.open_now(id, flags, None)? {
+            match self.open_now(id, flags, again, None)? {
                 Opening::Open(number, _, caching) => return Ok((number, caching)),
                 Opening::Unexported(now) => (id, node) = (now.ino.into(), *now),
             }

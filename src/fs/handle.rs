@@ -302,6 +302,23 @@ impl Files {
     ) -> (u64, Arc<Handle>) {
         let mut files = self.by_ino.write();
         let file = Arc::clone(files.entry(node.ino).or_insert_with(|| Arc::new(OpenFile::new(node, bytes, passed))));
+        self.add(file, files, flags, heard)
+    }
+
+    /// Opens a file once more that somebody has open, whatever became of it since.
+    pub(super) fn reopen(&self, ino: Ino, flags: OpenFlags, heard: u64) -> Option<(u64, Arc<Handle>)> {
+        let files = self.by_ino.write();
+        let file = Arc::clone(files.get(&ino).filter(|file| file.state.lock().handles > 0)?);
+        Some(self.add(file, files, flags, heard))
+    }
+
+    /// Whether a file is open by more than one handle.
+    pub(super) fn is_shared(&self, ino: Ino) -> bool {
+        self.get(ino).is_some_and(|file| file.state.lock().handles > 1)
+    }
+
+    /// One more handle of a file that was found under this lock.
+    fn add<T>(&self, file: Arc<OpenFile>, files: T, flags: OpenFlags, heard: u64) -> (u64, Arc<Handle>) {
         {
             let mut state = file.state.lock();
             state.handles += 1;

@@ -47,7 +47,7 @@ impl Fs {
         register: Register<'_>,
     ) -> Answer<(u64, Caching)> {
         let again = self.documents.is_again(flags.thread);
-        let opened = match self.open_now(id, flags, Some(register)) {
+        let opened = match self.open_now(id, flags, again, Some(register)) {
             Ok(Opening::Open(number, _, caching)) => Ok((number, caching)),
             Ok(Opening::Unexported(node)) => return self.open_document(id, node, flags, again),
             Err(error) => Err(error),
@@ -58,12 +58,25 @@ impl Fs {
         Answer::Now(opened)
     }
 
-    /// Opens what can be opened without the network; `register`: if the kernel can be told of files.
-    pub(super) fn open_now(&self, id: NodeId, flags: OpenFlags, register: Option<Register<'_>>) -> Result<Opening> {
+    /// Opens what can be opened without the network. `again`: whoever opens it was just told that another number is stale, and has
+    /// found this one when they looked the name up again; the kernel does that once. `register`: if the kernel can be told of files.
+    pub(super) fn open_now(
+        &self,
+        id: NodeId,
+        flags: OpenFlags,
+        again: bool,
+        register: Option<Register<'_>>,
+    ) -> Result<Opening> {
         if flags.write || flags.truncate {
             self.writable()?;
         }
-        self.must_be_current(id.ino())?;
+        if let Err(stale) = self.must_be_current(id.ino()) {
+            // What it was when they looked is not older than their call, and others have it open: so they can, too.
+            let is_late = again && !(flags.write || flags.truncate);
+            let heard = self.heard_so_far(id.ino());
+            let (number, handle) = is_late.then(|| self.files.reopen(id.ino(), flags, heard)).flatten().ok_or(stale)?;
+            return self.opened(number, handle, Caching::Keep);
+        }
         let version = self.tree.version();
         let node = self.node(id.ino())?;
         match node.kind {
@@ -77,7 +90,7 @@ impl Fs {
         }
         self.tree.used(node.ino);
         let register = register.filter(|_| !(flags.write || flags.truncate));
-        let opening = self.open_node(node, version, flags, register)?;
+        let opening = self.open_node(node, version, flags, again, register)?;
         if let Opening::Open(number, handle, _) = &opening
             && flags.truncate
         {
@@ -97,12 +110,13 @@ impl Fs {
         if self.files.is_superseded(ino) { Err(Kind::Stale.into()) } else { Ok(()) }
     }
 
-    /// Opens a node as it was at a version of the tree; `register`: if the kernel can be told of files.
+    /// Opens a node as it was at a version of the tree; `again` and `register` as above.
     fn open_node(
         &self,
         mut node: Node,
         mut version: Option<Version>,
         flags: OpenFlags,
+        again: bool,
         register: Option<Register<'_>>,
     ) -> Result<Opening> {
         let caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
@@ -127,7 +141,9 @@ impl Fs {
                 Bytes::Staged(_) | Bytes::Text(_) => false,
             };
             let others_write = !handle.file.is_only_read(u32::from(flags.write));
-            if !reads_another || others_write || !now.is_linked() {
+            // Replaced just now. Who was sent away before reads what it was when they came: the kernel sends nobody away twice.
+            let is_late = again && !handle.write && self.files.is_shared(node.ino);
+            if !reads_another || others_write || !now.is_linked() || is_late {
                 return self.opened(number, handle, caching);
             }
             self.close_unanswered(number, node.ino);
@@ -374,7 +390,7 @@ impl Fs {
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
         let flags = OpenFlags { write: true, truncate: false, thread: 0 };
-        let Opening::Open(number, handle, _) = self.open_node(node.clone(), None, flags, None)? else {
+        let Opening::Open(number, handle, _) = self.open_node(node.clone(), None, flags, false, None)? else {
             return Err(Kind::Denied.into());
         };
         let resized = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, size)?));
