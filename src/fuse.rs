@@ -6,6 +6,7 @@
 //! hurts nobody else.
 
 mod adapter;
+mod answer;
 mod convert;
 mod reply;
 mod revoke;

@@ -17,14 +17,13 @@ use fuser::{
     ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     TimeOrNow, WriteFlags,
 };
-use futures_util::FutureExt;
 use tokio::runtime::Handle as Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::convert;
-use super::reply::{Refuse, caller, give_entry, give_xattr};
+use super::reply::{caller, give_entry, give_xattr};
 use crate::error::Kind;
-use crate::fs::{Answer, Backing, Caching, Fs, Hold, Listing, Locks, OpenFlags, Place, Result, SetAttr, Writer};
+use crate::fs::{Backing, Caching, Fs, Listing, Locks, OpenFlags, Place, SetAttr, Writer};
 use crate::sys;
 
 /// The largest write that the kernel sends in one request.
@@ -42,8 +41,8 @@ const BLOCK: u32 = 4096;
 /// The file system as the kernel calls it.
 #[derive(Debug)]
 pub(super) struct Adapter {
-    fs: Arc<Fs>,
-    runtime: Runtime,
+    pub(super) fs: Arc<Fs>,
+    pub(super) runtime: Runtime,
     /// Cancelled when the mount is gone.
     ended: CancellationToken,
 }
@@ -64,102 +63,6 @@ impl Adapter {
             self.fs.refuse_passthrough("it takes the rights of a superuser (CAP_SYS_ADMIN)".to_owned());
         } else if let Err(most) = config.set_max_stack_depth(self.fs.stack_depth()) {
             tracing::debug!(most, "the kernel takes no deeper stack of file systems");
-        }
-    }
-
-    /// Gets an answer and gives it: at once if it is ready, from a task if it must be waited for.
-    fn respond<T, R>(
-        &self,
-        operation: &'static str,
-        reply: R,
-        call: impl FnOnce(&Arc<Fs>) -> Answer<T>,
-        give: impl FnOnce(R, T) + Send + 'static,
-    ) where
-        T: Send + 'static,
-        R: Refuse + Send + 'static,
-    {
-        let answer = catch_unwind(AssertUnwindSafe(|| call(&self.fs)));
-        self.answer(operation, reply, answer, give);
-    }
-
-    /// Gives an answer that was got: at once if it is ready, from a task if it must be waited for.
-    fn answer<T, R>(
-        &self,
-        operation: &'static str,
-        reply: R,
-        answer: std::thread::Result<Answer<T>>,
-        give: impl FnOnce(R, T) + Send + 'static,
-    ) where
-        T: Send + 'static,
-        R: Refuse + Send + 'static,
-    {
-        match answer {
-            Ok(Answer::Now(Ok(value))) => give(reply, value),
-            Ok(Answer::Now(Err(error))) => reply.refuse(operation, &error),
-            Ok(Answer::Later(future, hold)) => {
-                let patience = self.fs.patience();
-                let future = async move {
-                    let in_time = tokio::time::timeout(patience, future).await;
-                    in_time.unwrap_or_else(|_| Err(Kind::TimedOut.into()))
-                };
-                self.answer_later(operation, reply, future, hold, give);
-            }
-            Ok(Answer::InItsTime(future, hold)) => self.answer_later(operation, reply, future, hold, give),
-            Err(_panic) => reply.panicked(operation),
-        }
-    }
-
-    /// Gives an answer when it is there.
-    fn answer_later<T, R>(
-        &self,
-        operation: &'static str,
-        reply: R,
-        future: impl Future<Output = Result<T>> + Send + 'static,
-        hold: Option<Hold>,
-        give: impl FnOnce(R, T) + Send + 'static,
-    ) where
-        T: Send + 'static,
-        R: Refuse + Send + 'static,
-    {
-        self.runtime.spawn(async move {
-            // Until after the reply.
-            let _hold = hold;
-            match AssertUnwindSafe(future).catch_unwind().await {
-                Ok(Ok(value)) => give(reply, value),
-                Ok(Err(error)) => reply.refuse(operation, &error),
-                Err(_panic) => reply.panicked(operation),
-            }
-        });
-    }
-
-    /// Fills a reply piece by piece, and gives it.
-    fn fill<R: Refuse>(
-        operation: &'static str,
-        mut reply: R,
-        work: impl FnOnce(&mut R) -> Result<()>,
-        give: impl FnOnce(R),
-    ) {
-        match catch_unwind(AssertUnwindSafe(|| work(&mut reply))) {
-            Ok(Ok(())) => give(reply),
-            Ok(Err(error)) => reply.refuse(operation, &error),
-            Err(_panic) => reply.panicked(operation),
-        }
-    }
-
-    /// As [`Self::respond`], for what is always answered at once.
-    fn respond_now<T, R>(
-        &self,
-        operation: &'static str,
-        reply: R,
-        call: impl FnOnce(&Arc<Fs>) -> Result<T>,
-        give: impl FnOnce(R, T),
-    ) where
-        R: Refuse,
-    {
-        match catch_unwind(AssertUnwindSafe(|| call(&self.fs))) {
-            Ok(Ok(value)) => give(reply, value),
-            Ok(Err(error)) => reply.refuse(operation, &error),
-            Err(_panic) => reply.panicked(operation),
         }
     }
 }
