@@ -31,6 +31,7 @@ mod permits;
 mod place;
 mod remote;
 mod revoke;
+mod sent_away;
 mod signals;
 mod sync;
 mod xattr;
@@ -222,7 +223,7 @@ pub struct Fs {
     quota: Mutex<(Quota, Instant)>,
     closing: AtomicBool,
     failures: failures::Failures,
-    documents: documents::Documents,
+    sent_away: sent_away::SentAway,
     changing: changing::Changing,
     ways: place::Ways,
     passthrough: passthrough::Passthrough,
@@ -271,7 +272,7 @@ impl Fs {
             quota: Mutex::new((parts.quota, Instant::now())),
             closing: AtomicBool::new(false),
             failures: failures::Failures::default(),
-            documents: documents::Documents::default(),
+            sent_away: sent_away::SentAway::default(),
             changing: changing::Changing::default(),
             ways: place::Ways::default(),
             passthrough,

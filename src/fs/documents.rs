@@ -8,50 +8,17 @@
 //! changed by somebody else in that moment, gets it opened all the same, and the kernel asks for the length when somebody wants it.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use lru::LruCache;
-use parking_lot::Mutex;
 
 use super::handle::{Caching, OpenFlags};
 use super::io::Opening;
 use super::{Answer, Fs, NodeId, Outdated, Result};
 use crate::cache::Whole;
-use crate::clock::Instant;
 use crate::content::Version;
 use crate::error::Kind;
 use crate::tree::{Ino, Node};
 
 /// How often an opening is tried again because the document was changed elsewhere while it was exported.
 const TRIES: usize = 10;
-
-/// Threads that are remembered.
-const KEPT: usize = 1024;
-
-/// How soon who was told that a number is stale opens again: the kernel does, at once. Who comes later means something else.
-const MOMENT: Duration = Duration::from_secs(1);
-
-/// Who was told that a number is stale, and opens again in a moment.
-#[derive(Debug)]
-pub(super) struct Documents(Mutex<LruCache<u32, Instant>>);
-
-impl Default for Documents {
-    fn default() -> Self {
-        Self(Mutex::new(LruCache::new(KEPT.try_into().expect("not zero"))))
-    }
-}
-
-impl Documents {
-    /// A thread is told so.
-    pub(super) fn told(&self, thread: u32) {
-        self.0.lock().put(thread, Instant::now());
-    }
-
-    /// Whether a thread opens again; asked for once.
-    pub(super) fn is_again(&self, thread: u32) -> bool {
-        self.0.lock().pop(&thread).is_some_and(|told| told.elapsed() < MOMENT)
-    }
-}
 
 impl Fs {
     /// The version of a document that an export of it is to be of, if it is shown so.
@@ -84,7 +51,7 @@ impl Fs {
         Answer::in_its_time(async move {
             let opened = fs.export_and_open(id, *node, flags, again).await;
             if opened.as_ref().is_err_and(|error| error.kind() == Kind::Stale) {
-                fs.documents.told(flags.thread);
+                fs.sent_away.told(flags.thread);
             }
             opened
         })

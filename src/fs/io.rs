@@ -46,14 +46,14 @@ impl Fs {
         flags: OpenFlags,
         register: Register<'_>,
     ) -> Answer<(u64, Caching)> {
-        let again = self.documents.is_again(flags.thread);
+        let again = self.sent_away.is_again(flags.thread);
         let opened = match self.open_now(id, flags, again, Some(register)) {
             Ok(Opening::Open(number, _, caching)) => Ok((number, caching)),
             Ok(Opening::Unexported(node)) => return self.open_document(id, node, flags, again),
             Err(error) => Err(error),
         };
         if opened.as_ref().is_err_and(|error| error.kind() == Kind::Stale) {
-            self.documents.told(flags.thread);
+            self.sent_away.told(flags.thread);
         }
         Answer::Now(opened)
     }
