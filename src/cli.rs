@@ -42,6 +42,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use futures_util::FutureExt;
+use futures_util::future::select_all;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::helper::Call;
 use self::settings::Settings;
@@ -222,6 +225,20 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+/// Waits for the first of these signals. One that cannot be heeded does what it does by itself.
+async fn received(kinds: &[SignalKind]) {
+    let one = |&kind: &SignalKind| {
+        async move {
+            match signal(kind) {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
+        }
+        .boxed()
+    };
+    select_all(kinds.iter().map(one)).await;
 }
 
 /// A runtime for a command that asks a daemon something.

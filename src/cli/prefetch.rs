@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use clap::ArgAction;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 pub(super) use self::shown::lines;
 use super::bars::{self, Fetching};
 use super::output::{complain, count, files, plain, say};
 use super::target::{self, Target};
-use super::{Exit, Failure, small_runtime};
+use super::{Exit, Failure, received, small_runtime};
 use crate::clock::Instant;
 use crate::config::Bytes;
 use crate::control::{Amount, Client, Job, Paths, PrefetchStatus, TOLD, ToFetch};
@@ -166,16 +166,7 @@ async fn fetch(mounts: Vec<Mount>, background: bool) -> Result<Exit, Failure> {
 
 /// Waits for who does not want to wait. Who closes a terminal does not say so.
 async fn told_to_end() {
-    let received = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = received(SignalKind::interrupt()) => {}
-        () = received(SignalKind::terminate()) => {}
-    }
+    received(&[SignalKind::interrupt(), SignalKind::terminate()]).await;
 }
 
 impl Begun {

@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use console::Term;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use super::output::{at_risk, below, print, say};
 use super::target::{self, Answer, Target};
-use super::{Exit, Failure};
+use super::{Exit, Failure, received};
 use crate::clock::{self, Instant};
 use crate::control::{ClientError, Status, Unsent};
 use crate::mount::mountpoint;
@@ -98,17 +98,7 @@ fn narrowed(path: &str, unsent: Unsent) -> Unsent {
 
 /// Waits for whoever wants to see no more.
 async fn interrupted() {
-    let received = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = received(SignalKind::interrupt()) => {}
-        () = received(SignalKind::terminate()) => {}
-        () = received(SignalKind::hangup()) => {}
-    }
+    received(&[SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]).await;
 }
 
 /// How it is shown.
