@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::config::Occupied;
 use crate::fs::CONTROL_XATTR;
@@ -87,8 +88,8 @@ pub enum MountpointError {
 #[derive(Debug)]
 pub struct Mountpoint {
     path: PathBuf,
-    /// It was made for the mount, and goes with it.
-    made: bool,
+    /// It was made for the mount, and is still to go with it.
+    made: AtomicBool,
     /// A dead mount was found there and removed.
     pub buried: bool,
     /// The folder itself, if it holds files: once it is mounted over, there is no other way to them.
@@ -151,11 +152,11 @@ impl Mountpoint {
             names.push(entry.map_err(unusable)?.file_name().to_string_lossy().into_owned());
         }
         if names.is_empty() || occupied == Occupied::Hide {
-            return Ok(Self { path, made, buried, below: None });
+            return Ok(Self { path, made: AtomicBool::new(made), buried, below: None });
         }
         if occupied == Occupied::Import {
             let below = Some(fs::File::open(&path).map_err(unusable)?);
-            return Ok(Self { path, made, buried, below });
+            return Ok(Self { path, made: AtomicBool::new(made), buried, below });
         }
         let more = if names.len() > NAMED { " and more" } else { "" };
         names.truncate(NAMED);
@@ -180,9 +181,10 @@ impl Mountpoint {
         detach(&self.path)
     }
 
-    /// Removes the folder if it was made for the mount and nothing is mounted there any more. Also done when this is dropped.
+    /// Removes the folder if it was made for the mount and nothing is mounted there any more; once. Also done when this is dropped,
+    /// if it was not: a folder that is there after it was given back is somebody else's, who may be about to mount at it.
     pub fn give_back(&self) {
-        if self.made && mount_at(&self.path).is_none() {
+        if self.made.swap(false, Ordering::Relaxed) && mount_at(&self.path).is_none() {
             // Only if it is empty, so nothing can be lost.
             let _not_empty = fs::remove_dir(&self.path);
         }
@@ -331,5 +333,17 @@ mod tests {
         assert!(place.is_dir());
         drop(mountpoint);
         assert!(!place.exists());
+    }
+
+    #[test]
+    fn what_somebody_else_makes_after_a_folder_was_given_back_is_left_alone() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let place = dir.path().join("made");
+        let first = Mountpoint::prepare(&place, Occupied::Refuse).expect("prepares");
+        first.give_back();
+        assert!(!place.exists());
+        let _second = Mountpoint::prepare(&place, Occupied::Refuse).expect("prepares");
+        drop(first);
+        assert!(place.exists(), "it is about to be mounted at");
     }
 }

@@ -424,6 +424,7 @@ fn kernel_help(error: &io::Error, mountpoint: &Path) -> String {
             format!("this machine has no /dev/fuse: {}", here.fix(Need::Device))
         }
         Err(error) => format!("/dev/fuse cannot be opened ({error}): {}", here.fix(Need::DeviceAccess)),
+        Ok(_) if !mountpoint.exists() => "the folder was removed meanwhile; mount once more".to_owned(),
         // Not the superuser, and no helper to ask.
         Ok(_) if error.kind() == io::ErrorKind::NotFound => {
             format!("only root may mount by itself, and there is no `fusermount3`: {}", here.fix(Need::Helper))
