@@ -16,6 +16,7 @@
 mod access;
 pub mod drive;
 mod pages;
+mod special;
 
 use std::fmt;
 use std::ops::Range;
@@ -31,6 +32,7 @@ use crate::error::Kind;
 
 pub use access::Access;
 pub use pages::{Pages, all_drives, all_trashed};
+pub use special::{Device, Special};
 
 /// Identity of an item on the drive. Opaque.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,6 +109,8 @@ pub enum ItemKind {
     File(Blob),
     /// A symbolic link; its content is the target's path.
     Symlink(Blob),
+    /// A fifo, socket or device: a name for what machines do among themselves, without content.
+    Special(Special),
     /// Leads to another item, which may be gone or out of reach.
     Shortcut {
         /// That item.
@@ -141,6 +145,9 @@ pub struct Posix {
     pub owner: Option<(u32, u32)>,
     /// Target of a symbolic link, if it was short enough to be kept beside the content.
     pub target: Option<String>,
+    /// The numbers of a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Device>,
 }
 
 impl Posix {
@@ -163,7 +170,7 @@ pub struct NewItem {
     pub parent: FileId,
     /// Its name.
     pub name: String,
-    /// Folder, file or symbolic link.
+    /// Folder, file, symbolic link or special file.
     pub kind: NewKind,
     /// Its modification time.
     pub modified: Timestamp,
@@ -180,6 +187,8 @@ pub enum NewKind {
     File,
     /// A symbolic link; the content uploaded is the target's path.
     Symlink,
+    /// A fifo, socket or device, without content.
+    Special(Special),
 }
 
 /// A change of metadata; `None` leaves a part as it is.
@@ -403,8 +412,8 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     /// `count` (1 to 1000) fresh ids for [`NewItem::id`].
     fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>>;
 
-    /// Creates a folder. If an earlier try with this id got through, its result is the answer.
-    fn create_folder<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>>;
+    /// Creates what has no content: a folder or a special file. If an earlier try with this id got through, its result is the answer.
+    fn create_bare<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>>;
 
     /// Changes metadata.
     fn update<'a>(&'a self, id: &'a FileId, patch: &'a Patch) -> BoxFuture<'a, Result<Item>>;

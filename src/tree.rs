@@ -43,7 +43,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
-use crate::remote::{Access, FileId, Item, Md5, Remote, RemoteError, RevisionId};
+use crate::remote::{Access, Device, FileId, Item, Md5, Remote, RemoteError, RevisionId, Special};
 use crate::state::{self, State, StateError, Version};
 
 /// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
@@ -90,10 +90,19 @@ pub enum NodeKind {
     File,
     /// A symbolic link.
     Symlink,
+    /// A fifo, socket or device.
+    Special(Special),
     /// Leads to another entry, by the id of its item, wherever that is; a symbolic link to programs.
     Shortcut,
     /// A document of an online editor: shown as a small read-only file that holds its address, or as what it is exported as.
     Document,
+}
+
+impl NodeKind {
+    /// Whether the drive has a content of it that comes from here.
+    pub const fn has_content(self) -> bool {
+        matches!(self, Self::File | Self::Symlink)
+    }
 }
 
 /// An entry of the tree.
@@ -131,7 +140,8 @@ pub struct Node {
     pub md5: Option<Md5>,
     /// Version of the state that the drive last told us; 0: never.
     pub version: u64,
-    /// Target of a symbolic link, if known; of a shortcut, the id of the item that it leads to; the text of the link file of a document.
+    /// Target of a symbolic link, if known; of a shortcut, the id of the item that it leads to; the text of the link file of a document;
+    /// of a device, its numbers.
     pub target: Option<String>,
     /// A folder whose children are all in the tree.
     pub listed: bool,
@@ -155,6 +165,14 @@ impl Node {
     /// Whether it is a folder.
     pub fn is_folder(&self) -> bool {
         self.kind == NodeKind::Folder
+    }
+
+    /// The numbers of a device.
+    pub fn device(&self) -> Option<Device> {
+        match self.kind {
+            NodeKind::Special(special) if special.is_device() => self.target.as_deref()?.parse().ok(),
+            _ => None,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Answer, Entry, Fs, NodeId, Outdated, Result, TTL, permits};
 use crate::clock::{self, Instant, Timestamp};
 use crate::error::Kind;
-use crate::remote::Quota;
+use crate::remote::{Device, Quota};
 use crate::tree::local::Attributes;
 use crate::tree::{Ino, Node, NodeKind};
 
@@ -33,6 +33,8 @@ pub struct Attr {
     pub owner: (u32, u32),
     /// Number of names.
     pub links: u32,
+    /// Numbers of a device.
+    pub device: Option<Device>,
 }
 
 /// New values for attributes; `None` leaves one as it is.
@@ -81,7 +83,7 @@ impl Fs {
     pub(super) fn default_mode(&self, kind: NodeKind) -> u32 {
         match kind {
             NodeKind::Folder => self.options.dir_mode,
-            NodeKind::File => self.options.file_mode,
+            NodeKind::File | NodeKind::Special(_) => self.options.file_mode,
             NodeKind::Symlink | NodeKind::Shortcut => LINK_MODE,
             NodeKind::Document => self.options.file_mode & DOCUMENT_MODE,
         }
@@ -117,6 +119,7 @@ impl Fs {
                 (true, NodeKind::Folder) => 2,
                 (true, _) => 1,
             },
+            device: node.device(),
         }
     }
 

@@ -7,6 +7,7 @@ use super::dir::name;
 use super::handle::{Bytes, OpenFile, OpenFlags};
 use super::{Answer, Caller, Entry, Fs, FsError, Locks, NodeId, Outdated, Result, permits};
 use crate::error::Kind;
+use crate::remote::Device;
 use crate::tree::{Node, NodeKind};
 use crate::writeback::Durability;
 use crate::writeback::changes::NewEntry;
@@ -78,6 +79,23 @@ impl Fs {
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
             fs.writeback.seal(node.ino, &staging, node.mtime, Durability::Process)?;
+            Ok(fs.entry(folder, &node))
+        })
+    }
+
+    /// `mknod` of a special file.
+    pub fn mkspecial(
+        self: &Arc<Self>,
+        caller: Caller,
+        folder: NodeId,
+        name: &[u8],
+        mode: u32,
+        (kind, device): (NodeKind, Option<Device>),
+    ) -> Answer<Entry> {
+        self.make(folder, name, move |fs, folder, name| {
+            let numbers = device.map(|device| device.to_string());
+            let new = fs.new_entry(caller, folder, name, kind, Some((mode, FILE_MODE)), numbers);
+            let (node, _) = fs.writeback.create(new)?;
             Ok(fs.entry(folder, &node))
         })
     }

@@ -81,7 +81,7 @@ impl Fs {
         let node = self.node(id.ino())?;
         match node.kind {
             NodeKind::Folder if flags.write || flags.truncate => return Err(Kind::IsADirectory.into()),
-            NodeKind::Symlink | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
+            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
             NodeKind::Document if flags.write || flags.truncate => return Err(Kind::Denied.into()),
             _ => {}
         }
@@ -386,7 +386,7 @@ impl Fs {
         match node.kind {
             NodeKind::File => {}
             NodeKind::Folder => return Err(Kind::IsADirectory.into()),
-            NodeKind::Symlink | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
+            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
         let flags = OpenFlags { write: true, truncate: false, thread: 0 };

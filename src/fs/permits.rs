@@ -20,7 +20,7 @@ pub(super) fn is_writable(node: &Node) -> bool {
     match node.kind {
         NodeKind::Folder => node.access.may_add() && !is_made_up(node),
         NodeKind::File => node.access.may_write(),
-        NodeKind::Symlink | NodeKind::Shortcut | NodeKind::Document => true,
+        NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut | NodeKind::Document => true,
     }
 }
 

@@ -25,6 +25,7 @@ use super::reply::{caller, give_entry, give_xattr};
 use crate::error::Kind;
 use crate::fs::{Backing, Caching, Fs, Listing, Locks, OpenFlags, Place, SetAttr, Writer};
 use crate::sys;
+use crate::tree::NodeKind;
 
 /// The largest write that the kernel sends in one request.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -155,14 +156,18 @@ impl Filesystem for Adapter {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _rdev: u32,
+        rdev: u32,
         reply: ReplyEntry,
     ) {
-        if mode & libc::S_IFMT != libc::S_IFREG && mode & libc::S_IFMT != 0 {
-            return reply.error(convert::errno(Kind::Unsupported));
-        }
+        let Some((kind, device)) = convert::made(mode, rdev) else {
+            return reply.error(convert::errno(Kind::Invalid));
+        };
         let caller = caller(request);
-        self.respond("mknod", reply, |fs| fs.mknod(caller, convert::id(parent), name.as_bytes(), mode), give_entry);
+        let mknod = |fs: &Arc<Fs>| match kind {
+            NodeKind::File => fs.mknod(caller, convert::id(parent), name.as_bytes(), mode),
+            kind => fs.mkspecial(caller, convert::id(parent), name.as_bytes(), mode, (kind, device)),
+        };
+        self.respond("mknod", reply, mknod, give_entry);
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {

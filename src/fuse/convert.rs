@@ -7,6 +7,7 @@ use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
 use crate::fs::{Allocate, Attr, Entry, NodeId};
+use crate::remote::{Device, Special};
 use crate::tree::NodeKind;
 
 /// What programs are told is a good size for a read or write: each one is a trip to us and back.
@@ -37,6 +38,23 @@ pub(super) fn file_type(kind: NodeKind) -> FileType {
         NodeKind::Folder => FileType::Directory,
         NodeKind::File | NodeKind::Document => FileType::RegularFile,
         NodeKind::Symlink | NodeKind::Shortcut => FileType::Symlink,
+        NodeKind::Special(Special::Fifo) => FileType::NamedPipe,
+        NodeKind::Special(Special::Socket) => FileType::Socket,
+        NodeKind::Special(Special::CharDevice) => FileType::CharDevice,
+        NodeKind::Special(Special::BlockDevice) => FileType::BlockDevice,
+    }
+}
+
+/// What the file type of a mode makes with `mknod`, and the device that it stands for. `None` for what is not made so.
+pub(super) fn made(mode: u32, rdev: u32) -> Option<(NodeKind, Option<Device>)> {
+    let device = Some(Device::from_kernel(rdev));
+    match mode & libc::S_IFMT {
+        0 | libc::S_IFREG => Some((NodeKind::File, None)),
+        libc::S_IFIFO => Some((NodeKind::Special(Special::Fifo), None)),
+        libc::S_IFSOCK => Some((NodeKind::Special(Special::Socket), None)),
+        libc::S_IFCHR => Some((NodeKind::Special(Special::CharDevice), device)),
+        libc::S_IFBLK => Some((NodeKind::Special(Special::BlockDevice), device)),
+        _ => None,
     }
 }
 
@@ -55,7 +73,7 @@ pub(super) fn attr(id: NodeId, attr: &Attr) -> FileAttr {
         nlink: attr.links,
         uid: attr.owner.0,
         gid: attr.owner.1,
-        rdev: 0,
+        rdev: attr.device.map_or(0, Device::to_kernel),
         blksize: GOOD_SIZE,
         flags: 0,
     }

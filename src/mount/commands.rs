@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::running::Running;
 use crate::control::{Cleared, EntryStatus, Refreshed, Unsent};
 use crate::error::Kind;
+use crate::remote::Special;
 use crate::tree::{Ino, Node, NodeKind};
 
 impl Running {
@@ -31,6 +32,9 @@ impl Running {
                 NodeKind::Folder => "folder",
                 NodeKind::File => "file",
                 NodeKind::Symlink => "link",
+                NodeKind::Special(Special::Fifo) => "fifo",
+                NodeKind::Special(Special::Socket) => "socket",
+                NodeKind::Special(Special::CharDevice | Special::BlockDevice) => "device",
                 NodeKind::Shortcut => "shortcut",
                 NodeKind::Document => "document",
             }

@@ -252,7 +252,7 @@ impl Bin {
 fn bytes(item: &Item) -> u64 {
     match &item.kind {
         ItemKind::File(blob) | ItemKind::Symlink(blob) => blob.size,
-        ItemKind::Folder | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => 0,
+        ItemKind::Folder | ItemKind::Special(_) | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => 0,
     }
 }
 

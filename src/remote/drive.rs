@@ -185,8 +185,8 @@ impl Remote for DriveRemote {
         items::reserve_ids(&self.client, count).boxed()
     }
 
-    fn create_folder<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>> {
-        items::create_folder(&self.client, new).boxed()
+    fn create_bare<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>> {
+        items::create_bare(&self.client, new).boxed()
     }
 
     fn update<'a>(&'a self, id: &'a FileId, patch: &'a Patch) -> BoxFuture<'a, Result<Item>> {

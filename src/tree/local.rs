@@ -5,7 +5,7 @@
 
 use rusqlite::Connection;
 
-use super::{Base, Ino, Node, NodeKind, names, nodes};
+use super::{Base, Ino, Node, names, nodes};
 use crate::clock::Timestamp;
 
 /// What becomes of an entry that was removed.
@@ -42,7 +42,7 @@ impl Attributes {
 /// A new entry. The name must be free in its folder.
 pub fn create(db: &Connection, node: &Node) -> rusqlite::Result<()> {
     nodes::insert(db, node)?;
-    nodes::set_base(db, node.ino, &Base::unsent(node.kind != NodeKind::Folder))?;
+    nodes::set_base(db, node.ino, &Base::unsent(node.kind.has_content()))?;
     nodes::touch_folder(db, node.parent, node.ctime)
 }
 

@@ -460,7 +460,7 @@ impl Base {
 fn blob(item: &Item) -> Option<&Blob> {
     match &item.kind {
         ItemKind::File(blob) | ItemKind::Symlink(blob) => Some(blob),
-        ItemKind::Folder | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => None,
+        ItemKind::Folder | ItemKind::Special(_) | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => None,
     }
 }
 

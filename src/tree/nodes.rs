@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Base, Ino, Node, NodeKind, OnDrive};
 use crate::clock::Timestamp;
-use crate::remote::{Access, FileId, Md5, RevisionId};
+use crate::remote::{Access, FileId, Md5, RevisionId, Special};
 
 const COLUMNS: &str = "parent, name, ino, id, kind, mode, uid, gid, size, mtime, atime, ctime, created, drive_name, revision, \
                        md5, version, target, listed, access, drive";
@@ -45,6 +45,10 @@ const fn kind_to_sql(kind: NodeKind) -> i64 {
         NodeKind::Symlink => 2,
         NodeKind::Document => 3,
         NodeKind::Shortcut => 4,
+        NodeKind::Special(Special::Fifo) => 5,
+        NodeKind::Special(Special::Socket) => 6,
+        NodeKind::Special(Special::CharDevice) => 7,
+        NodeKind::Special(Special::BlockDevice) => 8,
     }
 }
 
@@ -55,6 +59,10 @@ fn kind_from_sql(kind: i64) -> rusqlite::Result<NodeKind> {
         2 => Ok(NodeKind::Symlink),
         3 => Ok(NodeKind::Document),
         4 => Ok(NodeKind::Shortcut),
+        5 => Ok(NodeKind::Special(Special::Fifo)),
+        6 => Ok(NodeKind::Special(Special::Socket)),
+        7 => Ok(NodeKind::Special(Special::CharDevice)),
+        8 => Ok(NodeKind::Special(Special::BlockDevice)),
         other => Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
     }
 }

@@ -54,7 +54,7 @@ impl Writeback {
         let ino = job.node.ino;
         let blob = match &item.kind {
             ItemKind::File(blob) | ItemKind::Symlink(blob) => blob,
-            ItemKind::Folder | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => {
+            ItemKind::Folder | ItemKind::Special(_) | ItemKind::Document { .. } | ItemKind::Shortcut { .. } => {
                 return Err(mismatch(md5, None));
             }
         };

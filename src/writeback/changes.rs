@@ -29,13 +29,13 @@ pub struct NewEntry {
     pub folder: Ino,
     /// Its name: legal, and free in the folder.
     pub name: String,
-    /// Folder, file or symbolic link.
+    /// Folder, file, symbolic link or special file.
     pub kind: NodeKind,
     /// Permission bits; `None`: the mount's default.
     pub mode: Option<u32>,
     /// User and group; `None`: the mount's.
     pub owner: Option<(u32, u32)>,
-    /// Target of a symbolic link.
+    /// Target of a symbolic link, or the numbers of a device.
     pub target: Option<String>,
 }
 
@@ -315,7 +315,7 @@ fn new_node(ino: Ino, new: NewEntry) -> Node {
         kind: new.kind,
         mode: new.mode,
         owner: new.owner,
-        size: new.target.as_ref().map_or(0, |target| target.len() as u64),
+        size: new.target.as_ref().filter(|_| new.kind == NodeKind::Symlink).map_or(0, |target| target.len() as u64),
         mtime: now,
         atime: now,
         ctime: now,

@@ -36,8 +36,8 @@ pub(super) enum Plan {
     Idle,
     /// Another entry goes first.
     Wait(Ino),
-    /// The drive gets a new folder.
-    CreateFolder(Job),
+    /// The drive gets a new item without content.
+    Create(Job),
     /// The drive gets content, in a new item or as a new revision.
     Upload(Job),
     /// The drive gets new metadata.
@@ -75,7 +75,7 @@ pub(super) fn plan(db: &Connection, ino: Ino) -> rusqlite::Result<Plan> {
     let differences = base.differs(&node, folder.id.as_ref());
     let job = Job { entry, node, base, folder: folder.id };
     if job.base.on_drive.is_none() {
-        return Ok(if job.node.is_folder() { Plan::CreateFolder(job) } else { Plan::Upload(job) });
+        return Ok(if job.node.kind.has_content() { Plan::Upload(job) } else { Plan::Create(job) });
     }
     let asked = job.node.id.as_ref().map_or(Ok(None), |id| asked::get(db, id))?;
     if asked.is_some_and(|asked| asked.is_taken_back(&job.node, &job.base, job.folder.as_ref())) {
@@ -185,7 +185,7 @@ impl Job {
     /// POSIX attributes as they shall be.
     pub(super) fn posix(&self) -> Posix {
         let target = self.node.target.clone().filter(|_| self.node.kind == NodeKind::Symlink);
-        Posix { mode: self.node.mode, owner: self.node.owner, target }
+        Posix { mode: self.node.mode, owner: self.node.owner, target, device: self.node.device() }
     }
 
     /// The metadata as it shall be on the drive.
@@ -198,6 +198,7 @@ impl Job {
         let kind = match self.node.kind {
             NodeKind::Folder => NewKind::Folder,
             NodeKind::Symlink => NewKind::Symlink,
+            NodeKind::Special(special) => NewKind::Special(special),
             NodeKind::File | NodeKind::Document | NodeKind::Shortcut => NewKind::File,
         };
         Ok(NewItem {

@@ -54,7 +54,7 @@ pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationT
         }
         Plan::Idle => Ok(Outcome::Idle),
         Plan::Wait(other) => Ok(Outcome::Wait(other)),
-        Plan::CreateFolder(job) => writeback.create_folder(job).await,
+        Plan::Create(job) => writeback.create_bare(job).await,
         Plan::Upload(job) => upload::run(writeback, job, cancel).await,
         Plan::Update(job, differences) => writeback.update(job, differences).await,
         Plan::Look(job) => writeback.look_back(&job).await,
@@ -72,10 +72,10 @@ fn forget(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
 }
 
 impl Writeback {
-    async fn create_folder(&self, job: Job) -> Result<Outcome> {
+    async fn create_bare(&self, job: Job) -> Result<Outcome> {
         let Some(id) = self.assign_id(job.node.ino).await? else { return Ok(Outcome::Again) };
         self.remember().await?;
-        let item = match self.remote.create_folder(&job.new_item(id)?).await {
+        let item = match self.remote.create_bare(&job.new_item(id)?).await {
             Ok(item) => item,
             Err(error) => return self.refused(&job, error).await,
         };

@@ -116,7 +116,7 @@ const OPERATIONS: [&str; 17] = [
     "cursor",
     "changes",
     "reserve_ids",
-    "create_folder",
+    "create_bare",
     "update",
     "trash",
     "delete",
@@ -144,7 +144,7 @@ async fn run(remote: &DriveRemote, operation: &str, url: &str) -> Result<()> {
         "cursor" => remote.cursor(None).await.map(drop),
         "changes" => remote.changes(None, &Cursor("1".into())).await.map(drop),
         "reserve_ids" => remote.reserve_ids(10).await.map(drop),
-        "create_folder" => remote.create_folder(&new_item(NewKind::Folder)).await.map(drop),
+        "create_bare" => remote.create_bare(&new_item(NewKind::Folder)).await.map(drop),
         "update" => {
             let way = Move { from: id("a"), to: id("b") };
             remote.update(&file, &Patch { parent: Some(way), ..Patch::default() }).await.map(drop)

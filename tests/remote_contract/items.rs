@@ -67,7 +67,7 @@ async fn an_item_is_got_with_all_its_fields() {
     let item = remote(&drive).get(&id("a/b")).await.expect("an item");
     let md5 = Md5::parse("900150983cd24fb0d6963f7d28e17f72");
     assert_eq!(item.kind, ItemKind::File(Blob { size: 3, md5, revision: RevisionId("r1".into()) }));
-    assert_eq!(item.posix, Posix { mode: Some(0o755), owner: Some((1000, 100)), target: None });
+    assert_eq!(item.posix, Posix { mode: Some(0o755), owner: Some((1000, 100)), ..Posix::default() });
     let seen = drive.seen();
     assert_manners(&seen[0]);
     assert_eq!(seen[0].parameter("fields"), Some(FILE_FIELDS));
@@ -111,7 +111,7 @@ async fn fresh_ids_come_as_many_as_asked_for() {
 async fn a_folder_is_created_under_the_id_reserved() {
     let drive = ScriptedDrive::start().await;
     drive.expect("POST", "/drive/v3/files", Answer::json(&folder("new")));
-    let item = remote(&drive).create_folder(&new_item(NewKind::Folder)).await.expect("a folder");
+    let item = remote(&drive).create_bare(&new_item(NewKind::Folder)).await.expect("a folder");
     assert_eq!((item.id, item.kind), (id("new"), ItemKind::Folder));
     let seen = drive.seen();
     assert_manners(&seen[0]);
@@ -131,7 +131,7 @@ async fn a_folder_whose_creation_got_no_answer_is_found() {
         .expect("POST", "/drive/v3/files", Answer::reset())
         .expect("POST", "/drive/v3/files", Answer::error(409, "fileIdInUse"))
         .expect("GET", "/drive/v3/files/new", Answer::json(&folder("new")));
-    let item = remote(&drive).create_folder(&new_item(NewKind::Folder)).await.expect("a folder");
+    let item = remote(&drive).create_bare(&new_item(NewKind::Folder)).await.expect("a folder");
     assert_eq!(item.kind, ItemKind::Folder);
     let seen = drive.seen();
     assert_eq!(seen[0].json(), seen[1].json(), "the same folder both times");
@@ -145,7 +145,7 @@ async fn an_id_that_is_no_folder_exists_already() {
         "/drive/v3/files/new",
         Answer::json(&file("new", &json!({}))),
     );
-    let error = remote(&drive).create_folder(&new_item(NewKind::Folder)).await.expect_err("taken");
+    let error = remote(&drive).create_bare(&new_item(NewKind::Folder)).await.expect_err("taken");
     assert_eq!((error.kind, error.status), (Kind::Exists, Some(409)));
 }
 

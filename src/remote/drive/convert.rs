@@ -7,7 +7,7 @@ use super::types::{Capabilities, File, Metadata};
 use crate::clock::Timestamp;
 use crate::error::Kind;
 use crate::remote::{
-    Access, Blob, FileId, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, RemoteError, Result, RevisionId,
+    Access, Blob, FileId, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, RemoteError, Result, RevisionId, Special,
 };
 
 /// The media type of a folder.
@@ -16,6 +16,16 @@ pub(super) const FOLDER: &str = "application/vnd.google-apps.folder";
 /// The media type of a symbolic link, whose content is the target's path. The name is the one that freedesktop.org's
 /// shared-mime-info gives to links.
 pub(super) const SYMLINK: &str = "inode/symlink";
+
+/// The media types of special files, by shared-mime-info too. Whatever content such an item has is nobody's.
+pub(super) const fn special(special: Special) -> &'static str {
+    match special {
+        Special::Fifo => "inode/fifo",
+        Special::Socket => "inode/socket",
+        Special::CharDevice => "inode/chardevice",
+        Special::BlockDevice => "inode/blockdevice",
+    }
+}
 
 /// What we say of content that we know nothing of. Drive then looks at the bytes and the name, so that a picture gets its
 /// preview.
@@ -33,6 +43,7 @@ const DOCUMENT_PREFIX: &str = "application/vnd.google-apps.";
 const MODE: &str = "drivemount.mode";
 const OWNER: &str = "drivemount.owner";
 const TARGET: &str = "drivemount.target";
+const DEVICE: &str = "drivemount.device";
 
 /// The longest property that Drive keeps: key and value together, in bytes of UTF-8.
 const MAX_PROPERTY: usize = 124;
@@ -73,6 +84,9 @@ fn kind(file: &File) -> ItemKind {
     let target = file.shortcut_details.as_ref().and_then(|details| details.target_id.clone());
     if let (SHORTCUT, Some(target)) = (media_type, target) {
         return ItemKind::Shortcut { target: FileId(target) };
+    }
+    if let Some(special) = Special::ALL.into_iter().find(|&kind| special(kind) == media_type) {
+        return ItemKind::Special(special);
     }
     match (media_type, blob(file)) {
         (FOLDER, _) => ItemKind::Folder,
@@ -117,6 +131,7 @@ fn posix(properties: Option<&BTreeMap<String, String>>) -> Posix {
             Some((user.parse().ok()?, group.parse().ok()?))
         }),
         target: get(TARGET).map(str::to_owned),
+        device: get(DEVICE).and_then(|text| text.parse().ok()),
     }
 }
 
@@ -127,6 +142,7 @@ fn properties(posix: &Posix) -> BTreeMap<&'static str, Option<String>> {
         (MODE, posix.mode.map(|mode| format!("{:04o}", mode & 0o7777))),
         (OWNER, posix.owner.map(|(user, group)| format!("{user}:{group}"))),
         (TARGET, target.cloned()),
+        (DEVICE, posix.device.map(|device| device.to_string())),
     ])
 }
 
@@ -140,6 +156,7 @@ pub(super) fn creation(new: &NewItem) -> Metadata<'_> {
         mime_type: match new.kind {
             NewKind::Folder => Some(FOLDER),
             NewKind::Symlink => Some(SYMLINK),
+            NewKind::Special(kind) => Some(special(kind)),
             NewKind::File => None,
         },
         parents: Some([&new.parent.0]),
@@ -174,6 +191,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::remote::Device;
     use crate::remote::drive::request::GET;
 
     fn parse(json: serde_json::Value) -> Item {
@@ -195,7 +213,7 @@ mod tests {
         assert_eq!((item.version, item.trashed), (17, true));
         assert_eq!(item.modified.to_rfc3339(), "2026-01-02T03:04:05.678Z");
         assert_eq!(item.created.to_rfc3339(), "2025-01-02T03:04:05.678Z");
-        assert_eq!(item.posix, Posix { mode: Some(0o755), owner: Some((1000, 100)), target: None });
+        assert_eq!(item.posix, Posix { mode: Some(0o755), owner: Some((1000, 100)), ..Posix::default() });
     }
 
     #[test]
@@ -251,12 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_of_attributes_sends_all_three() {
-        let posix = Posix { mode: Some(0o4), owner: None, target: Some("to".into()) };
+    fn a_patch_of_attributes_sends_all_of_them() {
+        let posix = Posix { mode: Some(0o4), target: Some("to".into()), ..Posix::default() };
         let patch = Patch { posix: Some(posix), ..Patch::default() };
         assert_eq!(
             serde_json::to_value(change(&patch)).expect("is JSON"),
-            json!({"properties": {"drivemount.mode": "0004", "drivemount.owner": null, "drivemount.target": "to"}})
+            json!({"properties": {"drivemount.mode": "0004", "drivemount.owner": null, "drivemount.target": "to",
+                "drivemount.device": null}})
         );
         assert_eq!(serde_json::to_value(change(&Patch::default())).expect("is JSON"), json!({}));
     }
@@ -289,5 +308,12 @@ mod tests {
         let link = NewItem { kind: NewKind::Symlink, posix: Posix::default(), ..new };
         let json = serde_json::to_value(creation(&link)).expect("is JSON");
         assert_eq!((&json["mimeType"], &json["properties"]), (&json!("inode/symlink"), &json!(null)));
+        let posix = Posix { device: Some(Device { major: 1, minor: 3 }), ..Posix::default() };
+        let null = NewItem { kind: NewKind::Special(Special::CharDevice), posix: posix.clone(), ..link };
+        let json = serde_json::to_value(creation(&null)).expect("is JSON");
+        assert_eq!(json["mimeType"], "inode/chardevice");
+        let there =
+            parse(json!({"id": "i", "mimeType": json["mimeType"], "size": "0", "properties": json["properties"]}));
+        assert_eq!((there.kind, there.posix), (ItemKind::Special(Special::CharDevice), posix));
     }
 }

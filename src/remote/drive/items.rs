@@ -67,11 +67,15 @@ pub(super) async fn reserve_ids(client: &Client, count: usize) -> Result<Vec<Fil
     Ok(ids.into_iter().map(FileId).collect())
 }
 
-/// A lost answer makes the next attempt meet its own work: 409, and the folder is there.
-pub(super) async fn create_folder(client: &Client, new: &NewItem) -> Result<Item> {
-    if new.kind != NewKind::Folder {
-        return Err(RemoteError::new(Kind::Invalid, CREATE.name, "only folders are created without content"));
-    }
+/// A lost answer makes the next attempt meet its own work: 409, and the item is there.
+pub(super) async fn create_bare(client: &Client, new: &NewItem) -> Result<Item> {
+    let kind = match new.kind {
+        NewKind::Folder => ItemKind::Folder,
+        NewKind::Special(special) => ItemKind::Special(special),
+        NewKind::File | NewKind::Symlink => {
+            return Err(RemoteError::new(Kind::Invalid, CREATE.name, "files and links are created with their content"));
+        }
+    };
     let request = Request::new(CREATE, Method::POST, client.addresses.of(&["files"]))
         .query("fields", FILE)
         .all_drives()
@@ -79,7 +83,7 @@ pub(super) async fn create_folder(client: &Client, new: &NewItem) -> Result<Item
     match client.item(&request).await {
         Err(error) if error.kind == Kind::Exists => {
             let item = get(client, &new.id).await?;
-            if item.kind == ItemKind::Folder { Ok(item) } else { Err(error) }
+            if item.kind == kind { Ok(item) } else { Err(error) }
         }
         result => result,
     }

@@ -134,6 +134,7 @@ pub(in crate::tree) fn item_of(db: &Connection, node: &Node, folder: Option<File
     let blob = node.revision.clone().map(|revision| Blob { size: node.size, md5: node.md5, revision });
     let kind = match (node.kind, blob) {
         (NodeKind::Folder, _) => ItemKind::Folder,
+        (NodeKind::Special(special), _) => ItemKind::Special(special),
         (NodeKind::File, Some(blob)) => ItemKind::File(blob),
         (NodeKind::Symlink, Some(blob)) => ItemKind::Symlink(blob),
         (NodeKind::Shortcut, _) => match &node.target {
@@ -163,7 +164,7 @@ pub(in crate::tree) fn item_of(db: &Connection, node: &Node, folder: Option<File
         shared: false,
         drive: node.drive.clone(),
         access: node.access,
-        posix: Posix { mode: there.mode, owner: there.owner, target },
+        posix: Posix { mode: there.mode, owner: there.owner, target, device: node.device() },
     }))
 }
 
@@ -173,6 +174,7 @@ pub(in crate::tree) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item
         ItemKind::Folder => (NodeKind::Folder, None),
         ItemKind::File(_) => (NodeKind::File, None),
         ItemKind::Symlink(_) => (NodeKind::Symlink, item.posix.target.clone()),
+        ItemKind::Special(special) => (NodeKind::Special(*special), item.posix.device.map(|device| device.to_string())),
         ItemKind::Shortcut { target } => (NodeKind::Shortcut, Some(target.0.clone())),
         ItemKind::Document { .. } => (NodeKind::Document, documents::text(item)),
     };
