@@ -21,6 +21,7 @@ mod copy;
 mod dir;
 mod documents;
 mod errors;
+mod exchange;
 mod failures;
 mod handle;
 mod here;

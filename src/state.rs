@@ -25,7 +25,7 @@ use crate::clock;
 use crate::error::Kind;
 
 /// Version of the tables: as many as there are [`STEPS`].
-const FORMAT: i64 = 3;
+const FORMAT: i64 = 4;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;
@@ -40,8 +40,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// What leads from each version to the next: the first from nothing to version 1. A change of the tables is one more.
-const STEPS: [&str; 3] =
-    [include_str!("state/schema.sql"), include_str!("state/format-2.sql"), include_str!("state/format-3.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("state/schema.sql"),
+    include_str!("state/format-2.sql"),
+    include_str!("state/format-3.sql"),
+    include_str!("state/format-4.sql"),
+];
 
 /// The database of one mount.
 #[derive(Debug)]

@@ -494,6 +494,11 @@ impl Tree {
         Ok(self.state.peek(|db| nodes::drive_of(db, ino))?)
     }
 
+    /// How many folders are in a folder, as far as they are known.
+    pub fn count_folders(&self, folder: Ino) -> Result<u32> {
+        Ok(self.state.peek(|db| nodes::count_folders(db, folder))?)
+    }
+
     /// Keeps the target of a symbolic link, which had to be read from its content.
     pub fn set_target(&self, ino: Ino, target: &str) -> Result<()> {
         self.state.write(|tx| match nodes::by_ino(tx, ino)? {

@@ -34,6 +34,7 @@ mod beside;
 pub mod changes;
 mod conflict;
 mod copies;
+mod exchange;
 mod flush;
 mod growth;
 mod guess;

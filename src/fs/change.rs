@@ -16,7 +16,7 @@ use crate::writeback::changes::NewEntry;
 const TARGET_MAX: u64 = 4095;
 
 /// What a request does first, where it may block on the disk.
-type First = Box<dyn FnOnce() -> Result<()> + Send>;
+pub(super) type First = Box<dyn FnOnce() -> Result<()> + Send>;
 
 /// What may be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Fs {
     /// `mkdir`.
     pub fn mkdir(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], mode: u32) -> Answer<Entry> {
         self.make(folder, name, move |fs, folder, name| {
-            let new = fs.new_entry(caller, folder, name, NodeKind::Folder, Some((mode, FOLDER_MODE)), None);
+            let new = fs.new_entry(caller, folder, name, NodeKind::Folder, Some((mode, FOLDER_MODE)), None)?;
             let (node, _) = fs.writeback.create(new)?;
             Ok(fs.entry(folder, &node))
         })
@@ -53,7 +53,7 @@ impl Fs {
     pub fn symlink(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], target: &[u8]) -> Answer<Entry> {
         let Ok(target) = String::from_utf8(target.to_vec()) else { return Answer::err(Kind::BadName) };
         self.make(folder, name, move |fs, folder, name| {
-            let new = fs.new_entry(caller, folder, name, NodeKind::Symlink, None, Some(target));
+            let new = fs.new_entry(caller, folder, name, NodeKind::Symlink, None, Some(target))?;
             let (node, _) = fs.writeback.create(new)?;
             Ok(fs.entry(folder, &node))
         })
@@ -62,10 +62,10 @@ impl Fs {
     /// `open` with `O_CREAT` of a name that is free.
     pub fn create(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], mode: u32) -> Answer<(Entry, u64)> {
         self.make(folder, name, move |fs, folder, name| {
-            let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None);
+            let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None)?;
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
-            let flags = OpenFlags { write: true, truncate: false, thread: caller.thread };
+            let flags = OpenFlags { write: true, truncate: false, thread: caller.thread, by_root: caller.uid == 0 };
             let (handle, open) = fs.files.open(&node, flags, Bytes::Staged(staging), None, 0);
             open.file.written();
             Ok((fs.entry(folder, &node), handle))
@@ -75,7 +75,7 @@ impl Fs {
     /// `mknod` of a regular file: as `create`, and closed at once.
     pub fn mknod(self: &Arc<Self>, caller: Caller, folder: NodeId, name: &[u8], mode: u32) -> Answer<Entry> {
         self.make(folder, name, move |fs, folder, name| {
-            let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None);
+            let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None)?;
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
             fs.writeback.seal(node.ino, &staging, node.mtime, Durability::Process)?;
@@ -94,12 +94,13 @@ impl Fs {
     ) -> Answer<Entry> {
         self.make(folder, name, move |fs, folder, name| {
             let numbers = device.map(|device| device.to_string());
-            let new = fs.new_entry(caller, folder, name, kind, Some((mode, FILE_MODE)), numbers);
+            let new = fs.new_entry(caller, folder, name, kind, Some((mode, FILE_MODE)), numbers)?;
             let (node, _) = fs.writeback.create(new)?;
             Ok(fs.entry(folder, &node))
         })
     }
 
+    /// What a new entry shall be: of its maker, and of the group of a folder with the setgid bit, which its folders have, too.
     fn new_entry(
         &self,
         caller: Caller,
@@ -108,20 +109,24 @@ impl Fs {
         kind: NodeKind,
         mode: Option<(u32, u32)>,
         target: Option<String>,
-    ) -> NewEntry {
-        let owner = (caller.uid, caller.gid);
-        NewEntry {
+    ) -> Result<NewEntry> {
+        let within = self.node(folder.ino())?;
+        let is_setgid = within.mode.is_some_and(|mode| mode & libc::S_ISGID != 0);
+        let group = within.owner.map_or(self.options.owner.1, |(_, group)| group);
+        let owner = (caller.uid, if is_setgid { group } else { caller.gid });
+        let inherited = if is_setgid && kind == NodeKind::Folder { libc::S_ISGID } else { 0 };
+        Ok(NewEntry {
             folder: folder.ino(),
             name: name.to_owned(),
             kind,
             // What every mount shows anyway need not be kept on the drive.
             mode: mode
-                .map(|(mode, usual)| (mode & 0o7777, usual))
+                .map(|(mode, usual)| ((mode | inherited) & 0o7777, usual))
                 .filter(|(mode, usual)| mode != usual || *mode != self.default_mode(kind))
                 .map(|(mode, _)| mode),
             owner: (owner != self.options.owner).then_some(owner),
             target,
-        }
+        })
     }
 
     /// Makes an entry in a folder, which must be known whole for that: else the name might be taken on the drive.
@@ -142,7 +147,7 @@ impl Fs {
     }
 
     /// Refuses changes of a folder's entries where there are none to be.
-    fn may_change_entries(&self, folder: NodeId) -> Result<()> {
+    pub(super) fn may_change_entries(&self, folder: NodeId) -> Result<()> {
         self.writable()?;
         permits::may_change_entries(&self.node(folder.ino())?)
     }
@@ -160,7 +165,7 @@ impl Fs {
     }
 
     /// The same, after something that blocks on the disk.
-    fn in_listed_after<T: Send + 'static>(
+    pub(super) fn in_listed_after<T: Send + 'static>(
         self: &Arc<Self>,
         first: Option<First>,
         folders: Vec<NodeId>,
@@ -325,7 +330,7 @@ impl Fs {
     /// What has to be on stable storage before it replaces something, if it is not: no thread that serves requests waits for that.
     /// What is written and not sealed is sealed by it. For whoever renames a file over another says that it is the one to keep, and
     /// the other, which was promised, is gone with that: a kill before the close must not leave neither.
-    fn sync_first(self: &Arc<Self>, folder: NodeId, name: &str, replaces: bool) -> Result<Option<First>> {
+    pub(super) fn sync_first(self: &Arc<Self>, folder: NodeId, name: &str, replaces: bool) -> Result<Option<First>> {
         let source = if replaces { self.tree.child(folder.ino(), name)? } else { None };
         let Some(Node { ino, .. }) = source else { return Ok(None) };
         let is_edited = |file: &Arc<OpenFile>| file.staging().is_some_and(|staging| staging.is_dirty());

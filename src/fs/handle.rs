@@ -29,6 +29,8 @@ pub struct OpenFlags {
     pub truncate: bool,
     /// The thread that opens it.
     pub thread: u32,
+    /// It is one of the superuser's.
+    pub by_root: bool,
 }
 
 /// How the kernel may cache what it reads through a handle.

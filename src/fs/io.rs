@@ -100,6 +100,9 @@ impl Fs {
                 return Err(error);
             }
             handle.file.written();
+            if !flags.by_root {
+                self.end_privilege(id.ino())?;
+            }
         }
         Ok(opening)
     }
@@ -389,7 +392,7 @@ impl Fs {
             NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
-        let flags = OpenFlags { write: true, truncate: false, thread: 0 };
+        let flags = OpenFlags { write: true, truncate: false, thread: 0, by_root: true };
         let Opening::Open(number, handle, _) = self.open_node(node.clone(), None, flags, false, None)? else {
             return Err(Kind::Denied.into());
         };

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::convert;
 use super::reply::{caller, give_entry, give_xattr};
 use crate::error::Kind;
-use crate::fs::{Backing, Caching, Fs, Listing, Locks, OpenFlags, Place, SetAttr, Writer};
+use crate::fs::{Answer, Backing, Caching, Fs, Listing, Locks, OpenFlags, Place, SetAttr, Writer};
 use crate::sys;
 use crate::tree::NodeKind;
 
@@ -203,14 +203,16 @@ impl Filesystem for Adapter {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
-            // What rename(2) says of a file system that does not know a flag.
-            return reply.error(convert::errno(Kind::Invalid));
-        }
         let from = (convert::id(parent), name.as_bytes());
         let to = (convert::id(newparent), newname.as_bytes());
-        let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
-        self.respond("rename", reply, |fs| fs.rename(from, to, replace), |reply, ()| reply.ok());
+        let rename = |fs: &Arc<Fs>| match flags {
+            RenameFlags::RENAME_EXCHANGE => fs.exchange(from, to),
+            flags if flags.is_empty() => fs.rename(from, to, true),
+            RenameFlags::RENAME_NOREPLACE => fs.rename(from, to, false),
+            // What rename(2) says of a file system that does not know a flag.
+            _ => Answer::Now(Err(Kind::Invalid.into())),
+        };
+        self.respond("rename", reply, rename, |reply, ()| reply.ok());
     }
 
     fn link(&self, _request: &Request, _ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
@@ -219,7 +221,12 @@ impl Filesystem for Adapter {
 
     fn open(&self, request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
         let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
-        let open = OpenFlags { write, truncate: flags.0 & libc::O_TRUNC != 0, thread: request.pid() };
+        let open = OpenFlags {
+            write,
+            truncate: flags.0 & libc::O_TRUNC != 0,
+            thread: request.pid(),
+            by_root: request.uid() == 0,
+        };
         let register = |file: &File| reply.open_backing(file).map(|backing| Backing(Arc::new(backing)));
         let answer = catch_unwind(AssertUnwindSafe(|| self.fs.open(convert::id(ino), open, &register)));
         let give = move |reply: ReplyOpen, (handle, caching)| {

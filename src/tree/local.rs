@@ -79,6 +79,28 @@ pub fn relocate(db: &Connection, node: &Node, folder: Ino, name: &str, now: Time
     Ok(())
 }
 
+/// Lets two entries change places.
+pub fn exchange(db: &Connection, one: &Node, other: &Node, now: Timestamp) -> rusqlite::Result<()> {
+    let moved = |node: &Node, place: &Node| {
+        nodes::keep_base(db, node)?;
+        let drive_name = names::on_drive(db, node, &place.name)?;
+        Ok::<_, rusqlite::Error>(Node {
+            parent: place.parent,
+            name: place.name.clone(),
+            drive_name,
+            ctime: now,
+            ..node.clone()
+        })
+    };
+    let (one_moved, other_moved) = (moved(one, other)?, moved(other, one)?);
+    // Names are unique in a folder: one of them leaves its own first.
+    nodes::update(db, &Node { parent: Ino::NOWHERE, name: one.ino.to_string(), drive_name: None, ..one.clone() })?;
+    nodes::update(db, &other_moved)?;
+    nodes::update(db, &one_moved)?;
+    nodes::touch_folder(db, one.parent, now)?;
+    nodes::touch_folder(db, other.parent, now)
+}
+
 /// Lets `source`, which the drive does not have yet, take the place *and the identity* of `target`: what the drive knows as the
 /// target gets the source's content, so its links, shares and history stay. The target's node is left with what the source
 /// was. Says what becomes of that.

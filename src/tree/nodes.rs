@@ -45,10 +45,10 @@ const fn kind_to_sql(kind: NodeKind) -> i64 {
         NodeKind::Symlink => 2,
         NodeKind::Document => 3,
         NodeKind::Shortcut => 4,
-        NodeKind::Special(Special::Fifo) => 5,
-        NodeKind::Special(Special::Socket) => 6,
-        NodeKind::Special(Special::CharDevice) => 7,
-        NodeKind::Special(Special::BlockDevice) => 8,
+        NodeKind::Special(Special::Fifo) => 6,
+        NodeKind::Special(Special::Socket) => 7,
+        NodeKind::Special(Special::CharDevice) => 8,
+        NodeKind::Special(Special::BlockDevice) => 9,
     }
 }
 
@@ -59,10 +59,10 @@ fn kind_from_sql(kind: i64) -> rusqlite::Result<NodeKind> {
         2 => Ok(NodeKind::Symlink),
         3 => Ok(NodeKind::Document),
         4 => Ok(NodeKind::Shortcut),
-        5 => Ok(NodeKind::Special(Special::Fifo)),
-        6 => Ok(NodeKind::Special(Special::Socket)),
-        7 => Ok(NodeKind::Special(Special::CharDevice)),
-        8 => Ok(NodeKind::Special(Special::BlockDevice)),
+        6 => Ok(NodeKind::Special(Special::Fifo)),
+        7 => Ok(NodeKind::Special(Special::Socket)),
+        8 => Ok(NodeKind::Special(Special::CharDevice)),
+        9 => Ok(NodeKind::Special(Special::BlockDevice)),
         other => Err(rusqlite::Error::IntegralValueOutOfRange(4, other)),
     }
 }
@@ -446,6 +446,11 @@ pub fn touch_folder(db: &Connection, folder: Ino, now: Timestamp) -> rusqlite::R
     db.prepare_cached("UPDATE node SET mtime = ?2, ctime = ?2 WHERE ino = ?1")?
         .execute(params![folder, now.nanos()])
         .map(|_| ())
+}
+
+/// How many folders are in a folder.
+pub fn count_folders(db: &Connection, folder: Ino) -> rusqlite::Result<u32> {
+    db.prepare_cached("SELECT count(*) FROM node WHERE parent = ?1 AND kind = 0")?.query_row([folder], |row| row.get(0))
 }
 
 /// Gives a node, and all rows about it, another number.

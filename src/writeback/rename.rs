@@ -182,7 +182,7 @@ impl Writeback {
 
     /// Makes content that replaces another survive the loss of power first: else that might leave neither. Programs that save by
     /// rename and do not sync rely on it, and other file systems do the same for them.
-    fn sync_before_it_replaces(&self, source: Ino) -> Result<()> {
+    pub(super) fn sync_before_it_replaces(&self, source: Ino) -> Result<()> {
         match self.sealed_unsafely(source)? {
             Some(seq) => self.stagings.sync_one(source, seq),
             None => Ok(()),

@@ -1,0 +1,6 @@
+-- From format 3 to 4.
+
+-- Special files are kinds of their own, 6 to 9: fifo, socket, character and block device. The target of a device is its numbers.
+
+-- The folders of a folder, whose number its link count tells.
+CREATE INDEX node_folders ON node (parent) WHERE kind = 0;
