@@ -204,19 +204,6 @@ impl Fs {
         self.getattr(id)
     }
 
-    /// Takes the bits from a file with which programs get the rights of its owner or its group: somebody else's content shall not
-    /// have them. Where the kernel knows of the change it sends that itself; of a file that is opened to be cut it does not.
-    pub(super) fn end_privilege(&self, ino: Ino) -> Result<()> {
-        let Some(mode) = self.node(ino)?.mode else { return Ok(()) };
-        // Without the right to execute, the bit of the group means something else.
-        let group = if mode & libc::S_IXGRP == 0 { 0 } else { libc::S_ISGID };
-        let left = mode & !(libc::S_ISUID | group);
-        if left != mode {
-            self.writeback.set_attributes(ino, Attributes { mode: Some(left), ..Attributes::default() })?;
-        }
-        Ok(())
-    }
-
     /// The drive's storage, as it was last asked.
     pub fn quota(&self) -> Quota {
         self.quota.lock().0

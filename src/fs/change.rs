@@ -65,7 +65,7 @@ impl Fs {
             let new = fs.new_entry(caller, folder, name, NodeKind::File, Some((mode, FILE_MODE)), None)?;
             let (node, staging) = fs.writeback.create(new)?;
             let staging = staging.ok_or(Kind::Invalid)?;
-            let flags = OpenFlags { write: true, truncate: false, thread: caller.thread, by_root: caller.uid == 0 };
+            let flags = OpenFlags { write: true, thread: caller.thread };
             let (handle, open) = fs.files.open(&node, flags, Bytes::Staged(staging), None, 0);
             open.file.written();
             Ok((fs.entry(folder, &node), handle))

@@ -25,12 +25,8 @@ use crate::writeback::{Opened, Staging};
 pub struct OpenFlags {
     /// It may be written.
     pub write: bool,
-    /// The content was cut to nothing with the opening.
-    pub truncate: bool,
     /// The thread that opens it.
     pub thread: u32,
-    /// It is one of the superuser's.
-    pub by_root: bool,
 }
 
 /// How the kernel may cache what it reads through a handle.

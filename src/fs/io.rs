@@ -67,12 +67,12 @@ impl Fs {
         again: bool,
         register: Option<Register<'_>>,
     ) -> Result<Opening> {
-        if flags.write || flags.truncate {
+        if flags.write {
             self.writable()?;
         }
         if let Err(stale) = self.must_be_current(id.ino()) {
             // What it was when they looked is not older than their call, and others have it open: so they can, too.
-            let is_late = again && !(flags.write || flags.truncate);
+            let is_late = again && !flags.write;
             let heard = self.heard_so_far(id.ino());
             let (number, handle) = is_late.then(|| self.files.reopen(id.ino(), flags, heard)).flatten().ok_or(stale)?;
             return self.opened(number, handle, Caching::Keep);
@@ -80,30 +80,17 @@ impl Fs {
         let version = self.tree.version();
         let node = self.node(id.ino())?;
         match node.kind {
-            NodeKind::Folder if flags.write || flags.truncate => return Err(Kind::IsADirectory.into()),
+            NodeKind::Folder if flags.write => return Err(Kind::IsADirectory.into()),
             NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
-            NodeKind::Document if flags.write || flags.truncate => return Err(Kind::Denied.into()),
+            NodeKind::Document if flags.write => return Err(Kind::Denied.into()),
             _ => {}
         }
-        if flags.write || flags.truncate {
+        if flags.write {
             permits::may_write(&node)?;
         }
         self.tree.used(node.ino);
-        let register = register.filter(|_| !(flags.write || flags.truncate));
+        let register = register.filter(|_| !flags.write);
         let opening = self.open_node(node, version, flags, again, register)?;
-        if let Opening::Open(number, handle, _) = &opening
-            && flags.truncate
-        {
-            let emptied = self.stage(&handle.file).and_then(|staging| Ok(self.writeback.resize(&staging, 0)?));
-            if let Err(error) = emptied {
-                self.close_unanswered(*number, handle.file.ino);
-                return Err(error);
-            }
-            handle.file.written();
-            if !flags.by_root {
-                self.end_privilege(id.ino())?;
-            }
-        }
         Ok(opening)
     }
 
@@ -392,7 +379,7 @@ impl Fs {
             NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
-        let flags = OpenFlags { write: true, truncate: false, thread: 0, by_root: true };
+        let flags = OpenFlags { write: true, thread: 0 };
         let Opening::Open(number, handle, _) = self.open_node(node.clone(), None, flags, false, None)? else {
             return Err(Kind::Denied.into());
         };

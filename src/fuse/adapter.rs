@@ -74,7 +74,8 @@ impl Filesystem for Adapter {
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_READDIRPLUS_AUTO,
-            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            // Not FUSE_ATOMIC_O_TRUNC: a program that is running would be cut before the kernel says that it must not be, and bits
+            // that give rights would outlast the content that they were given to.
             InitFlags::FUSE_ASYNC_DIO,
             // Not FUSE_CACHE_SYMLINKS: where a shortcut leads depends on other entries, and changes with them at once. To answer
             // takes microseconds.
@@ -221,12 +222,7 @@ impl Filesystem for Adapter {
 
     fn open(&self, request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
         let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
-        let open = OpenFlags {
-            write,
-            truncate: flags.0 & libc::O_TRUNC != 0,
-            thread: request.pid(),
-            by_root: request.uid() == 0,
-        };
+        let open = OpenFlags { write, thread: request.pid() };
         let register = |file: &File| reply.open_backing(file).map(|backing| Backing(Arc::new(backing)));
         let answer = catch_unwind(AssertUnwindSafe(|| self.fs.open(convert::id(ino), open, &register)));
         let give = move |reply: ReplyOpen, (handle, caching)| {
