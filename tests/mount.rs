@@ -13,6 +13,8 @@ mod sparse;
 
 #[path = "mount/access.rs"]
 mod access;
+#[path = "mount/attributes.rs"]
+mod attributes;
 #[path = "mount/bad_input.rs"]
 mod bad_input;
 #[path = "mount/cache.rs"]
@@ -39,6 +41,8 @@ mod documents;
 mod elsewhere;
 #[path = "mount/errors.rs"]
 mod errors;
+#[path = "mount/exchange.rs"]
+mod exchange;
 #[path = "mount/files.rs"]
 mod files;
 #[path = "mount/folders.rs"]
@@ -91,6 +95,8 @@ mod shortcuts;
 mod snapshot;
 #[path = "mount/space.rs"]
 mod space;
+#[path = "mount/special.rs"]
+mod special;
 #[path = "mount/stream.rs"]
 mod stream;
 #[path = "mount/transfers.rs"]

@@ -58,6 +58,7 @@ impl Memory {
                 seen = self.copy_range(from, to, *from_offset, *to_offset, *length)?.to_string();
             }
             Operation::Rename { from, to, replace } => self.rename(from, to, *replace)?,
+            Operation::Exchange { one, other } => self.exchange(one, other)?,
             Operation::Remove { path } => self.remove(path)?,
             Operation::MakeFolder { path, mode } => {
                 self.make(path, Kind::Folder(std::collections::BTreeMap::new()), *mode)?;
@@ -229,6 +230,16 @@ impl Memory {
             _ => {}
         }
         self.relocate(&from, &to);
+        Ok(())
+    }
+
+    fn exchange(&mut self, one: &str, other: &str) -> Done {
+        let (one, other) = (self.walk(one, Last::Keep)?, self.walk(other, Last::Keep)?);
+        let (first, second) = (one.found.ok_or(ENOENT)?, other.found.ok_or(ENOENT)?);
+        if other.above.contains(&first) || one.above.contains(&second) {
+            return Err(EINVAL);
+        }
+        self.swap(&one, &other);
         Ok(())
     }
 

@@ -83,7 +83,11 @@ impl Part<'_> {
             36..=37 => self.copy_range(dice),
             38..=46 => {
                 let to = if dice.once_in(12) { path.clone() } else { self.path(dice) };
-                Operation::Rename { from: path, to, replace: !dice.once_in(6) }
+                match dice.below(8) {
+                    0 => Operation::Exchange { one: path, other: to },
+                    1 => Operation::Rename { from: path, to, replace: false },
+                    _ => Operation::Rename { from: path, to, replace: true },
+                }
             }
             47..=51 => Operation::Remove { path },
             52..=56 => {

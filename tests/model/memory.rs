@@ -207,6 +207,13 @@ impl Memory {
         self.entries_mut(to.folder).insert(to.name.clone(), ino);
     }
 
+    /// Lets two entries change places.
+    pub(crate) fn swap(&mut self, one: &Place, other: &Place) {
+        let (first, second) = (one.found.expect("an entry"), other.found.expect("an entry"));
+        self.entries_mut(one.folder).insert(one.name.clone(), second);
+        self.entries_mut(other.folder).insert(other.name.clone(), first);
+    }
+
     /// Forgets what has neither a name nor anybody who has it open.
     fn forget(&mut self, ino: Ino) {
         if !self.inode(ino).is_linked && !self.handles.values().any(|handle| handle.ino == ino) {

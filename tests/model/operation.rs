@@ -69,6 +69,11 @@ pub(crate) enum Operation {
         to: String,
         replace: bool,
     },
+    /// Lets two entries change places.
+    Exchange {
+        one: String,
+        other: String,
+    },
     Remove {
         path: String,
     },

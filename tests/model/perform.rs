@@ -59,7 +59,10 @@ impl Process {
                 seen = copy_range(&from, &to, *from_offset, *to_offset, *length)?.to_string();
             }
             Operation::Rename { from, to, replace: true } => fs::rename(self.at(from), self.at(to))?,
-            Operation::Rename { from, to, replace: false } => rename_no_replace(&self.at(from), &self.at(to))?,
+            Operation::Rename { from, to, replace: false } => {
+                rename_with(&self.at(from), &self.at(to), libc::RENAME_NOREPLACE)?
+            }
+            Operation::Exchange { one, other } => rename_with(&self.at(one), &self.at(other), libc::RENAME_EXCHANGE)?,
             Operation::Remove { path } => fs::remove_file(self.at(path))?,
             Operation::MakeFolder { path, mode } => fs::DirBuilder::new().mode(*mode).create(self.at(path))?,
             Operation::RemoveFolder { path } => fs::remove_dir(self.at(path))?,
@@ -189,12 +192,10 @@ fn truncate(path: &Path, size: u64) -> io::Result<()> {
     check(unsafe { libc::truncate(c_path(path).as_ptr(), size) })
 }
 
-fn rename_no_replace(from: &Path, to: &Path) -> io::Result<()> {
+fn rename_with(from: &Path, to: &Path, flags: libc::c_uint) -> io::Result<()> {
     let (from, to) = (c_path(from), c_path(to));
     // SAFETY: as above.
-    check(unsafe {
-        libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), libc::RENAME_NOREPLACE)
-    })
+    check(unsafe { libc::renameat2(libc::AT_FDCWD, from.as_ptr(), libc::AT_FDCWD, to.as_ptr(), flags) })
 }
 
 fn set_time(path: &Path, nanos: i64) -> io::Result<()> {

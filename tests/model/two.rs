@@ -105,6 +105,7 @@ fn operation(dice: &mut Dice) -> Operation {
         7 | 8 => Operation::WriteAt { path, offset: dice.below(5000), content: content(dice) },
         9 => Operation::Resize { path, size: dice.below(100_000) },
         10..=12 => Operation::Save { path, content: content(dice), sync: true },
+        13 if dice.once_in(2) => Operation::Exchange { one: path, other: self::path(dice) },
         13..=15 => Operation::Rename { from: path, to: self::path(dice), replace: true },
         16 | 17 => Operation::Remove { path },
         18..=20 => Operation::MakeFolder { path, mode: 0o755 },
