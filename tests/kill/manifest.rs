@@ -86,6 +86,15 @@ impl Manifest {
         next
     }
 
+    /// As it is with two files in each other's place.
+    pub(crate) fn exchanged(&self, one: &str, other: &str) -> Tree {
+        let mut next = self.now.clone();
+        for (path, from) in [(one, other), (other, one)] {
+            next.insert(path.to_owned(), self.now[from].clone());
+        }
+        next
+    }
+
     /// Compares with what is there now, which is what was promised from now on. Says what differs. Changes nothing if it cannot
     /// look.
     pub(crate) fn settle(&mut self, folder: &Path) -> io::Result<Result<(), String>> {

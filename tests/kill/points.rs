@@ -18,6 +18,8 @@ pub(crate) enum Hint {
     Folder,
     /// Another name for what the drive has.
     Rename,
+    /// Two files that change places.
+    Exchange,
     /// The removal of what the drive has.
     Remove,
     /// A save by fsync and rename, with an fsync of the folder.
@@ -25,7 +27,7 @@ pub(crate) enum Hint {
 }
 
 /// Each step that the code names, and how many times it may be passed before the end: about as often as it is within a round.
-pub(crate) const POINTS: [(&str, u64, Hint); 41] = [
+pub(crate) const POINTS: [(&str, u64, Hint); 43] = [
     // A change, before and after its transaction.
     ("create-not-committed", 20, Hint::Any),
     ("created", 20, Hint::Any),
@@ -33,6 +35,8 @@ pub(crate) const POINTS: [(&str, u64, Hint); 41] = [
     ("removed", 4, Hint::Remove),
     ("rename-not-committed", 4, Hint::Save),
     ("renamed", 4, Hint::Save),
+    ("exchange-not-committed", 4, Hint::Exchange),
+    ("exchanged", 4, Hint::Exchange),
     ("folder-not-synced", 2, Hint::Save),
     // Content.
     ("staging-made", 20, Hint::Any),

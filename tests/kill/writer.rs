@@ -1,8 +1,10 @@
 //! A writer: one program that saves files, in every way that programs have, until the drive it saves to is gone.
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +76,7 @@ impl<'a> Writer<'a> {
                 Hint::Patch => self.patch()?,
                 Hint::Folder => self.folder()?,
                 Hint::Rename => self.rename()?,
+                Hint::Exchange => self.exchange()?,
                 Hint::Remove => self.remove()?,
                 Hint::Save => self.save()?,
             }
@@ -98,7 +101,8 @@ impl<'a> Writer<'a> {
             (_, 28..38) => self.append(),
             (_, 38..48) => self.patch(),
             (_, 48..54) => self.cut(),
-            (_, 54..62) => self.rename(),
+            (_, 54..60) => self.rename(),
+            (_, 60..62) => self.exchange(),
             (_, 62..74) => self.save(),
             (_, 74..80) => self.remove(),
             (_, 80..83) => self.write_without_a_name(),
@@ -231,6 +235,23 @@ impl<'a> Writer<'a> {
     fn rename(&mut self) -> io::Result<()> {
         let (Some((from, _)), to) = (self.file(), self.path()) else { return self.whole() };
         self.rename_file(&from, &to)
+    }
+
+    fn exchange(&mut self) -> io::Result<()> {
+        let (Some((one, _)), Some((other, _))) = (self.file(), self.file()) else { return self.whole() };
+        if one == other {
+            return self.whole();
+        }
+        self.manifest.note(format!("exchange {one} and {other}"));
+        let paths = [self.at(&one), self.at(&other)]
+            .map(|path| CString::new(path.into_os_string().into_vec()).expect("no zero"));
+        let next = self.manifest.exchanged(&one, &other);
+        self.manifest.step(next, || {
+            let (at, [one, other]) = (libc::AT_FDCWD, &paths);
+            // SAFETY: both are C strings that outlive the call.
+            let done = unsafe { libc::renameat2(at, one.as_ptr(), at, other.as_ptr(), libc::RENAME_EXCHANGE) };
+            if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        })
     }
 
     fn rename_file(&mut self, from: &str, to: &str) -> io::Result<()> {

@@ -23,6 +23,10 @@ fn what_has_no_owner_and_no_bits_of_its_own_is_shown_as_the_mount_was_told() {
     assert_eq!(shown(&machine, "folder"), (1234, 2345, 0o700));
     assert_eq!(shown(&machine, ""), (1234, 2345, 0o700));
     machine.unmount();
+    // rclone's names for the same.
+    let machine = Machine::with_flags(&cloud, &["--file-perms", "0604", "--dir-perms", "705"]);
+    assert_eq!((shown(&machine, "theirs").2, shown(&machine, "folder").2), (0o604, 0o705));
+    machine.unmount();
     let machine = Machine::with_flags(&cloud, &["--umask", "077", "--file-mode", "0640", "--dir-mode", "750"]);
     assert_eq!((shown(&machine, "theirs").2, shown(&machine, "folder").2), (0o640, 0o750));
     // What is set stays set, and other mounts show it too.

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, eventually};
 use crate::machine::{Disk, Machine, run, said, sh, write};
 
 /// Runs a script in a folder of a local file system and in one on a mount; both must say the same, which is returned.
@@ -232,4 +232,21 @@ int main(void) { FILE *file = tmpfile(); char text[9] = ""; if (!file) return 1;
     assert_eq!(told, format!("{} []\nthrough\n", libc::EOPNOTSUPP));
     machine.flush();
     assert!(cloud.all().is_empty(), "nothing of them goes to the drive");
+}
+
+#[test]
+fn folders_that_come_and_go_elsewhere_are_counted() {
+    let cloud = Cloud::start();
+    let folder = cloud.make_folder("folder", &cloud.root());
+    let machine = Machine::with(&cloud);
+    let links = || fs::metadata(machine.at("folder")).expect("stat").nlink();
+    assert_eq!(fs::read_dir(machine.at("folder")).expect("lists").count(), 0);
+    assert_eq!(links(), 2);
+    let within = cloud.make_folder("within", &folder);
+    cloud.upload("file", &folder, b"x");
+    eventually("it is counted", || (links() == 3).then_some(()));
+    cloud.trash(&within);
+    eventually("it is not counted any more", || (links() == 2).then_some(()));
+    fs::create_dir(machine.at("folder/ours")).expect("makes");
+    assert_eq!(links(), 3);
 }
