@@ -66,6 +66,8 @@ pub enum Kind {
     Unsupported,
     /// No such extended attribute.
     NoAttribute,
+    /// More, or longer, extended attributes than the drive keeps.
+    AttributesFull,
     /// The buffer given is too small.
     Range,
     /// The handle is not open for this.
@@ -96,7 +98,8 @@ impl Kind {
             // Programs that move files copy them then.
             Self::OtherDrive => libc::EXDEV,
             Self::TooLarge => libc::EFBIG,
-            Self::DiskFull => libc::ENOSPC,
+            // Of attributes it is what a disk says that has no more room for them.
+            Self::DiskFull | Self::AttributesFull => libc::ENOSPC,
             // "Disk quota exceeded" tells a person that it is the drive which is full and not this machine.
             Self::StorageFull | Self::UploadLimit => libc::EDQUOT,
             Self::TooManyEntries => libc::EMLINK,
@@ -150,6 +153,7 @@ impl Kind {
             | Self::Stale
             | Self::Unsupported
             | Self::NoAttribute
+            | Self::AttributesFull
             | Self::Range
             | Self::BadHandle
             | Self::Closing => Retry::Never,
@@ -197,6 +201,7 @@ impl fmt::Display for Kind {
             Self::Corrupt => "bytes do not match their checksum",
             Self::Unsupported => "not supported",
             Self::NoAttribute => "no such attribute",
+            Self::AttributesFull => "no room for more extended attributes",
             Self::Range => "buffer too small",
             Self::BadHandle => "bad file handle",
             Self::Busy => "in use",
@@ -253,6 +258,7 @@ mod tests {
             (Kind::Corrupt, libc::EIO),
             (Kind::Unsupported, libc::EOPNOTSUPP),
             (Kind::NoAttribute, libc::ENODATA),
+            (Kind::AttributesFull, libc::ENOSPC),
             (Kind::Range, libc::ERANGE),
             (Kind::BadHandle, libc::EBADF),
             (Kind::Busy, libc::EBUSY),

@@ -17,7 +17,9 @@ mod access;
 pub mod drive;
 mod pages;
 mod special;
+pub mod xattrs;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use crate::error::Kind;
 pub use access::Access;
 pub use pages::{Pages, all_drives, all_trashed};
 pub use special::{Device, Special};
+pub use xattrs::Xattrs;
 
 /// Identity of an item on the drive. Opaque.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -148,6 +151,9 @@ pub struct Posix {
     /// The numbers of a device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Device>,
+    /// Extended attributes.
+    #[serde(default, skip_serializing_if = "Xattrs::is_empty")]
+    pub xattrs: Xattrs,
 }
 
 impl Posix {
@@ -200,8 +206,10 @@ pub struct Patch {
     pub parent: Option<Move>,
     /// The modification time. A patch without one keeps the old time only if the drive does; so give it always.
     pub modified: Option<Timestamp>,
-    /// All POSIX attributes anew (a `None` inside clears that attribute).
+    /// All POSIX attributes anew (a `None` inside clears that attribute), but for the extended ones.
     pub posix: Option<Posix>,
+    /// Properties of [extended attributes](Xattrs::since) to set, or to clear.
+    pub xattrs: BTreeMap<String, Option<String>>,
 }
 
 /// From which folder to which an item goes.

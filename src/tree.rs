@@ -43,7 +43,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
-use crate::remote::{Access, Device, FileId, Item, Md5, Remote, RemoteError, RevisionId, Special};
+use crate::remote::{Access, Device, FileId, Item, Md5, Remote, RemoteError, RevisionId, Special, Xattrs};
 use crate::state::{self, State, StateError, Version};
 
 /// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
@@ -149,6 +149,8 @@ pub struct Node {
     pub access: Access,
     /// The shared drive that it is in, of what no other folder of the tree holds; for all else, the folders above tell.
     pub drive: Option<FileId>,
+    /// Its extended attributes.
+    pub xattrs: Xattrs,
 }
 
 impl Node {
@@ -207,6 +209,8 @@ pub struct OnDrive {
     pub mode: Option<u32>,
     /// Its user and group.
     pub owner: Option<(u32, u32)>,
+    /// Its extended attributes.
+    pub xattrs: Xattrs,
 }
 
 impl OnDrive {
@@ -218,6 +222,7 @@ impl OnDrive {
             mtime: item.modified,
             mode: item.posix.mode,
             owner: item.posix.owner,
+            xattrs: item.posix.xattrs.clone(),
         }
     }
 
@@ -229,6 +234,7 @@ impl OnDrive {
             mtime: Timestamp::from_millis(node.mtime.millis()),
             mode: node.mode,
             owner: node.owner,
+            xattrs: node.xattrs.clone(),
         }
     }
 }
@@ -566,5 +572,6 @@ fn root_node(id: FileId) -> Node {
         listed: false,
         access: Access::UNKNOWN,
         drive: None,
+        xattrs: Xattrs::default(),
     }
 }

@@ -223,6 +223,7 @@ async fn properties_merge_and_null_deletes() {
     assert_eq!(emptied, json!({ "properties": { "b": "4", "d": "5" } }));
     patch(json!({ "properties": { "key": "x".repeat(122) } })).await.refused(403, "propertyLengthLimitExceeded");
     let many: serde_json::Map<_, _> = (0..31).map(|index| (format!("k{index}"), json!("v"))).collect();
+    patch(json!({ "properties": many })).await.refused(403, "propertyCountLimitExceeded");
     patch(json!({ "appProperties": many })).await.refused(403, "propertyCountLimitExceeded");
     assert_eq!(patch(json!({})).await.ok(), emptied, "a refused change leaves nothing behind");
 }

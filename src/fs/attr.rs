@@ -155,7 +155,11 @@ impl Fs {
         if let Err(error) = self.writable() {
             return Answer::Now(Err(error));
         }
-        let result = self.setattr_now(id, set);
+        self.changed_attributes(id, self.setattr_now(id, set))
+    }
+
+    /// Answers a change of attributes: what was changed through an alias the kernel must not remember of the plain entry.
+    pub(super) fn changed_attributes<T: Send + 'static>(self: &Arc<Self>, id: NodeId, result: Result<T>) -> Answer<T> {
         if id.is_alias() && result.is_ok() {
             let revoked = self.revoke.revoke_now(vec![Outdated::Attributes(id.ino().into())]);
             return Answer::later(async move {

@@ -16,6 +16,8 @@ use super::passthrough::{Backing, Passed};
 use crate::cache::Whole;
 use crate::clock::{self, Instant, Timestamp};
 use crate::content::{Reader, Session};
+use crate::error::Kind;
+use crate::remote::xattrs::Put;
 use crate::tree::local::Attributes;
 use crate::tree::{Ino, Node};
 use crate::writeback::{Opened, Staging};
@@ -411,6 +413,16 @@ impl Files {
     /// Whether a file that is open was replaced elsewhere.
     pub(super) fn is_superseded(&self, ino: Ino) -> bool {
         self.get(ino).is_some_and(|file| file.state.lock().superseded)
+    }
+
+    /// Changes an extended attribute of an open file without a name.
+    pub(super) fn set_unlinked_xattr(&self, ino: Ino, name: &[u8], put: Put<'_>) -> std::result::Result<(), Kind> {
+        let file = self.get(ino).ok_or(Kind::NotFound)?;
+        let mut state = file.state.lock();
+        let node = state.unlinked.as_mut().ok_or(Kind::NotFound)?;
+        node.xattrs = node.xattrs.with(name, put)?;
+        node.ctime = clock::now();
+        Ok(())
     }
 
     /// Sets attributes of an open file without a name.

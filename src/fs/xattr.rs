@@ -1,4 +1,6 @@
-//! Extended attributes: what the drive knows of an entry, and how it fares. All of them are read-only.
+//! Extended attributes: those that users set (`user.*`), which are kept on the drive, and what a mount says of an entry, which is
+//! read-only and must be asked for by name. It is not listed: programs that copy all attributes would set it elsewhere, or take it away
+//! here because the source has none.
 //!
 //! | name | value |
 //! | --- | --- |
@@ -6,13 +8,18 @@
 //! | `user.drive.md5` | checksum of the content that the drive has |
 //! | `user.drivemount.state` | `clean`, `dirty`, `queued`, `uploading 37%`, `retrying: reason` |
 //! | `user.drivemount.error` | why the last read or upload failed, if it did |
-//! | `user.drivemount.control` | of the root only, and not listed: where commands reach the mount |
+//! | `user.drivemount.control` | of the root only: where commands reach the mount |
 
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use super::{Fs, NodeId, Result};
+use super::{Answer, Fs, NodeId, Result, permits};
 use crate::error::Kind;
+use crate::remote::xattrs::{self, Put};
 use crate::tree::{Ino, NodeKind};
+
+/// What the names of attributes begin with that users set.
+const USER: &[u8] = b"user.";
 
 const ID: &str = "user.drive.id";
 const MD5: &str = "user.drive.md5";
@@ -27,11 +34,14 @@ impl Fs {
         if name == CONTROL.as_bytes() && id == NodeId::ROOT {
             return Ok(self.options.control_socket.as_os_str().as_bytes().to_vec());
         }
-        if ![ID, MD5, STATE, ERROR].iter().any(|known| known.as_bytes() == name) {
+        if !name.starts_with(USER) {
             // Before every write the kernel asks for capabilities, of which there are none.
             return Err(Kind::NoAttribute.into());
         }
         let node = self.node(id.ino())?;
+        if !xattrs::is_reserved(name) {
+            return Ok(node.xattrs.get(name).ok_or(Kind::NoAttribute)?);
+        }
         let value = match std::str::from_utf8(name) {
             Ok(ID) => node.id.map(|id| id.0),
             // Of content that is newer here than there, the drive's checksum would mislead.
@@ -45,18 +55,49 @@ impl Fs {
         Ok(value.ok_or(Kind::NoAttribute)?.into_bytes())
     }
 
-    /// The names of the attributes, each ended by a zero byte.
+    /// The names of the attributes that users set, each ended by a zero byte.
     pub fn listxattr(&self, id: NodeId) -> Result<Vec<u8>> {
         let mut names = Vec::new();
-        for name in [ID, MD5, STATE, ERROR] {
-            if self.getxattr(id, name.as_bytes()).is_ok() {
-                names.extend_from_slice(name.as_bytes());
-                names.push(0);
-            }
+        for name in self.node(id.ino())?.xattrs.names() {
+            names.extend(name);
+            names.push(0);
         }
-        // A missing entry is an error, not an empty list.
-        self.node(id.ino())?;
         Ok(names)
+    }
+
+    /// `setxattr` and `removexattr`.
+    pub fn setxattr(self: &Arc<Self>, id: NodeId, name: &[u8], put: Put<'_>) -> Answer<()> {
+        self.changed_attributes(id, self.setxattr_now(id, name, put))
+    }
+
+    fn setxattr_now(&self, id: NodeId, name: &[u8], put: Put<'_>) -> Result<()> {
+        if !name.starts_with(USER) {
+            return Err(Kind::Unsupported.into());
+        }
+        self.writable()?;
+        let ino = id.ino();
+        self.must_be_current(ino)?;
+        let node = self.node(ino)?;
+        if xattrs::is_reserved(name) {
+            return Err(Kind::NotPermitted.into());
+        }
+        if !xattrs::is_settable(name) {
+            return Err(Kind::Invalid.into());
+        }
+        if ino.is_top() {
+            // The root of a drive keeps nothing for us.
+            return Err(Kind::Unsupported.into());
+        }
+        if node.kind == NodeKind::Document || !permits::is_writable(&node) {
+            return Err(Kind::Denied.into());
+        }
+        permits::may_set_attributes(&node)?;
+        if node.is_linked() {
+            self.writeback.set_xattr(ino, name, put)?;
+        } else {
+            self.files.set_unlinked_xattr(ino, name, put)?;
+        }
+        Ok(())
     }
 
     /// Why the last read or upload of an entry failed, if it did.

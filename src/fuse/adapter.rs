@@ -24,6 +24,7 @@ use super::convert;
 use super::reply::{caller, give_entry, give_xattr};
 use crate::error::Kind;
 use crate::fs::{Answer, Backing, Caching, Fs, Listing, Locks, OpenFlags, Place, SetAttr, Writer};
+use crate::remote::xattrs::Put;
 use crate::sys;
 use crate::tree::NodeKind;
 
@@ -391,14 +392,16 @@ impl Filesystem for Adapter {
     fn setxattr(
         &self,
         _request: &Request,
-        _ino: INodeNo,
-        _name: &OsStr,
-        _value: &[u8],
-        _flags: i32,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        reply.error(convert::errno(Kind::Unsupported));
+        let put = convert::put(value, flags);
+        let set = |fs: &Arc<Fs>| fs.setxattr(convert::id(ino), name.as_bytes(), put);
+        self.respond("setxattr", reply, set, |reply, ()| reply.ok());
     }
 
     fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -411,8 +414,9 @@ impl Filesystem for Adapter {
         self.respond_now("listxattr", reply, names, |reply, names| give_xattr(reply, size, &names));
     }
 
-    fn removexattr(&self, _request: &Request, _ino: INodeNo, _name: &OsStr, reply: ReplyEmpty) {
-        reply.error(convert::errno(Kind::Unsupported));
+    fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let remove = |fs: &Arc<Fs>| fs.setxattr(convert::id(ino), name.as_bytes(), Put::Remove);
+        self.respond("removexattr", reply, remove, |reply, ()| reply.ok());
     }
 
     fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {

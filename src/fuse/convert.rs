@@ -7,6 +7,7 @@ use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
 use crate::fs::{Allocate, Attr, Entry, NodeId};
+use crate::remote::xattrs::Put;
 use crate::remote::{Device, Special};
 use crate::tree::NodeKind;
 
@@ -30,6 +31,15 @@ pub(super) fn allocate(mode: i32) -> Option<(Allocate, bool)> {
         libc::FALLOC_FL_ZERO_RANGE => Some((Allocate::Zeros, grows)),
         libc::FALLOC_FL_PUNCH_HOLE if !grows => Some((Allocate::Zeros, false)),
         _ => None,
+    }
+}
+
+/// What setxattr(2) is to do. The kernel lets no other flags pass.
+pub(super) fn put(value: &[u8], flags: i32) -> Put<'_> {
+    match flags {
+        libc::XATTR_CREATE => Put::Create(value),
+        libc::XATTR_REPLACE => Put::Replace(value),
+        _ => Put::Set(value),
     }
 }
 

@@ -4,3 +4,8 @@
 
 -- The folders of a folder, whose number its link count tells.
 CREATE INDEX node_folders ON node (parent) WHERE kind = 0;
+
+-- Extended attributes: the properties that the drive keeps them in, in JSON; NULL: none.
+ALTER TABLE node ADD COLUMN xattrs TEXT;
+ALTER TABLE base ADD COLUMN xattrs TEXT;
+ALTER TABLE asked ADD COLUMN xattrs TEXT;

@@ -8,7 +8,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::merge::Differences;
-use super::{Base, Node, OnDrive};
+use super::{Base, Node, OnDrive, nodes};
 use crate::clock::Timestamp;
 use crate::remote::FileId;
 
@@ -29,6 +29,8 @@ impl Asked {
             mtime: self.wanted.mtime.millis() == there.mtime.millis(),
             mode: self.wanted.mode == there.mode,
             owner: self.wanted.owner == there.owner,
+            // Each for itself: by the merge.
+            xattrs: false,
         }
     }
 
@@ -41,11 +43,15 @@ impl Asked {
             && (back(asked.place, left.place)
                 || back(asked.mtime, left.mtime)
                 || back(asked.mode, left.mode)
-                || back(asked.owner, left.owner))
+                || back(asked.owner, left.owner)
+                || base
+                    .on_drive
+                    .as_ref()
+                    .is_some_and(|there| node.xattrs.is_taken_back(&self.wanted.xattrs, &there.xattrs)))
     }
 }
 
-const COLUMNS: &str = "parent, name, mtime, mode, uid, gid, looked, id";
+const COLUMNS: &str = "parent, name, mtime, mode, uid, gid, looked, id, xattrs";
 
 fn asked(row: &Row<'_>) -> rusqlite::Result<Asked> {
     let (uid, gid): (Option<u32>, Option<u32>) = (row.get(4)?, row.get(5)?);
@@ -55,6 +61,7 @@ fn asked(row: &Row<'_>) -> rusqlite::Result<Asked> {
         mtime: Timestamp::from_millis(row.get(2)?),
         mode: row.get(3)?,
         owner: uid.zip(gid),
+        xattrs: nodes::xattrs(row, 8)?,
     };
     Ok(Asked { wanted, looked: row.get(6)? })
 }
@@ -74,8 +81,8 @@ pub fn all(db: &Connection) -> rusqlite::Result<Vec<(FileId, Asked)>> {
 pub fn ask(db: &Connection, id: &FileId, node: &Node, folder: Option<FileId>) -> rusqlite::Result<()> {
     let wanted = OnDrive::of_clean(node, folder);
     db.prepare_cached(
-        "INSERT OR REPLACE INTO asked (id, parent, name, mtime, mode, uid, gid, looked)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
+        "INSERT OR REPLACE INTO asked (id, parent, name, mtime, mode, uid, gid, looked, xattrs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
     )?
     .execute(params![
         id.0,
@@ -85,6 +92,7 @@ pub fn ask(db: &Connection, id: &FileId, node: &Node, folder: Option<FileId>) ->
         wanted.mode,
         wanted.owner.map(|(uid, _)| uid),
         wanted.owner.map(|(_, gid)| gid),
+        nodes::xattrs_to_sql(&wanted.xattrs),
     ])
     .map(|_| ())
 }

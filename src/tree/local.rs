@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::{Base, Ino, Node, names, nodes};
 use crate::clock::Timestamp;
+use crate::remote::Xattrs;
 
 /// What becomes of an entry that was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +153,14 @@ pub fn set_attributes(db: &Connection, node: &Node, set: Attributes, now: Timest
         ctime: now,
         ..node.clone()
     };
+    nodes::update(db, &node)?;
+    Ok(node)
+}
+
+/// Sets the extended attributes.
+pub fn set_xattrs(db: &Connection, node: &Node, xattrs: Xattrs, now: Timestamp) -> rusqlite::Result<Node> {
+    nodes::keep_base(db, node)?;
+    let node = Node { xattrs, ctime: now, ..node.clone() };
     nodes::update(db, &node)?;
     Ok(node)
 }

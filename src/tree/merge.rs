@@ -298,6 +298,8 @@ impl<'a> Merge<'a> {
         if !ours.owner {
             node.owner = there.owner;
         }
+        let asked_for = asked.as_ref().map(|asked| &asked.wanted.xattrs);
+        node.xattrs = node.xattrs.merged(&agreed.xattrs, &there.xattrs, asked_for);
         if !ours.mtime && !rewritten && there.mtime.millis() != node.mtime.millis() {
             node.mtime = there.mtime;
         }
@@ -412,6 +414,8 @@ pub struct Differences {
     pub mode: bool,
     /// User and group.
     pub owner: bool,
+    /// Extended attributes.
+    pub xattrs: bool,
 }
 
 impl Differences {
@@ -422,6 +426,7 @@ impl Differences {
             mtime: self.mtime || other.mtime,
             mode: self.mode || other.mode,
             owner: self.owner || other.owner,
+            xattrs: self.xattrs || other.xattrs,
         }
     }
 
@@ -433,12 +438,13 @@ impl Differences {
             mtime: self.mtime && other.mtime,
             mode: self.mode && other.mode,
             owner: self.owner && other.owner,
+            xattrs: self.xattrs && other.xattrs,
         }
     }
 
     /// Whether there is any.
     pub const fn any(self) -> bool {
-        self.place || self.mtime || self.mode || self.owner
+        self.place || self.mtime || self.mode || self.owner || self.xattrs
     }
 }
 
@@ -446,13 +452,14 @@ impl Base {
     /// What of `node`, in the folder with the id `folder`, is not as the drive has it. Everything, if it does not have it.
     pub fn differs(&self, node: &Node, folder: Option<&FileId>) -> Differences {
         let Some(there) = &self.on_drive else {
-            return Differences { place: true, mtime: true, mode: true, owner: true };
+            return Differences { place: true, mtime: true, mode: true, owner: true, xattrs: true };
         };
         Differences {
             place: there.parent.as_ref() != folder || there.name != node.name_on_drive(),
             mtime: if node.is_folder() { self.timed } else { there.mtime.millis() != node.mtime.millis() },
             mode: there.mode != node.mode,
             owner: there.owner != node.owner,
+            xattrs: !there.xattrs.same(&node.xattrs),
         }
     }
 }

@@ -6,10 +6,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Base, Ino, Node, NodeKind, OnDrive};
 use crate::clock::Timestamp;
-use crate::remote::{Access, FileId, Md5, RevisionId, Special};
+use crate::remote::{Access, FileId, Md5, RevisionId, Special, Xattrs};
 
 const COLUMNS: &str = "parent, name, ino, id, kind, mode, uid, gid, size, mtime, atime, ctime, created, drive_name, revision, \
-                       md5, version, target, listed, access, drive";
+                       md5, version, target, listed, access, drive, xattrs";
 
 /// How long a tombstone is kept: listings and feeds of the drive are known to lag by minutes, seldom by an hour.
 const TOMBSTONE_MILLIS: i64 = 2 * 60 * 60 * 1000;
@@ -71,6 +71,20 @@ fn owner(uid: Option<u32>, gid: Option<u32>) -> Option<(u32, u32)> {
     uid.zip(gid)
 }
 
+/// Extended attributes in a column: NULL for nearly all.
+pub(super) fn xattrs(row: &Row<'_>, column: usize) -> rusqlite::Result<Xattrs> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    let wrong = |error: serde_json::Error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    };
+    text.map_or_else(|| Ok(Xattrs::default()), |text| serde_json::from_str(text).map_err(wrong))
+}
+
+/// The way back of [`xattrs`].
+pub(super) fn xattrs_to_sql(xattrs: &Xattrs) -> Option<String> {
+    (!xattrs.is_empty()).then(|| serde_json::json!(xattrs).to_string())
+}
+
 fn node(row: &Row<'_>) -> rusqlite::Result<Node> {
     Ok(Node {
         parent: row.get(0)?,
@@ -93,6 +107,7 @@ fn node(row: &Row<'_>) -> rusqlite::Result<Node> {
         listed: row.get(18)?,
         access: Access::from_bits(row.get(19)?),
         drive: row.get::<_, Option<String>>(20)?.map(FileId),
+        xattrs: xattrs(row, 21)?,
     })
 }
 
@@ -370,7 +385,7 @@ pub fn tops_of(db: &Connection, drive: Option<&FileId>) -> rusqlite::Result<Vec<
 pub fn insert(db: &Connection, node: &Node) -> rusqlite::Result<()> {
     let sql = format!(
         "INSERT INTO node ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
     );
     execute(db, &sql, node).map(|_| ())
 }
@@ -382,11 +397,11 @@ pub fn update(db: &Connection, node: &Node) -> rusqlite::Result<()> {
     for sql in [
         "UPDATE node SET kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10, atime = ?11, ctime = ?12,
                          created = ?13, revision = ?15, md5 = ?16, version = ?17, target = ?18, listed = ?19,
-                         access = ?20, drive = ?21
+                         access = ?20, drive = ?21, xattrs = ?22
          WHERE ino = ?3 AND parent = ?1 AND name = ?2 AND id IS ?4 AND drive_name IS ?14",
         "UPDATE node SET parent = ?1, name = ?2, id = ?4, kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10,
                          atime = ?11, ctime = ?12, created = ?13, drive_name = ?14, revision = ?15, md5 = ?16, version = ?17,
-                         target = ?18, listed = ?19, access = ?20, drive = ?21
+                         target = ?18, listed = ?19, access = ?20, drive = ?21, xattrs = ?22
          WHERE ino = ?3",
     ] {
         if execute(db, sql, node)? > 0 {
@@ -420,6 +435,7 @@ fn execute(db: &Connection, sql: &str, node: &Node) -> rusqlite::Result<usize> {
         node.listed,
         node.access.bits(),
         node.drive.as_ref().map(|id| &id.0),
+        xattrs_to_sql(&node.xattrs),
     ])
 }
 
@@ -487,7 +503,7 @@ pub fn sweep_tombstones(db: &Connection, now: Timestamp) -> rusqlite::Result<()>
 /// What the drive has of a node that is not the same here.
 pub fn base(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Base>> {
     db.prepare_cached(
-        "SELECT on_drive, parent, name, mtime, mode, uid, gid, rewritten, timed FROM base WHERE ino = ?1",
+        "SELECT on_drive, parent, name, mtime, mode, uid, gid, rewritten, timed, xattrs FROM base WHERE ino = ?1",
     )?
     .query_row([ino], |row| {
         let on_drive = if row.get(0)? {
@@ -497,6 +513,7 @@ pub fn base(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Base>> {
                 mtime: Timestamp::from_millis(row.get(3)?),
                 mode: row.get(4)?,
                 owner: owner(row.get(5)?, row.get(6)?),
+                xattrs: xattrs(row, 9)?,
             })
         } else {
             None
@@ -510,8 +527,8 @@ pub fn base(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Base>> {
 pub fn set_base(db: &Connection, ino: Ino, base: &Base) -> rusqlite::Result<()> {
     let there = base.on_drive.as_ref();
     db.prepare_cached(
-        "INSERT OR REPLACE INTO base (ino, on_drive, parent, name, mtime, mode, uid, gid, rewritten, timed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT OR REPLACE INTO base (ino, on_drive, parent, name, mtime, mode, uid, gid, rewritten, timed, xattrs)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?
     .execute(params![
         ino,
@@ -524,6 +541,7 @@ pub fn set_base(db: &Connection, ino: Ino, base: &Base) -> rusqlite::Result<()> 
         there.and_then(|there| there.owner).map(|(_, gid)| gid),
         base.rewritten,
         base.timed,
+        there.and_then(|there| xattrs_to_sql(&there.xattrs)),
     ])
     .map(|_| ())
 }

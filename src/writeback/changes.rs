@@ -15,7 +15,8 @@ use super::{Result, Writeback, WritebackError, made, outgoing, table};
 use crate::clock::{self, Timestamp};
 use crate::crash;
 use crate::error::Kind;
-use crate::remote::Access;
+use crate::remote::xattrs::Put;
+use crate::remote::{Access, Xattrs};
 use crate::tree::local::{self, Attributes, Removal};
 use crate::tree::{Base, Effects, Ino, Node, NodeKind, nodes};
 
@@ -180,6 +181,28 @@ impl Writeback {
         Ok(node)
     }
 
+    /// Changes an extended attribute. [`Kind::NotFound`] if the entry is gone.
+    pub fn set_xattr(&self, ino: Ino, name: &[u8], put: Put<'_>) -> Result<()> {
+        self.beside.changed();
+        let mut change = None;
+        self.state.write::<_, WritebackError>(|tx| {
+            let node = nodes::by_ino(tx, ino)?.filter(Node::is_linked).ok_or(Refused(Kind::NotFound))?;
+            let xattrs = node.xattrs.with(name, put).map_err(Refused)?;
+            let now = clock::now();
+            if xattrs.same(&node.xattrs) {
+                // What is as it was is no change to the drive.
+                return Ok(nodes::update(tx, &Node { ctime: now, ..node })?);
+            }
+            change = Some(change_of(tx, &node)?);
+            local::set_xattrs(tx, &node, xattrs, now)?;
+            Ok(journal::touch(tx, ino, self.seqs.next())?)
+        })?;
+        if let Some(change) = change {
+            self.queue.changed_so(ino, change);
+        }
+        Ok(())
+    }
+
     /// The staging to write into a file.
     pub fn edit(&self, node: &Node) -> Result<Arc<Staging>> {
         self.stagings.edit(node)
@@ -329,5 +352,6 @@ fn new_node(ino: Ino, new: NewEntry) -> Node {
         listed: new.kind == NodeKind::Folder,
         access: Access::UNKNOWN,
         drive: None,
+        xattrs: Xattrs::default(),
     }
 }

@@ -185,7 +185,13 @@ impl Job {
     /// POSIX attributes as they shall be.
     pub(super) fn posix(&self) -> Posix {
         let target = self.node.target.clone().filter(|_| self.node.kind == NodeKind::Symlink);
-        Posix { mode: self.node.mode, owner: self.node.owner, target, device: self.node.device() }
+        Posix {
+            mode: self.node.mode,
+            owner: self.node.owner,
+            target,
+            device: self.node.device(),
+            xattrs: self.node.xattrs.clone(),
+        }
     }
 
     /// The metadata as it shall be on the drive.
@@ -239,6 +245,10 @@ impl Job {
             // Always: a drive sets the time to now with any change that does not say it.
             modified: Some(self.node.mtime),
             posix: (differences.mode || differences.owner).then(|| self.posix()),
+            xattrs: there
+                .filter(|_| differences.xattrs)
+                .map(|there| self.node.xattrs.since(&there.xattrs))
+                .unwrap_or_default(),
         })
     }
 

@@ -113,6 +113,7 @@ fn is_told(kind: Kind) -> bool {
         | Kind::StorageFull
         | Kind::TooManyEntries
         | Kind::UploadLimit
+        | Kind::AttributesFull
         | Kind::Corrupt => true,
         Kind::NotFound
         | Kind::Exists

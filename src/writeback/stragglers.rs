@@ -142,7 +142,14 @@ mod tests {
     use crate::clock::Timestamp;
 
     fn named(name: &str) -> OnDrive {
-        OnDrive { parent: None, name: name.to_owned(), mtime: Timestamp::from_millis(0), mode: None, owner: None }
+        OnDrive {
+            parent: None,
+            name: name.to_owned(),
+            mtime: Timestamp::from_millis(0),
+            mode: None,
+            owner: None,
+            xattrs: crate::remote::Xattrs::default(),
+        }
     }
 
     fn sent(content: Option<Content>, metadata: Option<&str>) -> Sent {

@@ -238,6 +238,7 @@ async fn a_permanent_refusal_is_told_by_every_operation_at_once() {
         ("fileNeverWritable", Kind::NotPermitted),
         ("parentNotAFolder", Kind::NotADirectory),
         ("propertyLengthLimitExceeded", Kind::Invalid),
+        ("propertyCountLimitExceeded", Kind::AttributesFull),
         ("somethingNobodyHeardOf", Kind::Denied),
     ] {
         let detail = json!({ "domain": "global", "reason": reason, "message": "Words." });

@@ -1,13 +1,16 @@
 //! Between the words of Drive and the words of the house: [`File`] to [`Item`], and what we say of an item to [`Metadata`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::request::Call;
 use super::types::{Capabilities, File, Metadata};
 use crate::clock::Timestamp;
 use crate::error::Kind;
+use crate::remote::xattrs::MAX_PROPERTY;
 use crate::remote::{
-    Access, Blob, FileId, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, RemoteError, Result, RevisionId, Special,
+    Access, Blob, FileId, Item, ItemKind, Md5, NewItem, NewKind, Patch, Posix, RemoteError, Result, RevisionId,
+    Special, Xattrs,
 };
 
 /// The media type of a folder.
@@ -44,9 +47,6 @@ const MODE: &str = "drivemount.mode";
 const OWNER: &str = "drivemount.owner";
 const TARGET: &str = "drivemount.target";
 const DEVICE: &str = "drivemount.device";
-
-/// The longest property that Drive keeps: key and value together, in bytes of UTF-8.
-const MAX_PROPERTY: usize = 124;
 
 /// The item that `file` describes.
 pub(super) fn item(call: Call, file: File) -> Result<Item> {
@@ -132,10 +132,11 @@ fn posix(properties: Option<&BTreeMap<String, String>>) -> Posix {
         }),
         target: get(TARGET).map(str::to_owned),
         device: get(DEVICE).and_then(|text| text.parse().ok()),
+        xattrs: properties.map(Xattrs::of).unwrap_or_default(),
     }
 }
 
-/// All keys of `posix`, `None` for those that are not set.
+/// All keys of `posix` but for extended attributes, `None` for those that are not set.
 fn properties(posix: &Posix) -> BTreeMap<&'static str, Option<String>> {
     let target = posix.target.as_ref().filter(|target| TARGET.len() + target.len() <= MAX_PROPERTY);
     BTreeMap::from([
@@ -144,6 +145,15 @@ fn properties(posix: &Posix) -> BTreeMap<&'static str, Option<String>> {
         (TARGET, target.cloned()),
         (DEVICE, posix.device.map(|device| device.to_string())),
     ])
+}
+
+/// Properties, and those of extended attributes.
+fn and_xattrs(
+    properties: BTreeMap<&'static str, Option<String>>,
+    xattrs: BTreeMap<String, Option<String>>,
+) -> BTreeMap<Cow<'static, str>, Option<String>> {
+    let properties = properties.into_iter().map(|(key, value)| (key.into(), value));
+    properties.chain(xattrs.into_iter().map(|(key, value)| (key.into(), value))).collect()
 }
 
 /// What is said of a new item.
@@ -161,14 +171,15 @@ pub(super) fn creation(new: &NewItem) -> Metadata<'_> {
         },
         parents: Some([&new.parent.0]),
         modified_time: Some(new.modified.to_rfc3339()),
-        properties,
+        properties: and_xattrs(properties, new.posix.xattrs.since(&Xattrs::default())),
         ..Metadata::default()
     }
 }
 
 /// What is said of a copy. It has all properties of its source, so those that it shall not have are cleared.
 pub(super) fn copying(new: &NewItem) -> Metadata<'_> {
-    Metadata { properties: properties(&new.posix), ..creation(new) }
+    let xattrs = new.posix.xattrs.since(&Xattrs::default());
+    Metadata { properties: and_xattrs(properties(&new.posix), xattrs), ..creation(new) }
 }
 
 /// What is said of an item that changes; a move is no part of it, since Drive takes that from the address.
@@ -176,7 +187,7 @@ pub(super) fn change(patch: &Patch) -> Metadata<'_> {
     Metadata {
         name: patch.name.as_deref(),
         modified_time: patch.modified.map(Timestamp::to_rfc3339),
-        properties: patch.posix.as_ref().map(properties).unwrap_or_default(),
+        properties: and_xattrs(patch.posix.as_ref().map(properties).unwrap_or_default(), patch.xattrs.clone()),
         ..Metadata::default()
     }
 }
@@ -213,7 +224,13 @@ mod tests {
         assert_eq!((item.version, item.trashed), (17, true));
         assert_eq!(item.modified.to_rfc3339(), "2026-01-02T03:04:05.678Z");
         assert_eq!(item.created.to_rfc3339(), "2025-01-02T03:04:05.678Z");
-        assert_eq!(item.posix, Posix { mode: Some(0o755), owner: Some((1000, 100)), ..Posix::default() });
+        assert_eq!(
+            item.posix,
+            Posix {
+                xattrs: item.posix.xattrs.clone(),
+                ..Posix { mode: Some(0o755), owner: Some((1000, 100)), ..Posix::default() }
+            }
+        );
     }
 
     #[test]

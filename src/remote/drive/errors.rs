@@ -124,6 +124,7 @@ fn forbidden(reason: &str, location: Option<&str>) -> (Kind, Again) {
         "fileNotDownloadable" | "fileNotExportable" | "exportSizeLimitExceeded" => Kind::Unsupported,
         "parentNotAFolder" => Kind::NotADirectory,
         "propertyLengthLimitExceeded" => Kind::Invalid,
+        "propertyCountLimitExceeded" => Kind::AttributesFull,
         "cannotAddParent"
         | "teamDrivesParentLimit"
         | "cannotCopyFile"

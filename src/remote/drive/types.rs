@@ -2,6 +2,7 @@
 //!
 //! Every field may be absent: the drive leaves out what an item does not have, and what our sign-in may not see.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -116,7 +117,7 @@ pub(super) struct Metadata<'a> {
     pub(super) trashed: Option<bool>,
     /// `None` inside clears a key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) properties: BTreeMap<&'static str, Option<String>>,
+    pub(super) properties: BTreeMap<Cow<'static, str>, Option<String>>,
 }
 
 /// A page of `files.list`.
@@ -227,7 +228,7 @@ mod tests {
     fn what_is_not_said_stays_as_it_is_and_what_is_null_is_cleared() {
         let metadata = Metadata {
             name: Some("n"),
-            properties: [("drivemount.mode", Some("0755".to_owned())), ("drivemount.owner", None)].into(),
+            properties: [("drivemount.mode".into(), Some("0755".to_owned())), ("drivemount.owner".into(), None)].into(),
             ..Metadata::default()
         };
         assert_eq!(

@@ -164,7 +164,7 @@ pub(in crate::tree) fn item_of(db: &Connection, node: &Node, folder: Option<File
         shared: false,
         drive: node.drive.clone(),
         access: node.access,
-        posix: Posix { mode: there.mode, owner: there.owner, target, device: node.device() },
+        posix: Posix { mode: there.mode, owner: there.owner, target, device: node.device(), xattrs: there.xattrs },
     }))
 }
 
@@ -199,5 +199,6 @@ pub(in crate::tree) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item
         listed: false,
         access: item.access,
         drive: None,
+        xattrs: item.posix.xattrs.clone(),
     }
 }

@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use super::*;
 use crate::clock::Timestamp;
 use crate::config::Docs;
-use crate::remote::{Md5, Posix, RevisionId};
+use crate::remote::xattrs::Put;
+use crate::remote::{Md5, Posix, RevisionId, Xattrs};
 use crate::state::State;
 use crate::tree::local::{self, Attributes};
 use crate::tree::{NodeKind, root_node};
@@ -47,6 +48,11 @@ fn item(name: &str, parent: &str, version: u64, kind: ItemKind) -> Item {
 fn file(name: &str, parent: &str, version: u64) -> Item {
     let blob = Blob { size: version, md5: Some(Md5([7; 16])), revision: RevisionId(format!("r{version}")) };
     item(name, parent, version, ItemKind::File(blob))
+}
+
+/// One attribute.
+fn xattrs(value: &str) -> Xattrs {
+    Xattrs::default().with(b"user.x", Put::Set(value.as_bytes())).expect("fits")
 }
 
 fn folder(name: &str, parent: &str, version: u64) -> Item {
@@ -331,6 +337,43 @@ fn what_was_asked_for_and_taken_back_here_since_is_no_news() {
     assert_eq!((node.name.as_str(), node.mode, node.mtime), ("x", Some(0o644), modified));
     let differences = bench.base(ino).expect("a base").differs(&node, Some(&id(ROOT)));
     assert_eq!((differences.place, differences.mode, differences.mtime), (true, true, false));
+}
+
+#[test]
+fn extended_attributes_are_merged_each_for_itself() {
+    let bench = Bench::new();
+    bench.hear(&Item { posix: Posix { xattrs: xattrs("1"), ..Posix::default() }, ..file("x", ROOT, 1) });
+    let set = |name: &str, value: &str| {
+        let node = bench.node("x");
+        let xattrs = node.xattrs.with(name.as_bytes(), Put::Set(value.as_bytes())).expect("fits");
+        bench.write(|db| local::set_xattrs(db, &node, xattrs, clock::now()));
+    };
+    set("user.ours", "2");
+    let theirs = xattrs("theirs").with(b"user.new", Put::Set(b"3")).expect("fits");
+    let news = |version, xattrs: &Xattrs| Item {
+        posix: Posix { xattrs: xattrs.clone(), ..Posix::default() },
+        ..file("x", ROOT, version)
+    };
+    bench.hear(&news(2, &theirs));
+    let node = bench.node("x");
+    let get = |name: &str| node.xattrs.get(name.as_bytes()).and_then(|value| String::from_utf8(value).ok());
+    assert_eq!(["x", "ours", "new"].map(|name| get(&format!("user.{name}")).unwrap_or_default()), ["theirs", "2", "3"]);
+    let there = bench.base(node.ino).expect("a base").on_drive.expect("is there");
+    assert_eq!(node.xattrs.since(&there.xattrs), [("user.ours".to_owned(), Some("2".to_owned()))].into());
+    let (agreed, _) = bench.merge(|merge| merge.answered(node.clone(), &news(3, &node.xattrs)));
+    assert!(agreed && bench.base(node.ino).is_none());
+
+    // Set while a request was under way, and taken back: what that did is no news.
+    set("user.ours", "asked for");
+    bench.write(|db| asked::ask(db, &id("x"), &bench.node("x"), Some(id(ROOT))));
+    set("user.ours", "2");
+    let asked = bench.state.read(|db| asked::get(db, &id("x"))).expect("reads").expect("asked");
+    let base = bench.base(node.ino).expect("a base");
+    assert!(asked.is_taken_back(&bench.node("x"), &base, Some(&id(ROOT))));
+    bench.hear(&news(4, &asked.wanted.xattrs));
+    assert!(bench.node("x").xattrs.same(&node.xattrs));
+    let base = bench.base(node.ino).expect("a base");
+    assert!(base.differs(&bench.node("x"), Some(&id(ROOT))).xattrs, "so it is set right there");
 }
 
 #[test]

@@ -271,7 +271,7 @@ impl Stream<'_> {
         }
         let Some(parent) = folder.and_then(|folder| folder.id) else { return Ok(Aim::NotYet) };
         let Some(id) = self.writeback.assign_id(ino).await? else { return Ok(Aim::Nothing) };
-        let posix = Posix { mode: node.mode, owner: node.owner, ..Posix::default() };
+        let posix = Posix { mode: node.mode, owner: node.owner, xattrs: node.xattrs.clone(), ..Posix::default() };
         let name = guess::final_name(node.name_on_drive()).to_owned();
         Ok(Aim::Into(Write::Create(NewItem { id, parent, name, kind: NewKind::File, modified: node.mtime, posix })))
     }

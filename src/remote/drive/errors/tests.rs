@@ -56,6 +56,7 @@ fn each_reason_has_its_kind_and_its_advice() {
         (403, "teamDrivesFolderMoveInNotSupported", Kind::NotPermitted, Again::No),
         (403, "parentNotAFolder", Kind::NotADirectory, Again::No),
         (403, "propertyLengthLimitExceeded", Kind::Invalid, Again::No),
+        (403, "propertyCountLimitExceeded", Kind::AttributesFull, Again::No),
         (403, "somethingNobodyHeardOf", Kind::Denied, Again::No),
         (404, "notFound", Kind::NotFound, Again::No),
         (408, "", Kind::TimedOut, Again::Later),
