@@ -111,3 +111,5 @@ mod unread;
 mod use_trash;
 #[path = "mount/watch.rs"]
 mod watch;
+#[path = "mount/xattrs.rs"]
+mod xattrs;
