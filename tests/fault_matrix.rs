@@ -259,8 +259,12 @@ impl<'d> Try<'d> {
     async fn move_item(&self, seed: u64, rules: &[&str]) -> Result<(), String> {
         let source = self.file("old", b"moved").await;
         let there = Move { from: self.folder.clone(), to: self.other.clone() };
-        let patch =
-            Patch { name: Some("renamed".to_owned()), parent: Some(there), modified: Some(modified()), posix: None };
+        let patch = Patch {
+            name: Some("renamed".to_owned()),
+            parent: Some(there),
+            modified: Some(modified()),
+            ..Patch::default()
+        };
         self.set_trouble(seed, rules).await;
         let item = self.remote.update(&source.id, &patch).await.map_err(told)?;
         self.end_trouble().await;

@@ -43,6 +43,10 @@ fn is_refused(machine: &Machine, folder: &str) {
     ] {
         assert_eq!(errno(refused), libc::EACCES, "{what} in {folder}");
     }
+    for name in ["file", "folder"] {
+        let line = format!("! setfattr -n user.x -v x '{}' 2>&1", at(name).display());
+        assert!(sh(&line).contains("Permission denied"), "{name} in {folder}");
+    }
     let file = fs::File::open(at("file")).expect("opens");
     assert_eq!(errno(file.set_modified(std::time::SystemTime::UNIX_EPOCH)), libc::EACCES);
     let truncated = sh(&format!("truncate -s 1 {} 2>&1 || true", at("file").display()));

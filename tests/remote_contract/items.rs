@@ -57,7 +57,8 @@ async fn the_root_is_asked_for_once() {
 #[tokio::test]
 async fn an_item_is_got_with_all_its_fields() {
     let drive = ScriptedDrive::start().await;
-    let properties = json!({"drivemount.mode": "0755", "drivemount.owner": "1000:100"});
+    let properties =
+        json!({"drivemount.mode": "0755", "drivemount.owner": "1000:100", "user.label": "x", "other": "y"});
     let answer = file(
         "a/b",
         &json!({"size": "3", "md5Checksum": "900150983cd24fb0d6963f7d28e17f72",
@@ -67,7 +68,9 @@ async fn an_item_is_got_with_all_its_fields() {
     let item = remote(&drive).get(&id("a/b")).await.expect("an item");
     let md5 = Md5::parse("900150983cd24fb0d6963f7d28e17f72");
     assert_eq!(item.kind, ItemKind::File(Blob { size: 3, md5, revision: RevisionId("r1".into()) }));
-    assert_eq!(item.posix, Posix { mode: Some(0o755), owner: Some((1000, 100)), ..Posix::default() });
+    let xattrs = item.posix.xattrs.clone();
+    assert_eq!((xattrs.get(b"user.label"), xattrs.names().len()), (Some(b"x".to_vec()), 1));
+    assert_eq!(item.posix, Posix { mode: Some(0o755), owner: Some((1000, 100)), xattrs, ..Posix::default() });
     let seen = drive.seen();
     assert_manners(&seen[0]);
     assert_eq!(seen[0].parameter("fields"), Some(FILE_FIELDS));
@@ -163,6 +166,7 @@ async fn a_patch_says_what_changes_and_nothing_else() {
         parent: Some(Move { from: id("old"), to: id("new") }),
         modified: Timestamp::parse_rfc3339("2026-01-02T03:04:05.678Z"),
         posix: Some(Posix { mode: Some(0o700), ..Posix::default() }),
+        xattrs: [("user.new".to_owned(), Some("1".to_owned())), ("user.old".to_owned(), None)].into(),
     };
     remote.update(&id("f"), &patch).await.expect("an item");
     let same = Move { from: id("old"), to: id("old") };
@@ -173,7 +177,8 @@ async fn a_patch_says_what_changes_and_nothing_else() {
     assert_eq!(
         seen[0].json(),
         json!({"name": "other", "modifiedTime": "2026-01-02T03:04:05.678Z", "properties":
-            {"drivemount.mode": "0700", "drivemount.owner": null, "drivemount.target": null}})
+            {"drivemount.mode": "0700", "drivemount.owner": null, "drivemount.target": null,
+             "user.new": "1", "user.old": null}})
     );
     assert_eq!((seen[1].parameter("addParents"), seen[1].json()), (None, json!({})));
 }
