@@ -51,7 +51,9 @@ fn key(tag: &str, number: u32) -> Option<String> {
 
 fn checksum(name: &[u8], value: &[u8]) -> u64 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-    [name, &[0], value].into_iter().for_each(|part| digest.update(part));
+    for part in [name, &[0], value] {
+        digest.update(part);
+    }
     digest.finalize()
 }
 

@@ -39,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const FRUITLESS: u32 = 10;
 
 /// What a stream is sent for.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and not for long")]
 enum Aim {
     /// The content of this.
     Into(Write),
