@@ -122,7 +122,13 @@ fn an_item_is_made_a_node_and_back() {
     let bench = Bench::new();
     let link = |text: &str| Some(text.to_owned());
     let blob = Blob { size: 3, md5: None, revision: RevisionId("r".to_owned()) };
-    let posix = Posix { mode: Some(0o600), owner: Some((7, 8)), target: Some("to".to_owned()), xattrs: xattrs("1") };
+    let posix = Posix {
+        mode: Some(0o600),
+        owner: Some((7, 8)),
+        target: Some("to".to_owned()),
+        device: None,
+        xattrs: xattrs("1"),
+    };
     let document =
         ItemKind::Document { media_type: "application/vnd.google-apps.form".to_owned(), link: link("https://x") };
     for item in [
