@@ -38,7 +38,7 @@ async fn a_copy_is_made_under_the_id_reserved_and_is_told_all_that_it_shall_be()
         // Properties that the source has and the copy shall not have are cleared.
         json!({
             "id": "new", "name": "it's new", "parents": ["folder"], "modifiedTime": "2026-01-02T03:04:05.678Z",
-            "properties": {"drivemount.mode": "0644", "drivemount.owner": null, "drivemount.target": null},
+            "properties": {"drivemount.mode": "0644", "drivemount.owner": null, "drivemount.target": null, "drivemount.device": null},
         })
     );
 }

@@ -177,7 +177,7 @@ async fn a_patch_says_what_changes_and_nothing_else() {
     assert_eq!(
         seen[0].json(),
         json!({"name": "other", "modifiedTime": "2026-01-02T03:04:05.678Z", "properties":
-            {"drivemount.mode": "0700", "drivemount.owner": null, "drivemount.target": null,
+            {"drivemount.mode": "0700", "drivemount.owner": null, "drivemount.target": null, "drivemount.device": null,
              "user.new": "1", "user.old": null}})
     );
     assert_eq!((seen[1].parameter("addParents"), seen[1].json()), (None, json!({})));
