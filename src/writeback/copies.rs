@@ -72,7 +72,7 @@ impl Stagings {
             return Ok(false);
         }
         self.fits(range.end)?;
-        self.layer_for(staging.ino(), &mut inner.pile, at)?;
+        self.layer_for(staging.ino(), &mut inner, at)?;
         if inner.pile.shows() != Some(at) {
             return Ok(false);
         }

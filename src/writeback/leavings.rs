@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::layers::held_by;
+use super::layers::{Layer, held_by};
 use super::staging::Inner;
 use super::stagings::{Stagings, remove_file};
 use super::{Result, table};
@@ -37,6 +37,8 @@ pub(super) enum Leaving {
     Used(Ino, Box<Inner>),
     /// What only the tables knew.
     Stored(Ino),
+    /// Layers whose bytes are in others, of which the tables know.
+    Folded(Ino, Vec<Layer>),
 }
 
 impl Stagings {
@@ -63,8 +65,9 @@ impl Stagings {
             let (ino, result) = match (&known, leaving) {
                 (Ok(known), Leaving::Used(ino, inner)) => (Some(ino), known.put_away(ino, *inner)),
                 (Ok(known), Leaving::Stored(ino)) => (None, known.remove_retired(ino)),
+                (Ok(known), Leaving::Folded(ino, layers)) => (None, known.remove_folded(ino, &layers)),
                 (Err(_), Leaving::Used(ino, _)) => (Some(ino), Ok(())),
-                (Err(_), Leaving::Stored(_)) => (None, Ok(())),
+                (Err(_), Leaving::Stored(_) | Leaving::Folded(..)) => (None, Ok(())),
             };
             if let Err(error) = result {
                 // Nothing is lost: what is left is swept at the next start.
@@ -105,7 +108,8 @@ impl<'a> Known<'a> {
     /// Puts away what the last user of a staging left.
     fn put_away(&self, ino: Ino, mut inner: Inner) -> Result<()> {
         let stagings = self.0;
-        let numbers: Vec<u64> = inner.pile.now.stack.iter().map(|layer| layer.number).collect();
+        let layers = inner.pile.now.stack.iter().chain(&inner.pile.folded);
+        let numbers: Vec<u64> = layers.map(|layer| layer.number).collect();
         if stagings.state.read(|db| table::are_needed(db, ino, &numbers))? {
             // Whatever we believe, the journal says that this is still to be sent, and what it says goes.
             tracing::error!(%ino, "a staging file that is still to be sent was about to be put away");
@@ -125,7 +129,26 @@ impl<'a> Known<'a> {
             remove_file(path)?;
         }
         stagings.account_gone(ino, held);
+        for layer in &inner.pile.folded {
+            remove_file(&layer.path)?;
+            stagings.account_gone(ino, layer.held());
+        }
         Ok(stagings.state.write(|tx| table::retired_is_gone(tx, ino))?)
+    }
+
+    /// Removes layers whose bytes are in others.
+    fn remove_folded(&self, ino: Ino, layers: &[Layer]) -> Result<()> {
+        let stagings = self.0;
+        let numbers: Vec<u64> = layers.iter().map(|layer| layer.number).collect();
+        if stagings.state.read(|db| table::are_needed(db, ino, &numbers))? {
+            tracing::error!(%ino, "a layer of a staging file that is still needed was about to be removed");
+            return Ok(());
+        }
+        for layer in layers {
+            remove_file(&layer.path)?;
+            stagings.account_gone(ino, layer.held());
+        }
+        Ok(())
     }
 
     /// Makes what the drive has a part of the cache.

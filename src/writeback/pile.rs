@@ -4,6 +4,10 @@
 //! before and after. So a write into sealed bytes goes into a new layer on top; a write behind them (a log that grows) stays in
 //! the same one.
 //!
+//! A file that stays open and is sealed again and again (a database) would get a layer each time. So of [`MANY`] layers those on
+//! top are made one: the new layer begins as a copy of what they hold, and they go when a seal without them is stored. Each byte is
+//! copied as often as layers double, not as often as the file is sealed.
+//!
 //! This module is arithmetic and local files; it knows neither the database nor the drive.
 
 #[cfg(test)]
@@ -17,7 +21,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::layers::{Layer, Layers, Piece, held_in};
+use crate::ranges::RangeSet;
 use crate::sys;
+
+/// So many layers are not made fewer.
+const MANY: usize = 16;
+
+/// The most that is copied at one time, while the file can neither be read nor written.
+const MOST_FOLDED: u64 = 64 << 20;
+
+/// A layer that holds less counts as one that holds so much.
+const LITTLE: u64 = 4096;
 
 /// What a file holds from its start on without a gap, all of it in the file of one layer.
 #[derive(Debug)]
@@ -44,13 +58,15 @@ pub(super) struct Pile {
     pub(super) dirty: bool,
     /// Bytes of disk that the layers take.
     held: u64,
+    /// Layers whose bytes are in others now, and that an earlier seal may need.
+    pub(super) folded: Vec<Layer>,
 }
 
 impl Pile {
     /// A pile whose content is sealed as it is.
     pub(super) fn sealed(layers: Layers) -> Self {
         let held = layers.stack.iter().map(Layer::held).sum();
-        Self { sealed: Some(Arc::new(layers.clone())), now: layers, dirty: false, held }
+        Self { sealed: Some(Arc::new(layers.clone())), now: layers, dirty: false, held, folded: Vec::new() }
     }
 
     /// An empty pile, which is content too and was never sealed.
@@ -60,7 +76,8 @@ impl Pile {
 
     /// Whether a change at `offset` and behind it would change sealed bytes in the top layer.
     fn touches_sealed(&self, offset: u64) -> bool {
-        self.sealed.as_ref().is_some_and(|sealed| sealed.stack.len() == self.now.stack.len() && offset < sealed.size)
+        let top = |layers: &Layers| layers.stack.last().map(|layer| layer.number);
+        self.sealed.as_ref().is_some_and(|sealed| top(sealed) == top(&self.now) && offset < sealed.size)
     }
 
     /// Whether a write at `offset` needs a new layer first.
@@ -87,6 +104,59 @@ impl Pile {
     pub(super) fn push(&mut self, layer: Layer) {
         debug_assert!(layer.written.total() == 0);
         self.now.stack.push(layer);
+    }
+
+    /// How many layers beneath the top one, which holds nothing yet, are to be [folded](Self::fold) into it, and how many bytes are
+    /// copied by that; `None`: none are. `is_followed`: an upload reads the layer of that number while it grows.
+    pub(super) fn foldable(&self, is_followed: impl Fn(u64) -> bool) -> Option<(usize, u64)> {
+        let (_, beneath) = self.now.stack.split_last().filter(|_| self.now.stack.len() > MANY)?;
+        // Not the lowest, into which the base is taken.
+        let (mut count, mut bytes, mut weight) = (0, 0, 0);
+        for layer in beneath[1..].iter().rev() {
+            let (held, counts) = (layer.held(), layer.held().max(LITTLE));
+            let is_small = count == 0 || counts <= 2 * weight;
+            if !is_small || bytes + held > MOST_FOLDED || is_followed(layer.number) {
+                break;
+            }
+            (count, bytes, weight) = (count + 1, bytes + held, weight + counts);
+        }
+        (count > 1).then_some((count, bytes))
+    }
+
+    /// Copies what so many layers beneath the top one show into that, which holds nothing yet, and takes them out. Changes no byte
+    /// that anybody sees. Says how many bytes were copied.
+    pub(super) fn fold(&mut self, count: usize) -> io::Result<u64> {
+        let Some(top) = self.now.stack.len().checked_sub(1).filter(|&top| count < top) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let group = &self.now.stack[top - count..=top];
+        debug_assert!(group[count].written.total() == 0);
+        let (mut below, mut written) = (u64::MAX, RangeSet::new());
+        for layer in group {
+            below = below.min(layer.below);
+            written.truncate(layer.below);
+            layer.written.iter().for_each(|range| written.insert(range));
+        }
+        let (file, mut zeros) = (group[count].file(), RangeSet::new());
+        let beneath = Layers { size: u64::MAX, stack: group[..count].to_vec(), base_size: 0 };
+        for range in written.iter() {
+            for piece in beneath.locate(range) {
+                match piece {
+                    Piece::Local(from, range) => copy(&from, &file, range)?,
+                    Piece::Zero(range) | Piece::Base(range) => {
+                        lay_zeros(&file, range.clone())?;
+                        zeros.insert(range);
+                    }
+                }
+            }
+        }
+        let gone: Vec<Layer> = self.now.stack.drain(top - count..top).collect();
+        let Some(layer) = self.now.stack.last_mut() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        (layer.below, layer.written, layer.zeros) = (below, written, zeros);
+        let (more, fewer) = (layer.held(), gone.iter().map(Layer::held).sum::<u64>());
+        self.held = (self.held + more).saturating_sub(fewer);
+        self.folded.extend(gone);
+        Ok(more)
     }
 
     /// So many bytes shine through a layer that is put on top now.

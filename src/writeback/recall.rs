@@ -44,7 +44,7 @@ impl Stagings {
         if let Some((layers, safety)) = stored {
             return Ok(Some(Recalled { ino: staging.ino(), layers, base, safety, added: None }));
         }
-        self.layer_for(staging.ino(), &mut inner.pile, 0)?;
+        self.layer_for(staging.ino(), &mut inner, 0)?;
         let layers = Arc::new(inner.pile.now.clone());
         inner.pile.sealed = Some(Arc::clone(&layers));
         let added = layers.stack.last().map(|layer| layer.number);

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::journal::Seq;
 use super::layers::{Layer, Layers};
+use super::leavings::Leaving;
 use super::snapshot::Snapshot;
 use super::staging::{Durability, Sealed, Staging};
 use super::stagings::Stagings;
@@ -21,13 +22,13 @@ impl Stagings {
     /// Seals what is written so far: from now on it is what a crash leaves and what an upload sends. `store` writes the
     /// journal; the tables of this module are written in the same transaction. Nothing to do if nothing changed.
     pub(super) fn seal(
-        &self,
+        self: &Arc<Self>,
         staging: &Arc<Staging>,
         durability: Durability,
         store: impl FnOnce(&Connection, u64) -> Result<Option<Seq>>,
     ) -> Result<Option<Seq>> {
         let _in_order = staging.hold_seals();
-        let (layers, files, durability) = {
+        let (layers, folded, files, durability) = {
             let mut inner = staging.inner.lock();
             if durability == Durability::Process && (!inner.pile.dirty || inner.discarded) {
                 return Ok(None);
@@ -39,11 +40,13 @@ impl Stagings {
                 inner.pile.sealed = Some(Arc::clone(&layers));
                 layers
             });
+            // The seal is without these.
+            let folded = if dirty { std::mem::take(&mut inner.pile.folded) } else { Vec::new() };
             // What was promised to survive the loss of power is not given up for what may not.
             let promised = |stored: &Sealed| stored.safety == Safety::Promised && inner.on_drive.is_none();
             let durability =
                 if inner.stored.as_ref().is_some_and(promised) { Durability::PowerLoss } else { durability };
-            (layers, inner.pile.files(), durability)
+            (layers, folded, inner.pile.files(), durability)
         };
         let safety = if durability == Durability::PowerLoss { Safety::Promised } else { Safety::None };
         crash::point("seal-begun");
@@ -54,14 +57,21 @@ impl Stagings {
                 crash::point("seal-stored");
                 inner.stored = Some(Sealed { seq: *seq, layers, safety });
                 inner.taken_in = 0;
+                if !folded.is_empty() {
+                    self.leave(Leaving::Folded(staging.ino(), folded));
+                }
             }
             (Ok(_), None) if safety == Safety::Promised => {
                 if let Some(stored) = &mut inner.stored {
                     stored.safety = safety;
                 }
             }
-            (Ok(_), _) | (Err(_), None) => {}
-            (Err(_), Some(_)) => inner.pile.dirty = true,
+            (Ok(_), None) | (Err(_), None) => {}
+            (Ok(None), Some(_)) => inner.pile.folded.extend(folded),
+            (Err(_), Some(_)) => {
+                inner.pile.dirty = true;
+                inner.pile.folded.extend(folded);
+            }
         }
         drop(inner);
         if matches!(result, Ok(Some(_))) {

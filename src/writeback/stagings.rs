@@ -317,6 +317,11 @@ impl Stagings {
     /// Removes what a crash left behind: the files of retired staging. Says which files nobody knows: content that was never
     /// sealed.
     pub(super) fn sweep(&self) -> Result<Vec<(Ino, PathBuf)>> {
+        let mut newest: HashMap<Ino, u64> = HashMap::new();
+        for (ino, number) in self.known_files()? {
+            let newest = newest.entry(ino).or_default();
+            *newest = number.max(*newest);
+        }
         let retired: Vec<Ino> = self.state.read(|db| {
             db.prepare("SELECT ino FROM staging WHERE retired = 1")?.query_map([], |row| row.get(0))?.collect()
         })?;
@@ -327,20 +332,34 @@ impl Stagings {
                 crash::point("swept-one");
             }
         }
-        let known: HashSet<(Ino, u64)> = self.state.read(|db| {
-            db.prepare("SELECT ino, file FROM layer")?
-                .query_map([], |row| Ok((row.get(0)?, from_sql(row.get(1)?))))?
-                .collect()
-        })?;
-        let mut unknown = Vec::new();
+        let known = self.known_files()?;
+        let (mut unknown, mut folded) = (Vec::new(), Vec::new());
         for file in std::fs::read_dir(&self.dir)? {
             let file = file?;
             match parse_name(&file.file_name().to_string_lossy()) {
-                Some(name) if !known.contains(&name) => unknown.push((name.0, file.path())),
-                _ => {}
+                Some(name) if known.contains(&name) => {}
+                // What was never sealed is newer than what was: the bytes of this one are in another.
+                Some((ino, number)) if newest.get(&ino).is_some_and(|&newest| number < newest) => {
+                    folded.push(file.path())
+                }
+                Some((ino, _)) => unknown.push((ino, file.path())),
+                None => {}
             }
         }
+        if !folded.is_empty() {
+            let _known = Known::now(self)?;
+            folded.iter().try_for_each(|path| remove_file(path))?;
+        }
         Ok(unknown)
+    }
+
+    /// The files that the tables know of.
+    fn known_files(&self) -> Result<HashSet<(Ino, u64)>> {
+        Ok(self.state.read(|db| {
+            db.prepare("SELECT ino, file FROM layer")?
+                .query_map([], |row| Ok((row.get(0)?, from_sql(row.get(1)?))))?
+                .collect()
+        })?)
     }
 }
 

@@ -6,7 +6,6 @@ use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use super::layers::Layer;
-use super::pile::Pile;
 use super::staging::{Inner, Staging};
 use super::stagings::Stagings;
 use super::{Result, WritebackError};
@@ -32,7 +31,7 @@ impl Stagings {
         self.make_way(bytes.len() as u64);
         let mut inner = staging.inner.lock();
         inner.growth.changing(offset);
-        self.layer_for(staging.ino(), &mut inner.pile, offset)?;
+        self.layer_for(staging.ino(), &mut inner, offset)?;
         let new = inner.pile.write(offset, bytes)?;
         crash::point("bytes-written");
         inner.on_drive = None;
@@ -61,7 +60,7 @@ impl Stagings {
         // One that only grows needs a layer too, if it is the first: into that the base is taken.
         let from = size.min(inner.pile.now.size);
         if from < inner.pile.now.size || (inner.pile.now.stack.is_empty() && inner.pile.now.base_size > 0) {
-            self.layer_for(staging.ino(), &mut inner.pile, from)?;
+            self.layer_for(staging.ino(), &mut inner, from)?;
         }
         let freed = inner.pile.resize(size)?;
         inner.on_drive = None;
@@ -78,7 +77,7 @@ impl Stagings {
             return Ok(());
         }
         inner.growth.changing(range.start);
-        self.layer_for(staging.ino(), &mut inner.pile, range.start)?;
+        self.layer_for(staging.ino(), &mut inner, range.start)?;
         let freed = inner.pile.zero(range)?;
         inner.on_drive = None;
         drop(inner);
@@ -101,14 +100,30 @@ impl Stagings {
         Ok(())
     }
 
-    pub(super) fn layer_for(&self, ino: Ino, pile: &mut Pile, offset: u64) -> Result<()> {
+    pub(super) fn layer_for(&self, ino: Ino, inner: &mut Inner, offset: u64) -> Result<()> {
+        let pile = &mut inner.pile;
         if pile.needs_layer(offset) {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
             let layer = Layer::create(number, self.path(ino, number), pile.shining())?;
             crash::point("staging-made");
             pile.push(layer);
+            self.fold(ino, inner);
         }
         Ok(())
+    }
+
+    /// Makes fewer layers of many, if there is room for what is copied until the old ones are gone.
+    fn fold(&self, ino: Ino, inner: &mut Inner) {
+        let Inner { pile, growth, .. } = inner;
+        let Some((count, bytes)) = pile.foldable(|layer| growth.is_of(layer)) else { return };
+        if !self.space.fits(bytes) || self.claim(bytes).is_err() {
+            return;
+        }
+        match pile.fold(count) {
+            Ok(copied) => self.account(ino, copied),
+            // Without it everything is still right.
+            Err(error) => tracing::debug!(%error, "layers of a staging were not made fewer"),
+        }
     }
 
     /// Makes sure that so many bytes leave the journal the room that it needs to send and to remove what is there.

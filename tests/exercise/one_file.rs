@@ -245,9 +245,7 @@ impl Map {
     fn of(file: &File, length: usize) -> Self {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping, at a place that the kernel chooses.
-        let at = unsafe {
-            libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, file.as_raw_fd(), 0)
-        };
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         assert!(at != libc::MAP_FAILED, "maps: {}", io::Error::last_os_error());
         Self { at: at.cast(), length }
     }

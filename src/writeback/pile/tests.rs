@@ -31,6 +31,9 @@ impl Bench {
             self.numbers += 1;
             let path = self.dir.path().join(self.numbers.to_string());
             self.pile.push(Layer::create(self.numbers, path, self.pile.shining()).expect("creates"));
+            if let Some((count, _)) = self.pile.foldable(|_| false) {
+                self.pile.fold(count).expect("folds");
+            }
         }
     }
 
@@ -176,6 +179,39 @@ fn zeros_take_no_room_and_are_holes() {
     let written = layers.stack[0].written.clone();
     // A block has been taken for two bytes.
     assert!(held_by(&path, &written) < 1 << 20);
+}
+
+#[test]
+fn what_is_sealed_again_and_again_has_few_layers_that_hold_little_more_than_it() {
+    let base = vec![7; 200_000];
+    let mut bench = Bench::new(base.clone());
+    let (mut most, mut copied) = (0, 0);
+    for number in 0_usize..2000 {
+        let at = number * 7919 % 190_000;
+        match number % 5 {
+            0 => bench.zero(at..at + 3000),
+            1 if number % 100 == 1 => bench.resize(at),
+            _ => bench.write(at, &[(number % 250 + 1) as u8; 1000]),
+        }
+        bench.seal();
+        most = most.max(bench.pile.now.stack.len());
+        for layer in bench.pile.folded.drain(..) {
+            copied += layer.held();
+            std::fs::remove_file(&layer.path).expect("removes");
+        }
+        if number % 20 == 0 {
+            bench.check();
+            bench.reopen();
+        }
+    }
+    bench.check();
+    assert!(most <= MANY + 8, "{most} layers");
+    assert!(copied < 2000 * 1000 * 12, "{copied} bytes copied");
+    let held: u64 = bench.pile.held();
+    assert!(held < 3 * 200_000, "{held} bytes held");
+    bench.pile.fill(0, &base).expect("fills all");
+    let path = bench.pile.squash().expect("squashes").expect("filled, so whole").to_owned();
+    assert!(std::fs::read(path).expect("reads") == bench.model);
 }
 
 #[derive(Debug, Clone)]
