@@ -348,3 +348,38 @@ fn a_byte_far_beyond_the_end_takes_no_room_and_too_far_is_refused() {
     assert_eq!(cloud.content(&cloud.id("file")), [0; 5]);
     assert_eq!(names(machine.drive()), ["file"]);
 }
+
+#[test]
+fn a_file_that_is_synced_again_and_again_while_it_is_open_takes_little_room_and_survives_kills() {
+    let cloud = Cloud::start();
+    let machine = Machine::with_flags(&cloud, &["--sync-interval", "1h"]);
+    let path = machine.at("database");
+    let mut content = bytes(1, 200_000);
+    write(&path, &content);
+    machine.flush();
+    for round in 0..3 {
+        let file = OpenOptions::new().write(true).open(&path).expect("opens");
+        for number in 0..150 {
+            let at = number * 7919 % 190_000;
+            let page = bytes((round * 1000 + number) as u64, 4096);
+            file.write_all_at(&page, at as u64).expect("writes");
+            content[at..at + 4096].copy_from_slice(&page);
+            file.sync_data().expect("syncs");
+        }
+        assert!(read(&path) == content);
+        let staging = || fs::read_dir(machine.cache().join("staging")).expect("lists").count();
+        eventually("what is in others goes", || (staging() <= 30).then_some(()));
+        assert!(staged(&machine) < 1_000_000, "{}", staged(&machine));
+        if round < 2 {
+            machine.kill();
+            drop(file);
+            machine.mount(&cloud);
+            assert!(read(&path) == content, "what was synced survives");
+        }
+    }
+    machine.flush();
+    assert!(cloud.content(&cloud.id("database")) == content);
+    eventually("nothing is left", || (staged(&machine) == 0).then_some(()));
+    let aside = fs::read_dir(machine.cache().join("unfinished")).map_or(0, Iterator::count);
+    assert_eq!(aside, 0, "nothing was unfinished");
+}
