@@ -1,7 +1,7 @@
 //! Exercisers of file systems on the mount: fsx, fio, stress-ng, and one of our own that closes, sends, evicts and mounts anew in between.
 //! The drive answers 60 ms late and fails one request in twenty, and uploads run behind. In the end it has what the mount shows.
 //!
-//! `DRIVEMOUNT_TEST_FSX` says how many operations of fsx (6,000), `DRIVEMOUNT_TEST_REOPENED` how many of our own (400),
+//! `DRIVEMOUNT_TEST_FSX` says how many operations of fsx (6,000), `DRIVEMOUNT_TEST_REOPENED` how many of our own (200),
 //! `DRIVEMOUNT_TEST_SEED` with which seed both begin (1), `DRIVEMOUNT_TEST_FIO` how many MiB each job of fio writes (2), and
 //! `DRIVEMOUNT_TEST_STRESS` for how many seconds stress-ng runs on the mount: all that it has for file systems (else a few of them, a
 //! second each).

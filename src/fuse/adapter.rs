@@ -489,8 +489,12 @@ impl Filesystem for Adapter {
     }
 
     fn lseek(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-        let (Ok(offset), libc::SEEK_DATA | libc::SEEK_HOLE) = (u64::try_from(offset), whence) else {
+        let (libc::SEEK_DATA | libc::SEEK_HOLE) = whence else {
             return reply.error(convert::errno(Kind::Invalid));
+        };
+        let Ok(offset) = u64::try_from(offset) else {
+            // Before the start is as little a place in the file as behind the end.
+            return reply.error(convert::errno(Kind::Local(libc::ENXIO)));
         };
         let give = |reply: ReplyLseek, found| reply.offset(i64::try_from(found).unwrap_or(i64::MAX));
         self.respond("lseek", reply, |fs| fs.seek(fh.0, offset, whence == libc::SEEK_DATA), give);

@@ -13,7 +13,7 @@ use crate::machine::{Machine, run, said, sh};
 use crate::one_file::OneFile;
 
 /// Operations, unless more are asked for.
-const USUAL: u64 = 400;
+const USUAL: u64 = 200;
 
 /// A run has so many at most.
 const RUN: u64 = 2_000;

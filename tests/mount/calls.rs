@@ -115,6 +115,13 @@ fn holes_are_told_and_programs_that_look_for_them_copy_the_rest() {
     cloud.upload("clean", &cloud.root(), &[0; 5000]);
     let machine = Machine::with_flags(&cloud, &["--sync-interval", "1h"]);
     assert_eq!(data(&machine.at("clean")), "0-5000", "what the drive has is data");
+    let outside = "import os, sys\n\
+                   file = os.open(sys.argv[1], os.O_RDONLY)\n\
+                   for at in (-1, 5000, 6000):\n\
+                   \x20   for whence in (os.SEEK_DATA, os.SEEK_HOLE):\n\
+                   \x20       try: print(os.lseek(file, at, whence))\n\
+                   \x20       except OSError as error: print(error.errno)";
+    assert_eq!(python(outside, &[&machine.at("clean")]).split_whitespace().collect::<Vec<_>>(), ["6"; 6]);
     let path = machine.at("sparse");
     let file = File::create(&path).expect("creates");
     file.set_len(64 << 20).expect("lengthens");
@@ -382,4 +389,27 @@ fn a_file_that_is_synced_again_and_again_while_it_is_open_takes_little_room_and_
     eventually("nothing is left", || (staged(&machine) == 0).then_some(()));
     let aside = fs::read_dir(machine.cache().join("unfinished")).map_or(0, Iterator::count);
     assert_eq!(aside, 0, "nothing was unfinished");
+}
+
+#[test]
+fn inotify_tells_what_is_done_here() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let script = "import ctypes, os, struct, sys\n\
+                  libc = ctypes.CDLL(None)\n\
+                  watch = libc.inotify_init1(os.O_NONBLOCK)\n\
+                  assert libc.inotify_add_watch(watch, os.fsencode(sys.argv[1]), 0xfff) >= 0\n\
+                  os.chdir(sys.argv[1])\n\
+                  open('a', 'w').write('x')\n\
+                  os.rename('a', 'b')\n\
+                  os.unlink('b')\n\
+                  os.mkdir('d')\n\
+                  os.rmdir('d')\n\
+                  told, at = os.read(watch, 65536), 0\n\
+                  while at < len(told):\n\
+                  \x20   _, what, _, length = struct.unpack_from('iIII', told, at)\n\
+                  \x20   print(hex(what), told[at + 16:at + 16 + length].rstrip(bytes(1)).decode(), end=' ')\n\
+                  \x20   at += 16 + length";
+    let local = tempfile::tempdir().expect("temporary folder");
+    assert_eq!(python(script, &[&machine.drive()]), python(script, &[local.path()]), "as on a disk");
 }
