@@ -66,7 +66,7 @@ impl Stagings {
                     stored.safety = safety;
                 }
             }
-            (Ok(_), None) | (Err(_), None) => {}
+            (Ok(_) | Err(_), None) => {}
             (Ok(None), Some(_)) => inner.pile.folded.extend(folded),
             (Err(_), Some(_)) => {
                 inner.pile.dirty = true;
