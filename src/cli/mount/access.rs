@@ -23,11 +23,11 @@ pub(crate) struct AccessArgs {
     /// Permission bits, in octal, that files and folders which have none of their own are shown without
     #[arg(long, value_name = "MODE", env = "DRIVEMOUNT_UMASK", default_value = "022", value_parser = parse_mode)]
     umask: u32,
-    /// Permission bits, in octal, of files that have none of their own; default: 666 without those of --umask. Also --file-perms, as rclone has it
-    #[arg(long, alias = "file-perms", value_name = "MODE", env = "DRIVEMOUNT_FILE_MODE", value_parser = parse_mode)]
+    /// Permission bits, in octal, of files that have none of their own; default: 666 without those of --umask
+    #[arg(long, visible_alias = "file-perms", value_name = "MODE", env = "DRIVEMOUNT_FILE_MODE", value_parser = parse_mode)]
     file_mode: Option<u32>,
-    /// Permission bits, in octal, of folders that have none of their own; default: 777 without those of --umask. Also --dir-perms
-    #[arg(long, alias = "dir-perms", value_name = "MODE", env = "DRIVEMOUNT_DIR_MODE", value_parser = parse_mode)]
+    /// Permission bits, in octal, of folders that have none of their own; default: 777 without those of --umask
+    #[arg(long, visible_alias = "dir-perms", value_name = "MODE", env = "DRIVEMOUNT_DIR_MODE", value_parser = parse_mode)]
     dir_mode: Option<u32>,
 }
 
