@@ -118,6 +118,9 @@ pub enum ItemKind {
     Shortcut {
         /// That item.
         target: FileId,
+        /// It is a further name of that item, a file: a hard link.
+        #[serde(default, skip_serializing_if = "is_false")]
+        hard: bool,
     },
     /// An item without bytes of its own: a document of an online editor.
     Document {
@@ -176,7 +179,7 @@ pub struct NewItem {
     pub parent: FileId,
     /// Its name.
     pub name: String,
-    /// Folder, file, symbolic link or special file.
+    /// What it is.
     pub kind: NewKind,
     /// Its modification time.
     pub modified: Timestamp,
@@ -185,7 +188,7 @@ pub struct NewItem {
 }
 
 /// The kinds of item that we create.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewKind {
     /// Holds other items.
     Folder,
@@ -195,6 +198,17 @@ pub enum NewKind {
     Symlink,
     /// A fifo, socket or device, without content.
     Special(Special),
+    /// A further name of this item, under an id that was reserved for a shortcut.
+    Link(FileId),
+}
+
+/// What ids are reserved for: a drive tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdsFor {
+    /// Items with content, and folders.
+    Items,
+    /// Further names of items.
+    Links,
 }
 
 /// A change of metadata; `None` leaves a part as it is.
@@ -418,10 +432,14 @@ pub trait Remote: Send + Sync + fmt::Debug + 'static {
     fn has_spare(&self) -> bool;
 
     /// `count` (1 to 1000) fresh ids for [`NewItem::id`].
-    fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>>;
+    fn reserve_ids(&self, count: usize, what: IdsFor) -> BoxFuture<'_, Result<Vec<FileId>>>;
 
     /// Creates what has no content: a folder or a special file. If an earlier try with this id got through, its result is the answer.
     fn create_bare<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>>;
+
+    /// Gives an item a further name. If an earlier try with this id got through, its result is the answer. [`Kind::NotFound`]: the
+    /// item is not there, or the folder is not.
+    fn create_link<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>>;
 
     /// Changes metadata.
     fn update<'a>(&'a self, id: &'a FileId, patch: &'a Patch) -> BoxFuture<'a, Result<Item>>;

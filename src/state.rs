@@ -498,6 +498,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_for_a_shortcut_and_may_be_a_hard_link_is_listed_anew() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let old = Connection::open(dir.path().join("state.db")).expect("opens plainly");
+        STEPS[..3].iter().for_each(|step| old.execute_batch(step).expect("makes the tables of format 3"));
+        old.pragma_update(None, "user_version", 3).expect("sets the version");
+        for (ino, parent, kind) in [(2, 1, 0), (3, 2, 4), (4, 1, 0), (5, 4, 1), (6, 2, 4)] {
+            let row = old.execute(
+                "INSERT INTO node (parent, name, ino, kind, size, mtime, atime, ctime, created, version, target, listed)
+                 VALUES (?1, ?2, ?2, ?3, 0, 0, 0, 0, 0, 1, 'x', 1)",
+                [parent, ino, kind],
+            );
+            row.expect("writes");
+        }
+        // One that is renamed here, which the drive has not heard of.
+        old.execute("INSERT INTO base (ino, on_drive, rewritten, timed) VALUES (6, 1, 0, 0)", []).expect("writes");
+        old.execute("INSERT INTO reserved (id) VALUES ('file')", []).expect("writes");
+        drop(old);
+        let state = open(&dir).expect("opens");
+        let rows = state.read(|db| {
+            let mut rows = db.prepare("SELECT ino, listed FROM node ORDER BY ino")?;
+            rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(i64, bool)>>>()
+        });
+        assert_eq!(rows.expect("reads"), [(2, false), (4, true), (5, true), (6, true)]);
+        let reserved: bool =
+            state.read(|db| db.query_row("SELECT shortcut FROM reserved", [], |row| row.get(0))).expect("reads");
+        assert!(!reserved, "it is good for files");
+    }
+
+    #[test]
     fn a_sync_of_the_log_holds_up_no_writer() {
         let dir = tempfile::tempdir().expect("temporary folder");
         let state = open(&dir).expect("opens");

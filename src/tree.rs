@@ -20,6 +20,7 @@ pub mod documents;
 pub mod drives;
 mod feeds;
 pub mod follow;
+pub mod links;
 pub mod listing;
 pub mod local;
 pub mod merge;
@@ -94,6 +95,8 @@ pub enum NodeKind {
     Special(Special),
     /// Leads to another entry, by the id of its item, wherever that is; a symbolic link to programs.
     Shortcut,
+    /// A further name of a file, symbolic link or special file ([`links`]): what its name means is that entry, as long as the tree has it.
+    Link,
     /// A document of an online editor: shown as a small read-only file that holds its address, or as what it is exported as.
     Document,
 }
@@ -140,8 +143,8 @@ pub struct Node {
     pub md5: Option<Md5>,
     /// Version of the state that the drive last told us; 0: never.
     pub version: u64,
-    /// Target of a symbolic link, if known; of a shortcut, the id of the item that it leads to; the text of the link file of a document;
-    /// of a device, its numbers.
+    /// Target of a symbolic link, if known; of a shortcut or a further name, the id of the item that the drive has it lead to; the text of
+    /// the link file of a document; of a device, its numbers.
     pub target: Option<String>,
     /// A folder whose children are all in the tree.
     pub listed: bool,
@@ -151,6 +154,10 @@ pub struct Node {
     pub drive: Option<FileId>,
     /// Its extended attributes.
     pub xattrs: Xattrs,
+    /// Of a further name: the file, as long as that has a place in the tree.
+    pub link: Option<Ino>,
+    /// How many further names it had when it was read.
+    pub names: u32,
 }
 
 impl Node {
@@ -162,6 +169,12 @@ impl Node {
     /// Whether it can be reached by a path (if its folder can).
     pub fn is_linked(&self) -> bool {
         self.parent != Ino::NOWHERE || self.ino.is_top()
+    }
+
+    /// Whether this account may take a name of it away.
+    pub fn may_lose_name(&self) -> bool {
+        // If there is another one, it goes there.
+        if self.names > 0 { self.access.may_rename() && self.access.may_move() } else { self.access.may_trash() }
     }
 
     /// Whether it is a folder.
@@ -458,8 +471,17 @@ impl Tree {
         Ok(self.state.peek(|db| nodes::by_id(db, id))?)
     }
 
-    /// The entry of a name in a folder. Ask for the folder to be [listed](Self::list) before believing a `None`.
+    /// What a name in a folder means: of a further name, its file. Ask for the folder to be [listed](Self::list) before believing a
+    /// `None`.
     pub fn child(&self, parent: Ino, name: &str) -> Result<Option<Node>> {
+        Ok(self.state.peek(|db| match nodes::by_name(db, parent, name)? {
+            Some(row) => links::meant(db, row).map(Some),
+            None => Ok(None),
+        })?)
+    }
+
+    /// The row of a name in a folder: of a further name, that name itself.
+    pub fn row(&self, parent: Ino, name: &str) -> Result<Option<Node>> {
         Ok(self.state.peek(|db| nodes::by_name(db, parent, name))?)
     }
 
@@ -490,9 +512,14 @@ impl Tree {
         Ok(self.state.read(|db| nodes::path(db, ino))?)
     }
 
-    /// Whether `ino` is `folder` or lies in it, at any depth.
-    pub fn is_within(&self, ino: Ino, folder: Ino) -> Result<bool> {
-        Ok(self.state.read(|db| nodes::is_within(db, ino, folder))?)
+    /// Whether `ino` is `scope` or lies in it, at any depth, by any of its names; the names of a file belong to that.
+    pub fn belongs(&self, ino: Ino, scope: Ino) -> Result<bool> {
+        Ok(self.state.read(|db| links::belongs(db, ino, scope))?)
+    }
+
+    /// The further names of a file, with their folders.
+    pub fn further_names(&self, file: Ino) -> Result<Vec<(Ino, String)>> {
+        Ok(self.state.read(|db| links::entries(db, file))?)
     }
 
     /// The shared drive that an entry is in, if it is in one.
@@ -573,5 +600,7 @@ fn root_node(id: FileId) -> Node {
         access: Access::UNKNOWN,
         drive: None,
         xattrs: Xattrs::default(),
+        link: None,
+        names: 0,
     }
 }

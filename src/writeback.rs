@@ -41,6 +41,7 @@ mod guess;
 mod journal;
 mod layers;
 mod leavings;
+mod links;
 mod made;
 mod outgoing;
 mod pile;

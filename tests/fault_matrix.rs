@@ -19,8 +19,8 @@ use drivemount::clock::Timestamp;
 use drivemount::error::Kind;
 use drivemount::remote::drive::{DriveOptions, DriveRemote};
 use drivemount::remote::{
-    Blob, Body, Change, Cursor, FileId, Item, ItemKind, Move, NewItem, NewKind, Pages, Patch, Posix, Progress, Remote,
-    RemoteError, Source, Write,
+    Blob, Body, Change, Cursor, FileId, IdsFor, Item, ItemKind, Move, NewItem, NewKind, Pages, Patch, Posix, Progress,
+    Remote, RemoteError, Source, Write,
 };
 use futures_util::future::{self, BoxFuture};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -111,7 +111,7 @@ impl<'d> Try<'d> {
     }
 
     async fn reserved(&self) -> FileId {
-        self.remote.reserve_ids(1).await.expect("an id").remove(0)
+        self.remote.reserve_ids(1, IdsFor::Items).await.expect("an id").remove(0)
     }
 
     fn new_item(&self, id: FileId) -> NewItem {

@@ -59,6 +59,8 @@ mod libraries;
 mod life;
 #[path = "mount/limits.rs"]
 mod limits;
+#[path = "mount/links.rs"]
+mod links;
 #[path = "mount/logging.rs"]
 mod logging;
 #[path = "mount/looked_at.rs"]

@@ -84,7 +84,7 @@ impl Fs {
         match kind {
             NodeKind::Folder => self.options.dir_mode,
             NodeKind::File | NodeKind::Special(_) => self.options.file_mode,
-            NodeKind::Symlink | NodeKind::Shortcut => LINK_MODE,
+            NodeKind::Symlink | NodeKind::Shortcut | NodeKind::Link => LINK_MODE,
             NodeKind::Document => self.options.file_mode & DOCUMENT_MODE,
         }
     }
@@ -94,7 +94,7 @@ impl Fs {
         let open = self.files.get(node.ino);
         let (size, mtime) = match &open {
             Some(file) => file.overlay(node),
-            None if node.kind == NodeKind::Shortcut => {
+            None if matches!(node.kind, NodeKind::Shortcut | NodeKind::Link) => {
                 (self.tree.link_of(node).map_or(0, |link| link.len() as u64), node.mtime)
             }
             None => (node.size, node.mtime),
@@ -118,7 +118,7 @@ impl Fs {
                 (false, _) => 0,
                 // Its own two names, and `..` in each folder that is in it.
                 (true, NodeKind::Folder) => self.tree.count_folders(node.ino).unwrap_or(0).saturating_add(2),
-                (true, _) => 1,
+                (true, _) => 1 + node.names,
             },
             device: node.device(),
         }
@@ -256,6 +256,7 @@ impl Fs {
 /// How long the kernel may believe attributes.
 pub(super) fn attr_ttl(id: NodeId, node: &Node) -> Duration {
     // How long the link is that a shortcut is depends on where others are. A length that is none it must not keep.
-    let is_kept = !id.is_alias() && node.kind != NodeKind::Shortcut && !node.is_of_unknown_size();
+    let is_shortcut = matches!(node.kind, NodeKind::Shortcut | NodeKind::Link);
+    let is_kept = !id.is_alias() && !is_shortcut && !node.is_of_unknown_size();
     if is_kept { TTL } else { Duration::ZERO }
 }

@@ -7,7 +7,7 @@ use super::attr::attr_ttl;
 use super::{Entry, Fs, NodeId, Result};
 use crate::error::Kind;
 use crate::remote::FileId;
-use crate::tree::{Ino, Node};
+use crate::tree::{Ino, Node, NodeKind};
 
 /// Whether a name may be an id: programs look for all sorts of names, and the drive is asked for none of them.
 fn may_be_id(name: &str) -> bool {
@@ -18,7 +18,10 @@ impl Fs {
     /// Makes the tree know what a name in a folder means.
     pub(super) async fn reach(self: &Arc<Self>, folder: NodeId, name: &str) -> Result<()> {
         let node = self.node(folder.ino())?;
-        if node.ino == Ino::TARGETS {
+        let row = self.tree.row(folder.ino(), name)?.filter(|row| row.kind == NodeKind::Link);
+        if let Some(target) = row.and_then(|row| row.target) {
+            self.tree.hold(&FileId(target)).await?;
+        } else if node.ino == Ino::TARGETS {
             self.tree.hold(&FileId(name.to_owned())).await?;
         } else if node.parent == Ino::TARGETS {
             self.tree.hold(&FileId(node.name)).await?;

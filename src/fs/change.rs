@@ -100,6 +100,20 @@ impl Fs {
         })
     }
 
+    /// `link`: a further name of a file.
+    pub fn link(self: &Arc<Self>, id: NodeId, folder: NodeId, new_name: &[u8]) -> Answer<Entry> {
+        let is_current = self.must_be_current(id.ino()).and_then(|()| self.node(id.ino()));
+        match is_current {
+            Ok(node) if !node.is_linked() => return Answer::err(Kind::NotFound),
+            Ok(_) => {}
+            Err(error) => return Answer::Now(Err(error)),
+        }
+        self.make(folder, new_name, move |fs, folder, name| {
+            let node = fs.writeback.link(id.ino(), folder.ino(), name)?;
+            Ok(fs.entry(folder, &node))
+        })
+    }
+
     /// What a new entry shall be: of its maker, and of the group of a folder with the setgid bit, which its folders have, too.
     fn new_entry(
         &self,
@@ -247,7 +261,7 @@ impl Fs {
             let allowed = move |node: &Node| match (sort, node.is_folder()) {
                 (Sort::Folder, false) => Err(Kind::NotADirectory),
                 (Sort::Other, true) => Err(Kind::IsADirectory),
-                _ if !node.access.may_trash() => Err(Kind::Denied),
+                _ if !node.may_lose_name() => Err(Kind::Denied),
                 _ => Ok(()),
             };
             let remove = || fs.writeback.remove(folder.ino(), &old_name, allowed);
@@ -305,7 +319,7 @@ impl Fs {
         };
         self.in_listed_after(first, folders, move |fs| {
             let from = (old_folder.ino(), old_name.as_str());
-            if let Some(source) = fs.tree.child(from.0, from.1)? {
+            if let Some(source) = fs.tree.row(from.0, from.1)? {
                 fs.may_move(&source, from.0, new_folder.ino())?;
             }
             let target = fs.tree.child(new_folder.ino(), &new_name)?;
@@ -348,7 +362,7 @@ impl Fs {
     /// `readlink`.
     pub fn readlink(self: &Arc<Self>, id: NodeId) -> Answer<Vec<u8>> {
         let node = match self.node(id.ino()) {
-            Ok(node) if node.kind == NodeKind::Shortcut => {
+            Ok(node) if matches!(node.kind, NodeKind::Shortcut | NodeKind::Link) => {
                 return Answer::Now(self.tree.link_of(&node).map(String::into_bytes).map_err(FsError::from));
             }
             Ok(node) if node.kind != NodeKind::Symlink => return Answer::err(Kind::Invalid),

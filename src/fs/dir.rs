@@ -97,6 +97,15 @@ impl Dirs {
     }
 }
 
+/// What becomes of a further name of a file that the tree does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// The drive is asked for the file.
+    Ask,
+    /// It was: the name is shown as what it is there, a link that leads nowhere.
+    Show,
+}
+
 /// An entry of a listing.
 #[derive(Debug)]
 pub struct DirEntry<'a> {
@@ -140,7 +149,7 @@ impl Listing {
     /// The entries, each with the place after it.
     fn rest(&self) -> impl Iterator<Item = (&Listed, u64)> {
         let next = |index: usize, listed: &Listed| match self.places {
-            Places::Numbers => DOTS + listed.ino.0,
+            Places::Numbers => DOTS + listed.place.0,
             Places::Arrivals(first) => DOTS + first + index as u64 + 1,
         };
         let start = match self.places {
@@ -153,7 +162,7 @@ impl Listing {
     /// The entries as they were when the listing began.
     pub fn entries(&self) -> impl Iterator<Item = DirEntry<'_>> {
         let entries = self.rest().map(|(listed, next)| {
-            let Listed { name, ino, kind } = listed;
+            let Listed { name, ino, kind, .. } = listed;
             DirEntry { next, name, kind: *kind, id: self.folder.child(*ino, *kind == NodeKind::Folder) }
         });
         self.dots().chain(entries)
@@ -183,7 +192,7 @@ impl Fs {
             Err(error) => return Answer::Now(Err(error)),
         };
         self.tree.used(folder.ino());
-        match self.lookup_now(folder, name) {
+        match self.lookup_now(folder, name, Unknown::Ask) {
             Ok(None) => {}
             Ok(Some(entry)) => return Answer::Now(Ok(entry)),
             Err(error) => return Answer::Now(Err(error)),
@@ -191,15 +200,16 @@ impl Fs {
         let (fs, name) = (Arc::clone(self), name.to_owned());
         let answer = Answer::later(async move {
             fs.reach(folder, &name).await?;
-            fs.lookup_now(folder, &name)?.ok_or_else(|| Kind::NotFound.into())
+            fs.lookup_now(folder, &name, Unknown::Show)?.ok_or_else(|| Kind::NotFound.into())
         });
         answer.holding(|| self.hold(Locks::Lookup(folder)))
     }
 
     /// The entry, as far as the tree knows; `None` if the drive must be [asked](Self::reach) to tell.
-    pub(super) fn lookup_now(&self, folder: NodeId, name: &str) -> Result<Option<Entry>> {
+    pub(super) fn lookup_now(&self, folder: NodeId, name: &str, unknown: Unknown) -> Result<Option<Entry>> {
         if let Some(node) = self.tree.child(folder.ino(), name)? {
-            return Ok(Some(self.entry(folder, &node)));
+            let is_lost = node.kind == NodeKind::Link && unknown == Unknown::Ask;
+            return Ok(Some(self.entry(folder, &node)).filter(|_| !is_lost));
         }
         let parent = self.node(folder.ino())?;
         if !parent.is_folder() {
@@ -307,7 +317,7 @@ impl Fs {
             let nodes = self.tree.named(folder.ino(), batch.iter().map(|(listed, _)| listed.name.as_str()))?;
             for ((Listed { name, .. }, next), node) in batch.into_iter().zip(nodes) {
                 let Some(node) = node else { continue };
-                let Some(entry) = self.entry_now(folder, &node, &open)? else { continue };
+                let Some(entry) = self.entry_now(folder, name, &node, &open)? else { continue };
                 let listed = DirEntry { next, name, kind: entry.attr.kind, id: entry.id };
                 shown = true;
                 if show(listed, Some(entry)).is_break() {
@@ -325,12 +335,12 @@ impl Fs {
 
     /// The entry of a node that was read when these files were open. If it has been closed since, all that was written to it is
     /// in the tree by now, but not in this node.
-    fn entry_now(&self, folder: NodeId, node: &Node, open: &HashSet<Ino>) -> Result<Option<Entry>> {
+    fn entry_now(&self, folder: NodeId, name: &str, node: &Node, open: &HashSet<Ino>) -> Result<Option<Entry>> {
         let entry = self.entry(folder, node);
         if !open.contains(&node.ino) || self.files.get(node.ino).is_some() {
             return Ok(Some(entry));
         }
-        let node = self.tree.child(folder.ino(), &node.name)?;
+        let node = self.tree.child(folder.ino(), name)?;
         Ok(node.map(|node| self.entry(folder, &node)))
     }
 

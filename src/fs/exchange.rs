@@ -24,7 +24,7 @@ impl Fs {
             (!first.is_empty()).then(|| -> First { Box::new(|| first.into_iter().try_for_each(|first| first())) });
         self.in_listed_after(first, vec![one, other], move |fs| {
             for (from, name, to) in [(one, &one_name, other), (other, &other_name, one)] {
-                let node = fs.tree.child(from.ino(), name)?.ok_or(Kind::NotFound)?;
+                let node = fs.tree.row(from.ino(), name)?.ok_or(Kind::NotFound)?;
                 fs.may_move(&node, from.ino(), to.ino())?;
             }
             fs.writeback.exchange((one.ino(), &one_name), (other.ino(), &other_name))?;

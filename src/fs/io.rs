@@ -81,7 +81,9 @@ impl Fs {
         let node = self.node(id.ino())?;
         match node.kind {
             NodeKind::Folder if flags.write => return Err(Kind::IsADirectory.into()),
-            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
+            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut | NodeKind::Link => {
+                return Err(Kind::Invalid.into());
+            }
             NodeKind::Document if flags.write => return Err(Kind::Denied.into()),
             _ => {}
         }
@@ -376,7 +378,9 @@ impl Fs {
         match node.kind {
             NodeKind::File => {}
             NodeKind::Folder => return Err(Kind::IsADirectory.into()),
-            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => return Err(Kind::Invalid.into()),
+            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut | NodeKind::Link => {
+                return Err(Kind::Invalid.into());
+            }
             NodeKind::Document => return Err(Kind::Denied.into()),
         }
         let flags = OpenFlags { write: true, thread: 0 };

@@ -156,7 +156,8 @@ impl Fs {
             // It was renamed over another while it was open, and waits to be sent under this number.
             return Err(Kind::Busy.into());
         }
-        if let Some((_, folder, name)) = self.replace_open(ino)? {
+        let Some((ino, folder, name)) = self.replace_open(ino)? else { return Err(Kind::Stale.into()) };
+        for (folder, name) in self.tree.further_names(ino)?.into_iter().chain([(folder, name)]) {
             for id in self.ways.to(folder) {
                 self.revoke.entry(id, name.clone());
                 self.revoke.listing(id);

@@ -20,7 +20,7 @@ pub(super) fn is_writable(node: &Node) -> bool {
     match node.kind {
         NodeKind::Folder => node.access.may_add() && !is_made_up(node),
         NodeKind::File => node.access.may_write(),
-        NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut | NodeKind::Document => true,
+        NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut | NodeKind::Link | NodeKind::Document => true,
     }
 }
 
@@ -56,7 +56,8 @@ impl Fs {
         if here == there {
             return allow(node.access.may_move());
         }
-        if node.is_folder() && there.is_some() {
+        // All names of a file are in one drive.
+        if (node.is_folder() && there.is_some()) || node.names > 0 || node.link.is_some() {
             return Err(Kind::OtherDrive.into());
         }
         allow(node.access.may_leave())

@@ -79,6 +79,9 @@ impl Fs {
             }
         }
         effects.entries.extend(replaced.iter().map(|(_, folder, name)| (*folder, name.clone())));
+        for (ino, _, _) in &replaced {
+            effects.entries.extend(self.tree.further_names(*ino).unwrap_or_default());
+        }
         for (folder, name) in &effects.entries {
             for id in self.ways.to(*folder) {
                 self.revoke.entry(id, name.clone());
@@ -121,11 +124,11 @@ impl Fs {
     }
 
     /// Gives a file whose content was replaced elsewhere a new number, so that who has the old one open keeps what they
-    /// opened, as after a rename over it. Says where the name is that means the new one now.
+    /// opened, as after a rename over it. Says which that is, and where its place is; all its names mean that one now.
     pub(super) fn replace_open(&self, ino: Ino) -> super::Result<Option<(Ino, Ino, String)>> {
         let Some(node) = self.tree.renumber(ino)? else { return Ok(None) };
         self.files.supersede(&crate::tree::Node { ino, ..node.clone() });
         self.writeback.renumbered(node.ino)?;
-        Ok(Some((ino, node.parent, node.name)))
+        Ok(Some((node.ino, node.parent, node.name)))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::dir::Unknown;
 use super::handle::Handle;
 use super::{Answer, Fs, NodeId, Result};
 use crate::config::Fsync;
@@ -85,7 +86,7 @@ impl Fs {
     fn pending_within(&self, scope: Ino) -> Result<HashSet<Ino>> {
         let mut within = HashSet::new();
         for pending in self.writeback.pending()? {
-            if self.tree.is_within(pending.ino, scope)? {
+            if self.tree.belongs(pending.ino, scope)? {
                 within.insert(pending.ino);
             }
         }
@@ -99,10 +100,10 @@ impl Fs {
             if !self.node(id.ino())?.is_folder() {
                 return Err(Kind::NotFound.into());
             }
-            let mut entry = self.lookup_now(id, name)?;
+            let mut entry = self.lookup_now(id, name, Unknown::Ask)?;
             if entry.is_none() {
                 self.reach(id, name).await?;
-                entry = self.lookup_now(id, name)?;
+                entry = self.lookup_now(id, name, Unknown::Show)?;
             }
             id = entry.ok_or(Kind::NotFound)?.id;
         }

@@ -217,8 +217,9 @@ impl Filesystem for Adapter {
         self.respond("rename", reply, rename, |reply, ()| reply.ok());
     }
 
-    fn link(&self, _request: &Request, _ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
-        reply.error(convert::errno(Kind::Unsupported));
+    fn link(&self, _request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let (file, folder) = (convert::id(ino), convert::id(newparent));
+        self.respond("link", reply, |fs| fs.link(file, folder, newname.as_bytes()), give_entry);
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {

@@ -47,7 +47,7 @@ pub(super) fn file_type(kind: NodeKind) -> FileType {
     match kind {
         NodeKind::Folder => FileType::Directory,
         NodeKind::File | NodeKind::Document => FileType::RegularFile,
-        NodeKind::Symlink | NodeKind::Shortcut => FileType::Symlink,
+        NodeKind::Symlink | NodeKind::Shortcut | NodeKind::Link => FileType::Symlink,
         NodeKind::Special(Special::Fifo) => FileType::NamedPipe,
         NodeKind::Special(Special::Socket) => FileType::Socket,
         NodeKind::Special(Special::CharDevice) => FileType::CharDevice,

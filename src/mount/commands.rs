@@ -35,7 +35,7 @@ impl Running {
                 NodeKind::Special(Special::Fifo) => "fifo",
                 NodeKind::Special(Special::Socket) => "socket",
                 NodeKind::Special(Special::CharDevice | Special::BlockDevice) => "device",
-                NodeKind::Shortcut => "shortcut",
+                NodeKind::Shortcut | NodeKind::Link => "shortcut",
                 NodeKind::Document => "document",
             }
             .to_owned(),
@@ -55,9 +55,9 @@ impl Running {
         }
         let tree = &self.parts.tree;
         let mut pending = self.parts.writeback.pending().map_err(|error| error.to_string())?;
-        pending.retain(|item| tree.is_within(item.ino, scope).unwrap_or(false));
+        pending.retain(|item| tree.belongs(item.ino, scope).unwrap_or(false));
         let unsealed = self.fs.unsealed().into_iter();
-        let unsealed = unsealed.filter(|(ino, _)| tree.is_within(*ino, scope).unwrap_or(false));
+        let unsealed = unsealed.filter(|(ino, _)| tree.belongs(*ino, scope).unwrap_or(false));
         let streamed = |ino| self.parts.writeback.streamed(ino);
         let unsealed_bytes = unsealed.map(|(ino, bytes)| bytes.saturating_sub(streamed(ino))).sum();
         let bytes = pending.iter().map(|item| item.bytes.saturating_sub(item.sent)).sum::<u64>() + unsealed_bytes;

@@ -47,8 +47,8 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{
-    About, Body, ByteStream, Changes, Cursor, DrivePage, ExportStream, FileId, Item, NewItem, Page, PageToken, Patch,
-    Progress, Remote, Result, Source, TrashPage, UploadSession, Write,
+    About, Body, ByteStream, Changes, Cursor, DrivePage, ExportStream, FileId, IdsFor, Item, NewItem, Page, PageToken,
+    Patch, Progress, Remote, Result, Source, TrashPage, UploadSession, Write,
 };
 use crate::auth::TokenSource;
 use client::Client;
@@ -181,12 +181,16 @@ impl Remote for DriveRemote {
         self.client.has_spare()
     }
 
-    fn reserve_ids(&self, count: usize) -> BoxFuture<'_, Result<Vec<FileId>>> {
-        items::reserve_ids(&self.client, count).boxed()
+    fn reserve_ids(&self, count: usize, what: IdsFor) -> BoxFuture<'_, Result<Vec<FileId>>> {
+        items::reserve_ids(&self.client, count, what).boxed()
     }
 
     fn create_bare<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>> {
         items::create_bare(&self.client, new).boxed()
+    }
+
+    fn create_link<'a>(&'a self, new: &'a NewItem) -> BoxFuture<'a, Result<Item>> {
+        items::create_link(&self.client, new).boxed()
     }
 
     fn update<'a>(&'a self, id: &'a FileId, patch: &'a Patch) -> BoxFuture<'a, Result<Item>> {

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rusqlite::Connection;
 
 pub use self::arriving::Arriving;
 use super::merge::Merge;
-use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, documents, nodes};
+use super::{Effects, Ino, Node, NodeKind, Result, Tree, TreeError, documents, links, nodes};
 use crate::clock::Instant;
 use crate::error::Kind;
 use crate::remote::{FileId, Item, Pages, RemoteError};
@@ -36,16 +37,19 @@ const UNTIL_FETCHED: Duration = Duration::from_secs(1);
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// Its number.
+    /// Its number; of a further name, that of the file.
     pub ino: Ino,
+    /// The number of the name itself: that of nothing else.
+    pub place: Ino,
     /// What it is.
     pub kind: NodeKind,
 }
 
 impl Listed {
     /// What a listing says of a node.
-    pub(super) fn of(node: &Node) -> Self {
-        Self { name: node.name.clone(), ino: node.ino, kind: node.kind }
+    pub(super) fn of(db: &Connection, node: &Node) -> rusqlite::Result<Self> {
+        let meant = links::meant(db, node.clone())?;
+        Ok(Self { name: node.name.clone(), ino: meant.ino, place: node.ino, kind: meant.kind })
     }
 }
 
@@ -219,14 +223,27 @@ struct Brought {
 impl Tree {
     /// The entries of a folder, by number.
     pub fn entries(&self, folder: Ino) -> Result<Vec<Listed>> {
-        let mut names = self.state.read(|db| nodes::names(db, folder))?;
-        names.sort_unstable_by_key(|(_, ino, _)| *ino);
-        Ok(names.into_iter().map(|(name, ino, kind)| Listed { name, ino, kind }).collect())
+        let mut entries = self.state.read(|db| {
+            let rows = nodes::names(db, folder)?.into_iter().map(|(name, place, kind, file)| {
+                let file = file.map_or(Ok(None), |file| nodes::by_ino(db, file))?;
+                let (ino, kind) = file.map_or((place, kind), |file| (file.ino, file.kind));
+                Ok(Listed { name, ino, place, kind })
+            });
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        entries.sort_unstable_by_key(|entry| entry.place);
+        Ok(entries)
     }
 
-    /// The nodes that have these names in a folder, as far as there are such.
+    /// What these names in a folder mean, as far as there are such.
     pub fn named<'a>(&self, folder: Ino, names: impl Iterator<Item = &'a str>) -> Result<Vec<Option<Node>>> {
-        Ok(self.state.read(|db| names.map(|name| nodes::by_name(db, folder, name)).collect::<rusqlite::Result<_>>())?)
+        Ok(self.state.read(|db| {
+            let meant = names.map(|name| match nodes::by_name(db, folder, name)? {
+                Some(row) => links::meant(db, row).map(Some),
+                None => Ok(None),
+            });
+            meant.collect::<rusqlite::Result<_>>()
+        })?)
     }
 
     /// Makes sure that the children of a folder are in the tree. Asks the drive at most once a folder, and not at all for a
@@ -443,7 +460,9 @@ impl Tree {
             // If it was listed before, the kernel may keep what it was told then.
             merge.effects.entries.extend(first_placed(&entries));
             for (folder, name) in merge.effects.entries.iter().filter(|(folder, _)| only == Some(folder)) {
-                entries.extend(nodes::by_name(tx, *folder, name)?.map(|node| (*folder, Listed::of(&node))));
+                if let Some(node) = nodes::by_name(tx, *folder, name)? {
+                    entries.push((*folder, Listed::of(tx, &node)?));
+                }
             }
             Ok((merge.effects, entries))
         })?;

@@ -14,7 +14,8 @@ use rusqlite::Connection;
 pub(super) use self::newcomer::{item_of, new_node};
 use super::listing::Listed;
 use super::{
-    Base, Effects, Ino, Listener, NEVER_SEEN, Node, NodeKind, OnDrive, asked, documents, feeds, names, nodes, unplaced,
+    Base, Effects, Ino, Listener, NEVER_SEEN, Node, NodeKind, OnDrive, asked, documents, feeds, links, names, nodes,
+    unplaced,
 };
 use crate::clock;
 use crate::remote::{Access, Blob, Change, FileId, Item, ItemKind};
@@ -170,7 +171,9 @@ impl<'a> Merge<'a> {
             }
             known => {
                 let is_here = known.filter(|node| node.parent == folder.ino);
-                self.placed.extend(is_here.map(|node| (folder.ino, Listed::of(&node))));
+                if let Some(node) = is_here {
+                    self.placed.push((folder.ino, Listed::of(self.db, &node)?));
+                }
                 self.heard(item)
             }
         }
@@ -216,6 +219,11 @@ impl<'a> Merge<'a> {
     fn settle(&mut self, ino: Ino) -> rusqlite::Result<bool> {
         let Some(base) = nodes::base(self.db, ino)? else { return Ok(true) };
         let Some(node) = nodes::by_ino(self.db, ino)? else { return Ok(true) };
+        if node.kind == NodeKind::Link && links::goal(self.db, &node)?.map(|id| id.0) != node.target {
+            // Its file became another item meanwhile.
+            nodes::set_base(self.db, ino, &Base { rewritten: true, ..base })?;
+            return Ok(false);
+        }
         let folder = nodes::by_ino(self.db, node.parent)?.and_then(|folder| folder.id);
         let agreed = node.is_linked() && !base.rewritten && !base.differs(&node, folder.as_ref()).any();
         if agreed {
@@ -313,6 +321,8 @@ impl<'a> Merge<'a> {
             }
             node.revision = Some(blob.revision.clone());
             node.md5 = blob.md5;
+        } else if let (NodeKind::Link, ItemKind::Shortcut { target, .. }) = (node.kind, &item.kind) {
+            node.target = Some(target.0.clone());
         } else if documents::heard(&mut node, item, news == News::Answer || asked.is_some()) {
             self.effects.contents.push(node.ino);
         }
@@ -456,7 +466,12 @@ impl Base {
         };
         Differences {
             place: there.parent.as_ref() != folder || there.name != node.name_on_drive(),
-            mtime: if node.is_folder() { self.timed } else { there.mtime.millis() != node.mtime.millis() },
+            mtime: match node.kind {
+                NodeKind::Folder => self.timed,
+                // Of a further name nobody sees the time.
+                NodeKind::Link => false,
+                _ => there.mtime.millis() != node.mtime.millis(),
+            },
             mode: there.mode != node.mode,
             owner: there.owner != node.owner,
             xattrs: !there.xattrs.same(&node.xattrs),

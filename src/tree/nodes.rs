@@ -9,7 +9,12 @@ use crate::clock::Timestamp;
 use crate::remote::{Access, FileId, Md5, RevisionId, Special, Xattrs};
 
 const COLUMNS: &str = "parent, name, ino, id, kind, mode, uid, gid, size, mtime, atime, ctime, created, drive_name, revision, \
-                       md5, version, target, listed, access, drive, xattrs";
+                       md5, version, target, listed, access, drive, xattrs, link";
+
+/// What is read of a row: the columns, and how many further names it has.
+const SELECTED: &str = "parent, name, ino, id, kind, mode, uid, gid, size, mtime, atime, ctime, created, drive_name, revision, \
+                        md5, version, target, listed, access, drive, xattrs, link, \
+                        (SELECT count(*) FROM node AS further WHERE further.link = node.ino)";
 
 /// How long a tombstone is kept: listings and feeds of the drive are known to lag by minutes, seldom by an hour.
 const TOMBSTONE_MILLIS: i64 = 2 * 60 * 60 * 1000;
@@ -45,6 +50,7 @@ const fn kind_to_sql(kind: NodeKind) -> i64 {
         NodeKind::Symlink => 2,
         NodeKind::Document => 3,
         NodeKind::Shortcut => 4,
+        NodeKind::Link => 5,
         NodeKind::Special(Special::Fifo) => 6,
         NodeKind::Special(Special::Socket) => 7,
         NodeKind::Special(Special::CharDevice) => 8,
@@ -59,6 +65,7 @@ fn kind_from_sql(kind: i64) -> rusqlite::Result<NodeKind> {
         2 => Ok(NodeKind::Symlink),
         3 => Ok(NodeKind::Document),
         4 => Ok(NodeKind::Shortcut),
+        5 => Ok(NodeKind::Link),
         6 => Ok(NodeKind::Special(Special::Fifo)),
         7 => Ok(NodeKind::Special(Special::Socket)),
         8 => Ok(NodeKind::Special(Special::CharDevice)),
@@ -108,22 +115,24 @@ fn node(row: &Row<'_>) -> rusqlite::Result<Node> {
         access: Access::from_bits(row.get(19)?),
         drive: row.get::<_, Option<String>>(20)?.map(FileId),
         xattrs: xattrs(row, 21)?,
+        link: row.get(22)?,
+        names: row.get(23)?,
     })
 }
 
 /// The node of a number.
 pub fn by_ino(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Node>> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE ino = ?1"))?.query_row([ino], node).optional()
+    db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE ino = ?1"))?.query_row([ino], node).optional()
 }
 
 /// The node of an id.
 pub fn by_id(db: &Connection, id: &FileId) -> rusqlite::Result<Option<Node>> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE id = ?1"))?.query_row([&id.0], node).optional()
+    db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE id = ?1"))?.query_row([&id.0], node).optional()
 }
 
 /// The node of a name in a folder.
 pub fn by_name(db: &Connection, parent: Ino, name: &str) -> rusqlite::Result<Option<Node>> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 AND name = ?2"))?
+    db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE parent = ?1 AND name = ?2"))?
         .query_row(params![parent, name], node)
         .optional()
 }
@@ -154,15 +163,15 @@ const SEEN: &str = "name NOT GLOB '/*'";
 
 /// The nodes of a folder, hidden ones among them, by name.
 pub fn children(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<Node>> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 ORDER BY name"))?
+    db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE parent = ?1 ORDER BY name"))?
         .query_map([parent], node)?
         .collect()
 }
 
-/// What the entries of a folder are, by name; without what is hidden.
-pub fn names(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<(String, Ino, NodeKind)>> {
-    db.prepare_cached(&format!("SELECT name, ino, kind FROM node WHERE parent = ?1 AND {SEEN} ORDER BY name"))?
-        .query_map([parent], |row| Ok((row.get(0)?, row.get(1)?, kind_from_sql(row.get(2)?)?)))?
+/// What the rows of a folder are, by name, and for a further name the number of its file; without what is hidden.
+pub fn names(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<(String, Ino, NodeKind, Option<Ino>)>> {
+    db.prepare_cached(&format!("SELECT name, ino, kind, link FROM node WHERE parent = ?1 AND {SEEN} ORDER BY name"))?
+        .query_map([parent], |row| Ok((row.get(0)?, row.get(1)?, kind_from_sql(row.get(2)?)?, row.get(3)?)))?
         .collect()
 }
 
@@ -205,7 +214,7 @@ pub fn bytes_of_files(db: &Connection, parent: Ino, largest: u64, most: usize) -
 /// The nodes of a folder with names from `first` to `last`, by name; without what is hidden.
 pub fn children_between(db: &Connection, parent: Ino, first: &str, last: &str) -> rusqlite::Result<Vec<Node>> {
     db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM node WHERE parent = ?1 AND name BETWEEN ?2 AND ?3 AND {SEEN} ORDER BY name"
+        "SELECT {SELECTED} FROM node WHERE parent = ?1 AND name BETWEEN ?2 AND ?3 AND {SEEN} ORDER BY name"
     ))?
     .query_map(params![parent, first, last], node)?
     .collect()
@@ -213,7 +222,7 @@ pub fn children_between(db: &Connection, parent: Ino, first: &str, last: &str) -
 
 /// The nodes of a folder that have this name on the drive and are shown under another.
 pub fn renamed_children(db: &Connection, parent: Ino, drive_name: &str) -> rusqlite::Result<Vec<Node>> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE parent = ?1 AND drive_name = ?2"))?
+    db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE parent = ?1 AND drive_name = ?2"))?
         .query_map(params![parent, drive_name], node)?
         .collect()
 }
@@ -223,6 +232,22 @@ pub fn names_wanted(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<String
     db.prepare_cached("SELECT DISTINCT drive_name FROM node WHERE parent = ?1 AND drive_name IS NOT NULL")?
         .query_map([parent], |row| row.get(0))?
         .collect()
+}
+
+/// The further names of a file that is in the tree.
+pub fn further_names(db: &Connection, file: Ino) -> rusqlite::Result<Vec<Node>> {
+    db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE link = ?1 ORDER BY ino"))?
+        .query_map([file], node)?
+        .collect()
+}
+
+/// Those of the further names of an item that do not know a file in the tree.
+pub fn names_without_file(db: &Connection, target: &FileId) -> rusqlite::Result<Vec<Node>> {
+    db.prepare_cached(&format!(
+        "SELECT {SELECTED} FROM node WHERE kind = 5 AND target = ?1 AND link IS NULL AND parent <> 0"
+    ))?
+    .query_map([&target.0], node)?
+    .collect()
 }
 
 /// The documents that are in a folder.
@@ -274,7 +299,7 @@ pub fn forget_access(db: &Connection, top: Ino) -> rusqlite::Result<Vec<Ino>> {
 
 /// The names of the shortcuts to an item.
 pub fn names_of_shortcuts(db: &Connection, target: &FileId) -> rusqlite::Result<Vec<String>> {
-    db.prepare_cached("SELECT name FROM node WHERE kind = 4 AND target = ?1")?
+    db.prepare_cached("SELECT name FROM node WHERE kind = 4 AND target = ?1 UNION SELECT name FROM node WHERE kind = 5 AND target = ?1")?
         .query_map([&target.0], |row| row.get(0))?
         .collect()
 }
@@ -370,12 +395,12 @@ pub fn tops_of(db: &Connection, drive: Option<&FileId>) -> rusqlite::Result<Vec<
     match drive {
         Some(drive) => db
             .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM node WHERE drive = ?1 AND (ino = ?3 OR parent = ?4 OR {held})"
+                "SELECT {SELECTED} FROM node WHERE drive = ?1 AND (ino = ?3 OR parent = ?4 OR {held})"
             ))?
             .query_map(params![drive.0, Ino::TARGETS, Ino::ROOT, Ino::SHARED_DRIVES], node)?
             .collect(),
         None => db
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM node WHERE drive IS NULL AND (ino = ?1 OR {held})"))?
+            .prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE drive IS NULL AND (ino = ?1 OR {held})"))?
             .query_map(params![Ino::ROOT, Ino::TARGETS], node)?
             .collect(),
     }
@@ -385,7 +410,8 @@ pub fn tops_of(db: &Connection, drive: Option<&FileId>) -> rusqlite::Result<Vec<
 pub fn insert(db: &Connection, node: &Node) -> rusqlite::Result<()> {
     let sql = format!(
         "INSERT INTO node ({COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                 ?22, ?23)"
     );
     execute(db, &sql, node).map(|_| ())
 }
@@ -397,11 +423,11 @@ pub fn update(db: &Connection, node: &Node) -> rusqlite::Result<()> {
     for sql in [
         "UPDATE node SET kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10, atime = ?11, ctime = ?12,
                          created = ?13, revision = ?15, md5 = ?16, version = ?17, target = ?18, listed = ?19,
-                         access = ?20, drive = ?21, xattrs = ?22
+                         access = ?20, drive = ?21, xattrs = ?22, link = ?23
          WHERE ino = ?3 AND parent = ?1 AND name = ?2 AND id IS ?4 AND drive_name IS ?14",
         "UPDATE node SET parent = ?1, name = ?2, id = ?4, kind = ?5, mode = ?6, uid = ?7, gid = ?8, size = ?9, mtime = ?10,
                          atime = ?11, ctime = ?12, created = ?13, drive_name = ?14, revision = ?15, md5 = ?16, version = ?17,
-                         target = ?18, listed = ?19, access = ?20, drive = ?21, xattrs = ?22
+                         target = ?18, listed = ?19, access = ?20, drive = ?21, xattrs = ?22, link = ?23
          WHERE ino = ?3",
     ] {
         if execute(db, sql, node)? > 0 {
@@ -436,6 +462,7 @@ fn execute(db: &Connection, sql: &str, node: &Node) -> rusqlite::Result<usize> {
         node.access.bits(),
         node.drive.as_ref().map(|id| &id.0),
         xattrs_to_sql(&node.xattrs),
+        node.link,
     ])
 }
 
@@ -446,6 +473,7 @@ pub fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
         "INSERT OR IGNORE INTO unplaced (id, listed) SELECT id, 0 FROM node WHERE ino = ?1 AND kind = 0 AND id IS NOT NULL",
     )?
     .execute([ino])?;
+    super::links::forget(db, ino)?;
     db.prepare_cached("DELETE FROM node WHERE ino = ?1")?.execute([ino])?;
     delete_base(db, ino)
 }
@@ -453,7 +481,8 @@ pub fn delete(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
 /// Takes a node out of its folder and keeps it, with its id, as one that is gone.
 pub fn unlink(db: &Connection, node: &Node, now: Timestamp) -> rusqlite::Result<()> {
     let name = node.ino.to_string();
-    let gone = Node { parent: Ino::NOWHERE, name, drive_name: None, drive: None, ctime: now, ..node.clone() };
+    let gone =
+        Node { parent: Ino::NOWHERE, name, drive_name: None, drive: None, link: None, ctime: now, ..node.clone() };
     update(db, &gone)
 }
 
@@ -474,7 +503,7 @@ pub fn renumber(db: &Connection, old: Ino, new: Ino) -> rusqlite::Result<()> {
     for table in ["node", "base", "journal", "upload"] {
         db.prepare_cached(&format!("UPDATE {table} SET ino = ?2 WHERE ino = ?1"))?.execute([old, new])?;
     }
-    Ok(())
+    super::links::redirect(db, old, new)
 }
 
 /// Sets what the account may do with a node.

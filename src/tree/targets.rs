@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Connection, Transaction};
 
 use super::merge::new_node;
-use super::{Ino, Node, Result, Tree, TreeError, drives, names, nodes, root_node, unplaced};
+use super::{Effects, Ino, Node, Result, Tree, TreeError, drives, links, names, nodes, root_node, unplaced};
 use crate::clock;
 use crate::error::Kind;
 use crate::remote::{FileId, Item, RemoteError};
@@ -88,19 +88,23 @@ impl Tree {
     /// Puts an item into the folder of its id, unless the tree has it by now. `pages` of the feeds were merged when it was asked for.
     fn take_in(&self, item: Item, pages: u64) -> Result<Taken> {
         let inos = self.new_inos(2)?;
-        self.state.write::<_, TreeError>(|tx| {
+        let (taken, effects) = self.state.write::<_, TreeError>(|tx| {
             if self.feeds.pages.load(Ordering::SeqCst) != pages || nodes::by_id(tx, &item.id)?.is_some() {
-                return Ok(Taken::AskAgain);
+                return Ok((Taken::AskAgain, Effects::default()));
             }
             let folder = folder_of(tx, &item.id, Ino(inos.start))?;
-            let mut effects = super::Effects::default();
+            let mut effects = Effects::default();
             let (wanted, created) = (names::wanted(tx, &item)?, item.created.millis());
             let name = names::place(tx, folder, wanted.as_deref(), &item.id, created, &mut effects)?;
             let node = new_node(Ino(inos.start + 1), folder, name, &item);
             unplaced::placed(tx, &item.id)?;
-            nodes::insert(tx, &Node { drive: item.drive, ..node })?;
-            Ok(Taken::In(folder))
-        })
+            let mut node = Node { drive: item.drive, ..node };
+            nodes::insert(tx, &node)?;
+            links::came(tx, &mut node, &mut effects)?;
+            Ok((Taken::In(folder), effects))
+        })?;
+        self.tell(effects);
+        Ok(taken)
     }
 
     /// What a name means in the folder of an id: the entry of the item, if that is its name, or the name of a shortcut to it.

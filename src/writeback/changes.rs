@@ -76,8 +76,8 @@ impl Writeback {
         Ok((node, None))
     }
 
-    /// Removes the entry of a name, if it is of a sort that `allowed` lets pass; a folder only if it is empty. Says what was
-    /// removed.
+    /// Removes the entry of a name, if it is of a sort that `allowed` lets pass; a folder only if it is empty. Says what row is
+    /// gone: of a file that has further names that of one of them.
     pub fn remove(
         &self,
         folder: Ino,
@@ -102,21 +102,23 @@ impl Writeback {
     ) -> Result<Node> {
         self.beside.changed();
         let mut effects = Effects::default();
-        let node = self.state.write(|tx| {
+        let gone = self.state.write(|tx| {
             let node = nodes::by_name(tx, folder, name)?.ok_or(Refused(Kind::NotFound))?;
             allowed(&node).map_err(Refused)?;
             let was_there = is_there(tx, &node)?;
-            if self.remove_within(tx, &node)? != Removal::ToTrash || !was_there {
+            let gone = self.unname(tx, &node)?;
+            let is_known = gone.moved.is_some() || gone.removal == Removal::ToTrash;
+            if !is_known || !was_there {
                 // Only this mount knew it under that name: another of the same name may have it at once.
                 self.tree.freed(tx, folder, name, &mut effects)?;
             }
             crash::point("remove-not-committed");
-            Ok::<_, WritebackError>(node)
+            Ok::<_, WritebackError>(gone)
         })?;
         crash::point("removed");
         self.tree.tell(effects);
-        self.removed(node.ino, true);
-        Ok(node)
+        self.unnamed(&gone);
+        Ok(gone.row)
     }
 
     pub(super) fn remove_within(&self, tx: &Transaction<'_>, node: &Node) -> Result<Removal> {
@@ -328,7 +330,7 @@ pub(super) fn is_there(tx: &Transaction<'_>, node: &Node) -> Result<bool> {
     Ok(!base.differs(node, folder.as_ref()).place)
 }
 
-fn new_node(ino: Ino, new: NewEntry) -> Node {
+pub(super) fn new_node(ino: Ino, new: NewEntry) -> Node {
     let now = clock::now();
     Node {
         ino,
@@ -353,5 +355,7 @@ fn new_node(ino: Ino, new: NewEntry) -> Node {
         access: Access::UNKNOWN,
         drive: None,
         xattrs: Xattrs::default(),
+        link: None,
+        names: 0,
     }
 }

@@ -17,7 +17,7 @@ use super::{Conflict, Result, Writeback, WritebackError, answer, journal};
 use crate::clock;
 use crate::error::Kind;
 use crate::remote::{Access, Blob, Item, ItemKind, Md5, Progress, Source};
-use crate::tree::{Base, Effects, Ino, Node, nodes};
+use crate::tree::{Base, Effects, Ino, Node, links, nodes};
 
 /// Looks whether the content of an edit may go to the drive. `None`: it may. Else something else was done in its place.
 pub(super) async fn check(
@@ -166,6 +166,9 @@ fn keep_both(writeback: &Writeback, job: &Job, item: &Item) -> Result<()> {
         nodes::set_base(tx, node.ino, &Base::unsent(true))?;
         journal::end_upload(tx, node.ino)?;
         journal::touch(tx, node.ino, writeback.seqs.next())?;
+        // What both edited is theirs by all of its names.
+        effects.entries.extend(nodes::further_names(tx, node.ino)?.into_iter().map(|name| (name.parent, name.name)));
+        links::leave_to(tx, node.ino, &item.id)?;
         tree.merge_within(tx, item, inos.clone(), &mut effects)?;
         // Theirs may have another name or folder by now.
         tree.freed(tx, node.parent, &node.name, &mut effects)?;

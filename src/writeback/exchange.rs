@@ -30,7 +30,8 @@ impl Writeback {
         let (changed, promised) = self.state.write::<_, WritebackError>(|tx| {
             let first = nodes::by_name(tx, one.0, one.1)?.ok_or(Refused(Kind::NotFound))?;
             let second = nodes::by_name(tx, other.0, other.1)?.ok_or(Refused(Kind::NotFound))?;
-            if first.ino == second.ino {
+            // Two names of one file: both stay.
+            if first.link.unwrap_or(first.ino) == second.link.unwrap_or(second.ino) {
                 return Ok((Vec::new(), Vec::new()));
             }
             may_exchange(tx, &first, &second)?;

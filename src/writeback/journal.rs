@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::remote::{FileId, Md5, UploadSession};
+use crate::remote::{FileId, IdsFor, Md5, UploadSession};
 use crate::state::{State, StateError};
 use crate::tree::Ino;
 use crate::tree::nodes::{from_sql, to_sql};
@@ -275,17 +275,16 @@ pub(super) fn end_upload(db: &Connection, ino: Ino) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM upload WHERE ino = ?1")?.execute([ino]).map(|_| ())
 }
 
-/// Takes a reserved id out of the pool.
-pub(super) fn take_id(db: &Connection) -> rusqlite::Result<Option<FileId>> {
-    db.prepare_cached("DELETE FROM reserved WHERE id = (SELECT id FROM reserved LIMIT 1) RETURNING id")?
-        .query_row([], |row| row.get(0).map(FileId))
-        .optional()
+/// Takes an id that was reserved for this out of the pool.
+pub(super) fn take_id(db: &Connection, what: IdsFor) -> rusqlite::Result<Option<FileId>> {
+    let sql = "DELETE FROM reserved WHERE id = (SELECT id FROM reserved WHERE shortcut = ?1 LIMIT 1) RETURNING id";
+    db.prepare_cached(sql)?.query_row([what == IdsFor::Links], |row| row.get(0).map(FileId)).optional()
 }
 
 /// Adds reserved ids to the pool.
-pub(super) fn add_ids(db: &Connection, ids: &[FileId]) -> rusqlite::Result<()> {
-    let mut statement = db.prepare_cached("INSERT OR IGNORE INTO reserved (id) VALUES (?1)")?;
-    ids.iter().try_for_each(|id| statement.execute([&id.0]).map(|_| ()))
+pub(super) fn add_ids(db: &Connection, ids: &[FileId], what: IdsFor) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("INSERT OR IGNORE INTO reserved (id, shortcut) VALUES (?1, ?2)")?;
+    ids.iter().try_for_each(|id| statement.execute(params![id.0, what == IdsFor::Links]).map(|_| ()))
 }
 
 /// Empties the pool: the drive refused an id of it.
@@ -293,10 +292,10 @@ pub(super) fn drop_ids(db: &Connection) -> rusqlite::Result<()> {
     db.execute("DELETE FROM reserved", []).map(|_| ())
 }
 
-/// How many reserved ids are in the pool.
-pub(super) fn count_ids(db: &Connection) -> rusqlite::Result<usize> {
-    db.prepare_cached("SELECT count(*) FROM reserved")?
-        .query_row([], |row| row.get::<_, i64>(0))
+/// How many of these reserved ids are in the pool.
+pub(super) fn count_ids(db: &Connection, what: IdsFor) -> rusqlite::Result<usize> {
+    db.prepare_cached("SELECT count(*) FROM reserved WHERE shortcut = ?1")?
+        .query_row([what == IdsFor::Links], |row| row.get::<_, i64>(0))
         .map(|count| usize::try_from(count).unwrap_or(0))
 }
 

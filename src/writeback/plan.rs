@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::WritebackError::Remote;
 use super::journal::{self, Entry, Gone};
-use super::{Result, WritebackError};
+use super::{Result, WritebackError, links};
 use crate::error::Kind;
 use crate::remote::{FileId, Item, Move, NewItem, NewKind, Patch, Posix, RemoteError};
 use crate::tree::merge::Differences;
@@ -38,6 +38,10 @@ pub(super) enum Plan {
     Wait(Ino),
     /// The drive gets a new item without content.
     Create(Job),
+    /// The drive gets a further name of this item.
+    CreateLink(Job, FileId),
+    /// The drive loses a name that leads to another item than it shall.
+    ReplaceLink(Job),
     /// The drive gets content, in a new item or as a new revision.
     Upload(Job),
     /// The drive gets new metadata.
@@ -74,6 +78,9 @@ pub(super) fn plan(db: &Connection, ino: Ino) -> rusqlite::Result<Plan> {
     }
     let differences = base.differs(&node, folder.id.as_ref());
     let job = Job { entry, node, base, folder: folder.id };
+    if job.node.kind == NodeKind::Link && (job.base.on_drive.is_none() || job.base.rewritten) {
+        return links::plan(db, job);
+    }
     if job.base.on_drive.is_none() {
         return Ok(if job.node.kind.has_content() { Plan::Upload(job) } else { Plan::Create(job) });
     }
@@ -98,11 +105,14 @@ pub(super) fn plan(db: &Connection, ino: Ino) -> rusqlite::Result<Plan> {
     Ok(if differences.any() { Plan::Update(job, differences) } else { Plan::Settled })
 }
 
-fn is_on_drive(db: &Connection, ino: Ino) -> rusqlite::Result<bool> {
+pub(super) fn is_on_drive(db: &Connection, ino: Ino) -> rusqlite::Result<bool> {
     Ok(nodes::base(db, ino)?.is_none_or(|base| base.on_drive.is_some()))
 }
 
 fn plan_removal(db: &Connection, job: Job) -> rusqlite::Result<Plan> {
+    if let Some(file) = links::heir(db, &job)? {
+        return Ok(Plan::Wait(file));
+    }
     let parent = job.base.on_drive.as_ref().and_then(|there| there.parent.as_ref());
     if let Some(folder) = parent.map_or(Ok(None), |id| nodes::by_id(db, id))?
         && let Some(above) = journal::get(db, folder.ino)?
@@ -205,7 +215,7 @@ impl Job {
             NodeKind::Folder => NewKind::Folder,
             NodeKind::Symlink => NewKind::Symlink,
             NodeKind::Special(special) => NewKind::Special(special),
-            NodeKind::File | NodeKind::Document | NodeKind::Shortcut => NewKind::File,
+            NodeKind::File | NodeKind::Document | NodeKind::Shortcut | NodeKind::Link => NewKind::File,
         };
         Ok(NewItem {
             id,

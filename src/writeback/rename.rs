@@ -40,7 +40,7 @@ use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
 pub struct Renamed {
     /// What was moved, as it was before.
     pub source: Node,
-    /// What was replaced.
+    /// What was replaced: the row that is gone. Of a file that has further names that is one of them.
     pub target: Option<Node>,
 }
 
@@ -91,6 +91,8 @@ impl Writeback {
         let mut effects = Effects::default();
         // What takes the place of something that was promised is all that is left of that promise.
         let mut promised = false;
+        // The row that went with what was replaced, and a file that goes on under another name.
+        let (mut replaced_row, mut moved) = (None, None);
         let renamed = self.state.write(|tx| {
             let source = nodes::by_name(tx, from.0, from.1)?.ok_or(Refused(Kind::NotFound))?;
             let target = nodes::by_name(tx, to.0, to.1)?.filter(|target| target.ino != source.ino);
@@ -103,9 +105,12 @@ impl Writeback {
             if let Some(target) = &target {
                 promised = table::is_promised(tx, target.ino)?;
             }
+            let is_same = |target: &Node| target.link.unwrap_or(target.ino) == source.link.unwrap_or(source.ino);
             match &target {
-                None if from == to => return Ok(Renamed { source, target }),
                 Some(_) if !replace => return Err(Refused(Kind::Exists)),
+                // Two names of one file: both stay.
+                Some(target) if is_same(target) => return Ok(Renamed { source, target: None }),
+                None if from == to => return Ok(Renamed { source, target }),
                 Some(target) if source.is_folder() && !target.is_folder() => return Err(Refused(Kind::NotADirectory)),
                 Some(target) if !source.is_folder() && target.is_folder() => return Err(Refused(Kind::IsADirectory)),
                 // It has no content here that could be replaced: what a program means to be a new version would end the document.
@@ -122,10 +127,12 @@ impl Writeback {
                 }
                 target => {
                     if let Some(target) = target {
-                        if !target.access.may_trash() {
+                        if !target.may_lose_name() {
                             return Err(Refused(Kind::Denied));
                         }
-                        self.remove_within(tx, target)?;
+                        let gone = self.unname(tx, target)?;
+                        replaced_row = Some(gone.row.clone());
+                        moved = gone.moved;
                     }
                     local::relocate(tx, &source, to.0, to.1, clock::now())?;
                 }
@@ -149,7 +156,7 @@ impl Writeback {
                 self.queue.follow(target.ino, source.ino);
             }
             crash::point("rename-not-committed");
-            Ok(Renamed { source, target })
+            Ok(Renamed { source, target: replaced_row.clone().or(target) })
         });
         if renamed.is_ok() {
             crash::point("renamed");
@@ -172,6 +179,9 @@ impl Writeback {
             // An upload for what was taken over goes on: of files that are saved more often than the link can send them, nothing
             // would ever arrive otherwise.
             self.removed(target.ino, matches!(identity, Identity::Kept));
+        }
+        if let Some(file) = moved {
+            self.queue.changed(file);
         }
         if is_new && from.0 == to.0 {
             self.habits.renamed(from.0, from.1, to.1);
@@ -277,7 +287,9 @@ fn is_on_drive(tx: &Transaction<'_>, ino: Ino) -> rusqlite::Result<bool> {
 
 /// Whether a file that replaces another can become its next revision: if the drive has that one, or may have it in a moment.
 fn has_identity(tx: &Transaction<'_>, source: &Node, target: &Node) -> rusqlite::Result<bool> {
-    Ok(are_files(source, target) && (target.id.is_some() || is_on_drive(tx, target.ino)?))
+    // What goes on under another name keeps what it is, and who has several is no new version of one.
+    let have_one_name = source.names == 0 && target.names == 0;
+    Ok(have_one_name && are_files(source, target) && (target.id.is_some() || is_on_drive(tx, target.ino)?))
 }
 
 /// Whether a file that the drive has is a temporary one, so that nobody misses its item.

@@ -9,9 +9,10 @@
 //!    what may have left it before, by a move that was not answered: that is removed first;
 //! 4. what was a temporary item is deleted before the folder that it is in goes to the trash, or it would be in the trash;
 //! 5. an item is removed only after the content has been sent that is still read from it, and so are the folders that it is in;
-//! 6. content is replaced or removed after the new files that are [copies](super::copies) of it were made, unless they fail.
+//! 6. a further name is made when the drive has its file, and goes when that has taken its place;
+//! 7. content is replaced or removed after the new files that are [copies](super::copies) of it were made, unless they fail.
 //!
-//! 1 and 2 wait for what is above, 3 for moves, 5 for uploads, 6 for what is new; nothing waits for a removal but removals.
+//! 1 and 2 wait for what is above, 3 for moves, 5 and 6 for uploads, 7 for what is new; a removal that waits for a file is of what no file waits for; nothing waits for a removal but removals.
 //!
 //! A request that may still arrive is never overtaken by a later one for the same item: whoever takes over the identity of an
 //! item waits until what was under way for it has ended.
@@ -26,9 +27,9 @@ use super::trash::is_only_ours;
 use super::{Result, Writeback, answer, upload};
 use crate::crash;
 use crate::error::{Kind, Retry};
-use crate::remote::{FileId, Pages};
+use crate::remote::{FileId, IdsFor, Pages};
 use crate::tree::merge::Differences;
-use crate::tree::{Effects, FOR_GOOD, Ino, NEVER_SEEN, Node, OnDrive, asked, nodes};
+use crate::tree::{Effects, FOR_GOOD, Ino, NEVER_SEEN, Node, NodeKind, OnDrive, asked, nodes};
 
 /// Ids reserved at once. A request for them costs the same whatever their number.
 const IDS: usize = 500;
@@ -55,6 +56,8 @@ pub(super) async fn step(writeback: &Writeback, ino: Ino, cancel: &CancellationT
         Plan::Idle => Ok(Outcome::Idle),
         Plan::Wait(other) => Ok(Outcome::Wait(other)),
         Plan::Create(job) => writeback.create_bare(job).await,
+        Plan::CreateLink(job, to) => writeback.create_link(job, to).await,
+        Plan::ReplaceLink(job) => writeback.replace_link(job).await,
         Plan::Upload(job) => upload::run(writeback, job, cancel).await,
         Plan::Update(job, differences) => writeback.update(job, differences).await,
         Plan::Look(job) => writeback.look_back(&job).await,
@@ -137,6 +140,7 @@ impl Writeback {
     /// The id for a new item: reserved before the first attempt and kept for all that follow. `None` if the entry is no new one
     /// any more.
     pub(super) async fn assign_id(&self, ino: Ino) -> Result<Option<FileId>> {
+        let mut what = IdsFor::Items;
         loop {
             let assigned = self.state.write::<_, rusqlite::Error>(|tx| {
                 let is_new = nodes::base(tx, ino)?.is_some_and(|base| base.on_drive.is_none());
@@ -146,7 +150,10 @@ impl Writeback {
                 if let Some(id) = node.id {
                     return Ok(Some(Some(id)));
                 }
-                let Some(id) = journal::take_id(tx)? else { return Ok(None) };
+                if node.kind == NodeKind::Link {
+                    what = IdsFor::Links;
+                }
+                let Some(id) = journal::take_id(tx, what)? else { return Ok(None) };
                 nodes::update(tx, &Node { id: Some(id.clone()), ..node })?;
                 Ok(Some(Some(id)))
             })?;
@@ -155,10 +162,10 @@ impl Writeback {
                 return Ok(id);
             }
             let _one_at_a_time = self.refill.acquire().await;
-            if self.state.read(journal::count_ids)? == 0 {
-                let ids = self.remote.reserve_ids(IDS).await?;
+            if self.state.read(|db| journal::count_ids(db, what))? == 0 {
+                let ids = self.remote.reserve_ids(IDS, what).await?;
                 crash::point("ids-not-stored");
-                self.state.write::<_, rusqlite::Error>(|tx| journal::add_ids(tx, &ids))?;
+                self.state.write::<_, rusqlite::Error>(|tx| journal::add_ids(tx, &ids, what))?;
             }
         }
     }

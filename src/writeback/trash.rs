@@ -9,7 +9,7 @@ use super::made;
 use crate::clock;
 use crate::config::UseTrash;
 use crate::remote::{Item, ItemKind};
-use crate::tree::{Node, nodes};
+use crate::tree::{Node, NodeKind, nodes};
 
 /// Decides where removed entries go.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ impl Trash {
         match self.when {
             UseTrash::Never => return Ok(Gone::Delete),
             UseTrash::Auto if made::is_ours(db, node.ino, clock::now())? => return Ok(Gone::Delete),
+            // It has no content, and what it names goes on.
+            UseTrash::Auto if node.kind == NodeKind::Link => return Ok(Gone::Delete),
             // Also for later mounts, which may be told otherwise.
             UseTrash::Auto | UseTrash::Always => {}
         }

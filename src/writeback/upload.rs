@@ -179,6 +179,7 @@ fn give_up(
         if !table::is_newest(tx, ino, snapshot.seq())? {
             return Ok(false);
         }
+        let names = nodes::further_names(tx, ino)?;
         let is_there = recover::fall_back(tx, ino)?;
         table::retire(tx, ino)?;
         if is_there {
@@ -188,6 +189,7 @@ fn give_up(
         } else {
             nodes::touch_folder(tx, node.parent, clock::now())?;
             effects.attributes.push(node.parent);
+            effects.entries.extend(names.into_iter().map(|name| (name.parent, name.name)));
         }
         effects.entries.push((node.parent, node.name));
         writeback.tree.merging(tx, &effects)?;

@@ -47,7 +47,7 @@ fn a_model_keeps_what_is_open_without_a_name_and_forgets_it_when_it_is_closed() 
     memory.apply(0, &Operation::Remove { path: "a".to_owned() }).expect("removes");
     assert_eq!(memory.inodes().count(), 2);
     let stat = memory.apply(0, &Operation::StatOpen { slot: 0 });
-    assert_eq!(stat, Ok("a file 644 of 0 bytes without a name".to_owned()));
+    assert_eq!(stat, Ok("a file 644 of 0 bytes with 0 names".to_owned()));
     memory.apply(0, &Operation::Close { slot: 0 }).expect("closes");
     assert_eq!(memory.inodes().map(|inode| inode.kind.clone()).collect::<Vec<_>>(), [Kind::Folder(BTreeMap::new())]);
 }

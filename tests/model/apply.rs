@@ -1,6 +1,6 @@
 //! Operations on the model.
 
-use libc::{EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
+use libc::{EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM};
 
 use crate::memory::{Handle, Ino, Kind, Last, Memory, Modified};
 use crate::operation::{Flags, Operation, Outcome, told};
@@ -96,6 +96,15 @@ impl Memory {
             Operation::Link { path, target } => {
                 self.make(path, Kind::Link(target.clone()), 0o777)?;
             }
+            Operation::Name { path, new } => {
+                let ino = self.find(path, Last::Keep)?;
+                let place = self.walk(new, Last::Keep)?;
+                match place.found {
+                    Some(_) => return Err(EEXIST),
+                    None if self.is_folder(ino) => return Err(EPERM),
+                    None => self.name(ino, &place),
+                }
+            }
             Operation::Mode { path, mode } => {
                 let ino = self.find(path, Last::Follow)?;
                 self.inode_mut(ino).mode = *mode;
@@ -177,8 +186,7 @@ impl Memory {
             Operation::ResizeOpen { .. } if !handle.write => return Err(EINVAL),
             Operation::ResizeOpen { size, .. } => self.resize(ino, *size),
             Operation::StatOpen { .. } => {
-                let name = if self.inode(ino).is_linked { "" } else { " without a name" };
-                return Ok(self.stat(ino) + name);
+                return Ok(self.stat(ino));
             }
             _ => {}
         }
@@ -275,8 +283,10 @@ impl Memory {
         let inode = self.inode(ino);
         match &inode.kind {
             Kind::Folder(_) => format!("a folder {:o}", inode.mode),
-            Kind::File(content) => format!("a file {:o} of {} bytes", inode.mode, content.len()),
-            Kind::Link(_) => "a link".to_owned(),
+            Kind::File(content) => {
+                format!("a file {:o} of {} bytes with {} names", inode.mode, content.len(), inode.names)
+            }
+            Kind::Link(_) => format!("a link with {} names", inode.names),
         }
     }
 

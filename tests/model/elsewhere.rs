@@ -53,7 +53,8 @@ impl Run {
         self.cloud.make_trouble(&rules);
     }
 
-    /// A change by somebody else in a part of the tree that the drive has as the model does.
+    /// A change by somebody else in a part of the tree that the drive has as the model does. What has several names is not removed: which
+    /// of them is its place, with which it would go, the model does not know.
     fn edit_in(&mut self, home: &str, ids: &mut Ids) {
         self.counts.edits_elsewhere += 1;
         let part = Part { memory: &self.memory, home };
@@ -67,9 +68,11 @@ impl Run {
         let crowded = self.memory.count(self.memory.find(home, Last::Keep).expect("a home")) > 60;
         let what = self.dice.below(10);
         self.note(&format!("elsewhere {what} {path} {new} {content:?}"));
+        let keeps = place.found.is_some_and(|ino| self.memory.shares_names(ino));
         match (what, place.found) {
             (0..=1, Some(ino)) if is_file => {
-                self.cloud.rewrite(&ids[&path], &content.bytes());
+                let target = self.cloud.get(&ids[&path])["shortcutDetails"]["targetId"].as_str().map(str::to_owned);
+                self.cloud.rewrite(target.as_ref().unwrap_or(&ids[&path]), &content.bytes());
                 self.memory.resize(ino, 0);
                 self.memory.write_at(ino, 0, &content.bytes());
                 self.memory.inode_mut(ino).modified = SOME_TIME;
@@ -80,8 +83,8 @@ impl Run {
                     self.move_elsewhere(&path, &place, &new, &to, ids);
                 }
             }
-            (5, Some(_)) => self.trash(&path, &place, ids),
-            (_, Some(_)) if crowded => self.trash(&path, &place, ids),
+            (5, Some(_)) if !keeps => self.trash(&path, &place, ids),
+            (_, Some(_)) if crowded && !keeps => self.trash(&path, &place, ids),
             (6..=7, _) => {
                 let id = self.cloud.make_folder(last(&new), &ids[&folder]);
                 self.make_elsewhere(&new, Kind::Folder(BTreeMap::new()), 0o755);
@@ -137,10 +140,9 @@ impl Run {
         for _ in 0..=self.dice.below(4) {
             let home = HOMES[self.dice.index(SHARED + 1)];
             let path = Part { memory: &self.memory, home }.existing(&mut self.dice, false);
-            let is_file = self
-                .memory
-                .find(&path, Last::Keep)
-                .is_ok_and(|ino| matches!(self.memory.inode(ino).kind, Kind::File(_)));
+            let is_file = self.memory.find(&path, Last::Keep).is_ok_and(|ino| {
+                matches!(self.memory.inode(ino).kind, Kind::File(_)) && self.memory.inode(ino).names == 1
+            });
             if is_file && self.dice.once_in(2) {
                 self.edit_here_and_elsewhere(&path, &mut ids);
             } else {
@@ -196,17 +198,17 @@ impl Run {
         } else {
             self.soon("after edits on both sides");
         }
-        assert!(self.memory.inode(ino).is_linked, "{self}: {path}");
+        assert!(self.memory.inode(ino).names > 0, "{self}: {path}");
     }
 
     /// The folder that a file is in, and all else in it, goes; the file was edited here and comes back.
     fn trash_folder_around(&mut self, path: &str, ids: &mut Ids) {
         let folder = folder_of(path);
-        if HOMES.contains(&folder) {
+        let ino = self.memory.find(folder, Last::Keep).expect("a folder");
+        if HOMES.contains(&folder) || self.memory.shares_names(ino) {
             return;
         }
         self.cloud.trash(&ids[folder]);
-        let ino = self.memory.find(folder, Last::Keep).expect("a folder");
         let others: Vec<String> =
             self.memory.entries(ino).expect("a folder").keys().filter(|name| *name != last(path)).cloned().collect();
         for name in others {

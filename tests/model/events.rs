@@ -109,6 +109,8 @@ impl Run {
         self.set_trouble(&[]);
         self.machine.mount(&self.cloud);
         self.round_times();
+        // How many names a file has is known when all folders are.
+        let _known = picture::texts(&self.machine.drive());
         self.compare("flushed, and on a new machine");
     }
 
@@ -119,6 +121,7 @@ impl Run {
         self.set_trouble(&[]);
         self.flush();
         let other = Machine::with(&self.cloud);
+        let _known = picture::texts(&other.drive());
         picture::compare(&self.memory, &other.drive(), "", 1_000_000)
             .unwrap_or_else(|difference| panic!("{self}, on another machine:\n{difference}"));
         other.unmount();

@@ -90,14 +90,16 @@ impl Part<'_> {
                 }
             }
             47..=51 => Operation::Remove { path },
-            52..=56 => {
+            52..=53 => Operation::Name { path: self.existing(dice, false), new: self.name(dice) },
+            54..=56 => {
                 let mode = *dice.choose(&[0o755, 0o755, 0o750, 0o700]);
                 Operation::MakeFolder { path: self.name(dice), mode }
             }
             57..=58 => Operation::RemoveFolder { path },
             59 => Operation::SyncFolder { path: self.existing(dice, true) },
             60 => self.crowd(dice),
-            61..=62 => Operation::Link { path: self.name(dice), target: Self::target(dice) },
+            61 => Operation::Link { path: self.name(dice), target: Self::target(dice) },
+            62 => Operation::Name { path, new: self.path(dice) },
             63..=64 => {
                 // Nobody but the superuser gets into a folder without the right to.
                 let is_file = self.memory.find(&path, Last::Follow).is_ok_and(|ino| !self.memory.is_folder(ino));

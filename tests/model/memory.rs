@@ -34,8 +34,8 @@ pub(crate) struct Inode {
     pub(crate) kind: Kind,
     pub(crate) mode: u32,
     pub(crate) modified: Modified,
-    /// Whether it has a name.
-    pub(crate) is_linked: bool,
+    /// How many names it has.
+    pub(crate) names: usize,
 }
 
 /// Who has a file open: a process, and the slot that it keeps it in.
@@ -180,10 +180,24 @@ impl Memory {
         if place.found.is_some() { Err(EEXIST) } else { Ok(self.add(&place, kind, mode)) }
     }
 
+    /// Gives an entry one more name, which is free.
+    pub(crate) fn name(&mut self, ino: Ino, place: &Place) {
+        self.inode_mut(ino).names += 1;
+        self.entries_mut(place.folder).insert(place.name.clone(), ino);
+    }
+
+    /// Whether anything at or below an entry has more than one name.
+    pub(crate) fn shares_names(&self, ino: Ino) -> bool {
+        match &self.inode(ino).kind {
+            Kind::Folder(entries) => entries.values().any(|&entry| self.shares_names(entry)),
+            _ => self.inode(ino).names > 1,
+        }
+    }
+
     /// Takes an entry out of its folder.
     pub(crate) fn detach(&mut self, folder: Ino, name: &str) {
         let ino = self.entries_mut(folder).remove(name).expect("an entry");
-        self.inode_mut(ino).is_linked = false;
+        self.inode_mut(ino).names -= 1;
         self.forget(ino);
     }
 
@@ -216,7 +230,7 @@ impl Memory {
 
     /// Forgets what has neither a name nor anybody who has it open.
     fn forget(&mut self, ino: Ino) {
-        if !self.inode(ino).is_linked && !self.handles.values().any(|handle| handle.ino == ino) {
+        if self.inode(ino).names == 0 && !self.handles.values().any(|handle| handle.ino == ino) {
             self.inodes.remove(&ino);
         }
     }
@@ -269,7 +283,7 @@ impl Memory {
 }
 
 fn inode(kind: Kind, mode: u32) -> Inode {
-    Inode { kind, mode, modified: now(), is_linked: true }
+    Inode { kind, mode, modified: now(), names: 1 }
 }
 
 fn now() -> Modified {

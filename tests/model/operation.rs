@@ -105,6 +105,11 @@ pub(crate) enum Operation {
         path: String,
         target: String,
     },
+    /// `link`: one more name of what is there.
+    Name {
+        path: String,
+        new: String,
+    },
     Mode {
         path: String,
         mode: u32,

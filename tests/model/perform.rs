@@ -82,6 +82,7 @@ impl Process {
                 }
             }
             Operation::Link { path, target } => symlink(target, self.at(path))?,
+            Operation::Name { path, new } => fs::hard_link(self.at(path), self.at(new))?,
             Operation::Mode { path, mode } => {
                 fs::set_permissions(self.at(path), fs::Permissions::from_mode(*mode))?;
             }
@@ -138,9 +139,7 @@ fn on_open(file: &File, operation: &Operation) -> io::Result<String> {
         Operation::SyncOpen { data: true, .. } => file.sync_data()?,
         Operation::SyncOpen { .. } => file.sync_all()?,
         Operation::StatOpen { .. } => {
-            let metadata = file.metadata()?;
-            let name = if metadata.nlink() > 0 { "" } else { " without a name" };
-            return Ok(stat(&metadata) + name);
+            return Ok(stat(&file.metadata()?));
         }
         _ => {}
     }
@@ -162,8 +161,8 @@ fn stat(metadata: &fs::Metadata) -> String {
     let mode = metadata.mode() & 0o7777;
     match metadata.file_type() {
         kind if kind.is_dir() => format!("a folder {mode:o}"),
-        kind if kind.is_symlink() => "a link".to_owned(),
-        _ => format!("a file {mode:o} of {} bytes", metadata.len()),
+        kind if kind.is_symlink() => format!("a link with {} names", metadata.nlink()),
+        _ => format!("a file {mode:o} of {} bytes with {} names", metadata.len(), metadata.nlink()),
     }
 }
 

@@ -29,8 +29,10 @@ pub(crate) fn compare(memory: &Memory, base: &Path, part: &str, grain: i64) -> R
     let found = real(&base.join(part)).map_err(|error| error.to_string())?;
     differences(memory, part, &found, grain, |memory, ino| match &memory.inode(ino).kind {
         Kind::Folder(_) => format!("a folder {:o}", memory.inode(ino).mode),
-        Kind::File(content) => format!("a file {:o} {}", memory.inode(ino).mode, told(content)),
-        Kind::Link(target) => format!("a link to {target}"),
+        Kind::File(content) => {
+            format!("a file {:o} {}, {} names", memory.inode(ino).mode, told(content), memory.inode(ino).names)
+        }
+        Kind::Link(target) => format!("a link to {target}, {} names", memory.inode(ino).names),
     })
 }
 
@@ -113,9 +115,10 @@ fn real(base: &Path) -> io::Result<Picture> {
                 folders.push(path.clone());
                 format!("a folder {mode:o}")
             } else if metadata.is_symlink() {
-                format!("a link to {}", std::fs::read_link(&path).map_err(named)?.display())
+                format!("a link to {}, {} names", std::fs::read_link(&path).map_err(named)?.display(), metadata.nlink())
             } else {
-                format!("a file {mode:o} {}", told(&std::fs::read(&path).map_err(named)?))
+                let content = std::fs::read(&path).map_err(named)?;
+                format!("a file {mode:o} {}, {} names", told(&content), metadata.nlink())
             };
             let nanos = metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec();
             let name = path.strip_prefix(base).expect("below").to_string_lossy().into_owned();
@@ -142,6 +145,13 @@ fn on_drive(cloud: &Cloud) -> Result<Picture, String> {
             at = by_id.get(parent).ok_or_else(|| format!("{file}: its folder is in the trash"))?;
             path = format!("{}/{path}", at["name"].as_str().expect("name"));
         }
+        // Of a further name what it names.
+        let file = match file["shortcutDetails"]["targetId"].as_str() {
+            Some(target) if file["properties"]["drivemount.link"] == "hard" => {
+                by_id.get(target).ok_or_else(|| format!("{file}: what it names is not there"))?
+            }
+            _ => file,
+        };
         let checksum = file["md5Checksum"].as_str().unwrap_or_default();
         let text = match file["mimeType"].as_str().expect("type") {
             "application/vnd.google-apps.folder" => "a folder".to_owned(),

@@ -157,7 +157,14 @@ impl Run {
                 let from = Part { memory: &self.memory, home: from }.existing(&mut self.dice, false);
                 let folder = Part { memory: &self.memory, home: to }.existing(&mut self.dice, true);
                 let name = from.rsplit('/').next().unwrap_or_default();
-                Operation::Rename { to: format!("{folder}/{name}"), from, replace: true }
+                let to = format!("{folder}/{name}");
+                // What has names in two parts would be changed in both at the same time.
+                let is_in_two =
+                    |path: &str| self.memory.find(path, Last::Keep).is_ok_and(|ino| self.memory.shares_names(ino));
+                if is_in_two(&from) {
+                    continue;
+                }
+                Operation::Rename { to, from, replace: true }
             } else {
                 Part { memory: &self.memory, home: HOMES[SHARED] }.operation(&mut self.dice)
             };
@@ -182,7 +189,7 @@ impl Run {
             .collect();
         let handles = &self.memory.handles;
         let alone = |process: usize, ino: Ino| {
-            !self.memory.inode(ino).is_linked
+            self.memory.inode(ino).names == 0
                 && handles.iter().all(|(slot, handle)| handle.ino != ino || slot.0 == process)
         };
         let others = handles

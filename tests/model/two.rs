@@ -110,6 +110,7 @@ fn operation(dice: &mut Dice) -> Operation {
         16 | 17 => Operation::Remove { path },
         18..=20 => Operation::MakeFolder { path, mode: 0o755 },
         21 => Operation::RemoveFolder { path },
+        22 if dice.once_in(2) => Operation::Name { path, new: self::path(dice) },
         22 => Operation::Link { path, target: format!("../{}", self::path(dice)) },
         23 if dice.once_in(2) => Operation::Mode { path, mode: *dice.choose(&[0o755, 0o700, 0o711]) },
         23 => Operation::Time { path, nanos: (1_000_000_000 + dice.below(1 << 29).cast_signed()) * 1_000_000_000 },

@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use drivemount::error::Kind;
 use drivemount::remote::{
-    Blob, Body, Cursor, Move, PageToken, Pages, Patch, Remote, Result, RevisionId, Source, UploadSession, Write,
+    Blob, Body, Cursor, IdsFor, Move, PageToken, Pages, Patch, Remote, Result, RevisionId, Source, UploadSession, Write,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
@@ -107,7 +107,7 @@ async fn serve(stream: TcpStream, answer: Option<String>, asked: &AtomicUsize) -
     }
 }
 
-const OPERATIONS: [&str; 17] = [
+const OPERATIONS: [&str; 18] = [
     "about",
     "root",
     "get",
@@ -117,6 +117,7 @@ const OPERATIONS: [&str; 17] = [
     "changes",
     "reserve_ids",
     "create_bare",
+    "create_link",
     "update",
     "trash",
     "delete",
@@ -143,8 +144,9 @@ async fn run(remote: &DriveRemote, operation: &str, url: &str) -> Result<()> {
         }
         "cursor" => remote.cursor(None).await.map(drop),
         "changes" => remote.changes(None, &Cursor("1".into())).await.map(drop),
-        "reserve_ids" => remote.reserve_ids(10).await.map(drop),
+        "reserve_ids" => remote.reserve_ids(10, IdsFor::Items).await.map(drop),
         "create_bare" => remote.create_bare(&new_item(NewKind::Folder)).await.map(drop),
+        "create_link" => remote.create_link(&new_item(NewKind::Link(id("t")))).await.map(drop),
         "update" => {
             let way = Move { from: id("a"), to: id("b") };
             remote.update(&file, &Patch { parent: Some(way), ..Patch::default() }).await.map(drop)

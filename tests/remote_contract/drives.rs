@@ -78,5 +78,5 @@ async fn an_item_says_what_may_be_done_with_it_and_where_it_leads() {
     assert!(access.may_write() && access.may_rename() && !access.may_trash());
     assert!(!access.may_move() && !access.may_leave());
     let item = remote.get(&id("s")).await.expect("an item");
-    assert_eq!((item.kind, item.access), (ItemKind::Shortcut { target: id("t") }, Access::UNKNOWN));
+    assert_eq!((item.kind, item.access), (ItemKind::Shortcut { target: id("t"), hard: false }, Access::UNKNOWN));
 }

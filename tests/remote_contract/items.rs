@@ -1,8 +1,8 @@
 //! Single items, the account, fresh ids: what is asked on the wire, and what comes of the answer.
 
 use drivemount::error::Kind;
-use drivemount::remote::{Blob, FileId, ItemKind, Md5, Move, NewKind, Patch, Posix, Quota, Remote, RevisionId};
-use serde_json::json;
+use drivemount::remote::{Blob, FileId, IdsFor, ItemKind, Md5, Move, NewKind, Patch, Posix, Quota, Remote, RevisionId};
+use serde_json::{Value, json};
 
 use super::scripted_drive::{Answer, ScriptedDrive, Seen};
 use super::*;
@@ -97,10 +97,10 @@ async fn fresh_ids_come_as_many_as_asked_for() {
         Answer::json(&json!({"ids": ["a"]})),
     );
     let remote = remote(&drive);
-    assert_eq!(remote.reserve_ids(3).await.expect("ids"), [id("a"), id("b"), id("c")]);
-    assert_eq!(remote.reserve_ids(2).await.expect_err("too few").kind, Kind::Protocol);
+    assert_eq!(remote.reserve_ids(3, IdsFor::Items).await.expect("ids"), [id("a"), id("b"), id("c")]);
+    assert_eq!(remote.reserve_ids(2, IdsFor::Links).await.expect_err("too few").kind, Kind::Protocol);
     for count in [0, 1001] {
-        assert_eq!(remote.reserve_ids(count).await.expect_err("not offered").kind, Kind::Invalid);
+        assert_eq!(remote.reserve_ids(count, IdsFor::Items).await.expect_err("not offered").kind, Kind::Invalid);
     }
     let seen = drive.seen();
     assert_manners(&seen[0]);
@@ -108,6 +108,7 @@ async fn fresh_ids_come_as_many_as_asked_for() {
         (seen[0].parameter("count"), seen[0].parameter("space"), seen[0].parameter("type")),
         (Some("3"), Some("drive"), Some("files"))
     );
+    assert_eq!(seen[1].parameter("type"), Some("shortcuts"), "of which a drive keeps a pool of its own");
 }
 
 #[tokio::test]
@@ -138,6 +139,47 @@ async fn a_folder_whose_creation_got_no_answer_is_found() {
     assert_eq!(item.kind, ItemKind::Folder);
     let seen = drive.seen();
     assert_eq!(seen[0].json(), seen[1].json(), "the same folder both times");
+}
+
+/// A shortcut that says of itself that it is a further name of its target.
+fn link(target: &str) -> Value {
+    json!({"id": "new", "name": "it's new", "mimeType": "application/vnd.google-apps.shortcut", "version": "7",
+        "shortcutDetails": {"targetId": target}, "properties": {"drivemount.link": "hard"}})
+}
+
+#[tokio::test]
+async fn a_further_name_is_a_shortcut_that_says_what_it_is() {
+    let drive = ScriptedDrive::start().await;
+    drive.expect("POST", "/drive/v3/files", Answer::json(&link("t")));
+    let new = NewItem { posix: Posix::default(), ..new_item(NewKind::Link(id("t"))) };
+    let item = remote(&drive).create_link(&new).await.expect("a name");
+    assert_eq!((item.id, item.kind), (id("new"), ItemKind::Shortcut { target: id("t"), hard: true }));
+    let seen = drive.seen();
+    assert_manners(&seen[0]);
+    assert_eq!(
+        seen[0].json(),
+        json!({"id": "new", "name": "it's new", "mimeType": "application/vnd.google-apps.shortcut",
+            "parents": ["folder"], "modifiedTime": "2026-01-02T03:04:05.678Z",
+            "shortcutDetails": {"targetId": "t"}, "properties": {"drivemount.link": "hard"}})
+    );
+    let error = remote(&drive).create_link(&new_item(NewKind::File)).await.expect_err("no name");
+    assert_eq!(error.kind, Kind::Invalid);
+}
+
+#[tokio::test]
+async fn a_further_name_whose_creation_got_no_answer_is_found_if_it_leads_there() {
+    for (target, found) in [("t", true), ("another", false)] {
+        let drive = ScriptedDrive::start().await;
+        drive
+            .expect("POST", "/drive/v3/files", Answer::reset())
+            .expect("POST", "/drive/v3/files", Answer::error(409, "fileIdInUse"))
+            .expect("GET", "/drive/v3/files/new", Answer::json(&link(target)));
+        let item = remote(&drive).create_link(&new_item(NewKind::Link(id("t")))).await;
+        assert_eq!(
+            item.map(|item| item.id).map_err(|error| error.kind),
+            if found { Ok(id("new")) } else { Err(Kind::Exists) }
+        );
+    }
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ impl Cloud {
         let mut files = Vec::new();
         let mut token = String::new();
         loop {
-            let fields = "nextPageToken,files(id,name,parents,mimeType,md5Checksum,size,headRevisionId,createdTime,modifiedTime,trashed)";
+            let fields = "nextPageToken,files(id,name,parents,mimeType,md5Checksum,size,headRevisionId,createdTime,modifiedTime,trashed,properties,shortcutDetails)";
             let mut parameters = vec![("q", query), ("pageSize", "1000"), ("fields", fields)];
             if !token.is_empty() {
                 parameters.push(("pageToken", &token));

@@ -116,7 +116,7 @@ fn look_below(
             NodeKind::File => items.extend(take(running, job, &node)),
             NodeKind::Document if node.export_format().is_some() => items.extend(take(running, job, &node)),
             NodeKind::Document => job.tell(|told| told.documents += 1),
-            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut => {}
+            NodeKind::Symlink | NodeKind::Special(_) | NodeKind::Shortcut | NodeKind::Link => {}
         }
     }
     Ok(())
@@ -182,7 +182,7 @@ impl Running {
                 way.push(part);
             }
             node = self.find(&way.join("/")).await?;
-            if !matches!(node.kind, NodeKind::Symlink | NodeKind::Shortcut) {
+            if !matches!(node.kind, NodeKind::Symlink | NodeKind::Shortcut | NodeKind::Link) {
                 continue;
             }
             links += 1;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::request::Call;
-use super::types::{Capabilities, File, Metadata};
+use super::types::{Capabilities, File, Metadata, NewShortcut};
 use crate::clock::Timestamp;
 use crate::error::Kind;
 use crate::remote::xattrs::MAX_PROPERTY;
@@ -48,6 +48,9 @@ const OWNER: &str = "drivemount.owner";
 const TARGET: &str = "drivemount.target";
 const DEVICE: &str = "drivemount.device";
 
+/// What tells a shortcut that is a further name of a file from one that a person made.
+const LINK: (&str, &str) = ("drivemount.link", "hard");
+
 /// The item that `file` describes.
 pub(super) fn item(call: Call, file: File) -> Result<Item> {
     let id = file.id.clone().ok_or_else(|| nonsense(call, "an item has no id"))?;
@@ -83,7 +86,9 @@ fn kind(file: &File) -> ItemKind {
     let media_type = file.mime_type.as_deref().unwrap_or(OCTETS);
     let target = file.shortcut_details.as_ref().and_then(|details| details.target_id.clone());
     if let (SHORTCUT, Some(target)) = (media_type, target) {
-        return ItemKind::Shortcut { target: FileId(target) };
+        let property = file.properties.as_ref().and_then(|properties| properties.get(LINK.0));
+        let hard = property.is_some_and(|property| property == LINK.1);
+        return ItemKind::Shortcut { target: FileId(target), hard };
     }
     if let Some(special) = Special::ALL.into_iter().find(|&kind| special(kind) == media_type) {
         return ItemKind::Special(special);
@@ -160,15 +165,21 @@ fn and_xattrs(
 pub(super) fn creation(new: &NewItem) -> Metadata<'_> {
     let mut properties = properties(&new.posix);
     properties.retain(|_, value| value.is_some());
+    let link_to = if let NewKind::Link(to) = &new.kind { Some(to) } else { None };
+    if link_to.is_some() {
+        properties.insert(LINK.0, Some(LINK.1.to_owned()));
+    }
     Metadata {
         id: Some(&new.id.0),
         name: Some(&new.name),
-        mime_type: match new.kind {
+        mime_type: match &new.kind {
             NewKind::Folder => Some(FOLDER),
             NewKind::Symlink => Some(SYMLINK),
-            NewKind::Special(kind) => Some(special(kind)),
+            NewKind::Special(kind) => Some(special(*kind)),
+            NewKind::Link(_) => Some(SHORTCUT),
             NewKind::File => None,
         },
+        shortcut_details: link_to.map(|to| NewShortcut { target_id: &to.0 }),
         parents: Some([&new.parent.0]),
         modified_time: Some(new.modified.to_rfc3339()),
         properties: and_xattrs(properties, new.posix.xattrs.since(&Xattrs::default())),

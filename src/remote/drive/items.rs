@@ -7,7 +7,7 @@ use super::convert::{self, nonsense};
 use super::request::{ABOUT, CREATE, DELETE, GET, IDS, Request, UPDATE, item};
 use super::types::{self, FILE, File, GeneratedIds, Metadata};
 use crate::error::Kind;
-use crate::remote::{About, FileId, Item, ItemKind, Move, NewItem, NewKind, Patch, Quota, RemoteError, Result};
+use crate::remote::{About, FileId, IdsFor, Item, ItemKind, Move, NewItem, NewKind, Patch, Quota, RemoteError, Result};
 
 /// The most that `files.generateIds` gives at once.
 const MAX_IDS: usize = 1000;
@@ -51,14 +51,14 @@ fn getting(client: &Client, id: &FileId, fields: &str) -> Result<Request> {
     Ok(Request::new(GET, Method::GET, url).query("fields", fields).all_drives())
 }
 
-pub(super) async fn reserve_ids(client: &Client, count: usize) -> Result<Vec<FileId>> {
+pub(super) async fn reserve_ids(client: &Client, count: usize, what: IdsFor) -> Result<Vec<FileId>> {
     if !(1..=MAX_IDS).contains(&count) {
         return Err(RemoteError::new(Kind::Invalid, IDS.name, format!("{count} ids cannot be had at once")));
     }
     let request = Request::new(IDS, Method::GET, client.addresses.of(&["files", "generateIds"]))
         .query("count", &count.to_string())
         .query("space", "drive")
-        .query("type", "files")
+        .query("type", if what == IdsFor::Links { "shortcuts" } else { "files" })
         .query("fields", "ids");
     let GeneratedIds { ids } = client.json(&request).await?;
     if ids.len() < count {
@@ -67,15 +67,30 @@ pub(super) async fn reserve_ids(client: &Client, count: usize) -> Result<Vec<Fil
     Ok(ids.into_iter().map(FileId).collect())
 }
 
-/// A lost answer makes the next attempt meet its own work: 409, and the item is there.
 pub(super) async fn create_bare(client: &Client, new: &NewItem) -> Result<Item> {
     let kind = match new.kind {
         NewKind::Folder => ItemKind::Folder,
         NewKind::Special(special) => ItemKind::Special(special),
-        NewKind::File | NewKind::Symlink => {
-            return Err(RemoteError::new(Kind::Invalid, CREATE.name, "files and links are created with their content"));
+        NewKind::File | NewKind::Symlink | NewKind::Link(_) => {
+            return Err(RemoteError::new(
+                Kind::Invalid,
+                CREATE.name,
+                "files and links are created with what they hold",
+            ));
         }
     };
+    create(client, new, kind).await
+}
+
+pub(super) async fn create_link(client: &Client, new: &NewItem) -> Result<Item> {
+    let NewKind::Link(to) = &new.kind else {
+        return Err(RemoteError::new(Kind::Invalid, CREATE.name, "what has content is no further name"));
+    };
+    create(client, new, ItemKind::Shortcut { target: to.clone(), hard: true }).await
+}
+
+/// A lost answer makes the next attempt meet its own work: 409, and the item is there.
+async fn create(client: &Client, new: &NewItem, kind: ItemKind) -> Result<Item> {
     let request = Request::new(CREATE, Method::POST, client.addresses.of(&["files"]))
         .query("fields", FILE)
         .all_drives()

@@ -114,10 +114,19 @@ pub(super) struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) modified_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shortcut_details: Option<NewShortcut<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trashed: Option<bool>,
     /// `None` inside clears a key.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) properties: BTreeMap<Cow<'static, str>, Option<String>>,
+}
+
+/// Where a new shortcut is to lead.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewShortcut<'a> {
+    pub(super) target_id: &'a str,
 }
 
 /// A page of `files.list`.

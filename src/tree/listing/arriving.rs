@@ -150,7 +150,10 @@ mod tests {
     use crate::tree::{Ino, NodeKind};
 
     fn some(names: &[&str]) -> Vec<Listed> {
-        names.iter().map(|&name| Listed { name: name.to_owned(), ino: Ino(7), kind: NodeKind::File }).collect()
+        names
+            .iter()
+            .map(|&name| Listed { name: name.to_owned(), ino: Ino(7), place: Ino(7), kind: NodeKind::File })
+            .collect()
     }
 
     fn names(entries: &[Listed]) -> Vec<&str> {

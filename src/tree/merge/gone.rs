@@ -7,7 +7,7 @@ use rusqlite::params;
 use super::{Merge, item_of};
 use crate::clock;
 use crate::remote::{Access, FileId, Item};
-use crate::tree::{Base, Ino, Node, names, nodes, unplaced};
+use crate::tree::{Base, Ino, Node, NodeKind, links, names, nodes, unplaced};
 
 /// Entries of what went into the trash, or where the tree does not reach, that are kept in case it comes back. Of more only it
 /// itself is known then, and its folders have to be listed.
@@ -140,6 +140,7 @@ impl Merge<'_> {
             if survives {
                 self.recreate(node)?;
             } else {
+                links::going(self.db, &node, &mut self.effects)?;
                 nodes::delete(self.db, node.ino)?;
                 // Below an entry that the kernel drops there is nothing left to drop.
                 if node.ino == top.ino || survivors.contains(&node.parent) {
@@ -160,7 +161,13 @@ impl Merge<'_> {
 
     /// Makes a node that the drive lost into one that it does not have yet.
     fn recreate(&mut self, node: Node) -> rusqlite::Result<()> {
-        let node = self.bring_home(node)?;
+        let mut node = self.bring_home(node)?;
+        if node.link.is_some() {
+            node.target = None;
+        }
+        if node.names > 0 {
+            links::misled(self.db, node.ino, &mut self.effects)?;
+        }
         let base = nodes::base(self.db, node.ino)?;
         // A tag in its name came from the id that it loses: from now on it is a part of the name, on every machine.
         let drive_name = names::on_drive(self.db, &node, &node.name)?;
@@ -169,7 +176,8 @@ impl Merge<'_> {
             self.effects.resend.push(node.ino);
             return nodes::update(self.db, &Node { id: None, version: 0, drive_name, access: Access::UNKNOWN, ..node });
         }
-        let rewritten = base.is_some_and(|base| base.rewritten);
+        // A further name is made anew in any case.
+        let rewritten = base.is_some_and(|base| base.rewritten) && node.kind != NodeKind::Link;
         nodes::set_base(self.db, node.ino, &Base::unsent(rewritten))?;
         self.effects.resend.push(node.ino);
         let access = Access::UNKNOWN;

@@ -7,7 +7,7 @@ use super::{Merge, News, blob};
 use crate::clock::{self, Timestamp};
 use crate::remote::{Access, Blob, FileId, Item, ItemKind, Posix};
 use crate::tree::listing::Listed;
-use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, documents, feeds, names, nodes, unplaced};
+use crate::tree::{Base, Ino, Node, NodeKind, OnDrive, documents, feeds, links, names, nodes, unplaced};
 
 impl Merge<'_> {
     /// An item that is not in the tree. `arrived` if it came into the folder just now, rather than was there before; of a folder
@@ -34,8 +34,9 @@ impl Merge<'_> {
             documents::dress(self.db, &mut node, item.modified)?;
         }
         nodes::insert(self.db, &node)?;
+        links::came(self.db, &mut node, &mut self.effects)?;
         unplaced::placed(self.db, &item.id)?;
-        self.placed.push((folder.ino, Listed::of(&node)));
+        self.placed.push((folder.ino, Listed::of(self.db, &node)?));
         if listed {
             self.adopt(&node)?;
         }
@@ -119,6 +120,7 @@ impl Merge<'_> {
             documents::dress(self.db, &mut restored, there.mtime)?;
         }
         nodes::update(self.db, &restored)?;
+        links::came(self.db, &mut restored, &mut self.effects)?;
         names::aged(self.db, folder.ino, wanted.as_deref().unwrap_or_default(), &mut self.effects)
     }
 }
@@ -137,8 +139,8 @@ pub(in crate::tree) fn item_of(db: &Connection, node: &Node, folder: Option<File
         (NodeKind::Special(special), _) => ItemKind::Special(special),
         (NodeKind::File, Some(blob)) => ItemKind::File(blob),
         (NodeKind::Symlink, Some(blob)) => ItemKind::Symlink(blob),
-        (NodeKind::Shortcut, _) => match &node.target {
-            Some(target) => ItemKind::Shortcut { target: FileId(target.clone()) },
+        (NodeKind::Shortcut | NodeKind::Link, _) => match &node.target {
+            Some(target) => ItemKind::Shortcut { target: FileId(target.clone()), hard: node.kind == NodeKind::Link },
             None => return Ok(None),
         },
         (NodeKind::Document, _) => {
@@ -175,7 +177,8 @@ pub(in crate::tree) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item
         ItemKind::File(_) => (NodeKind::File, None),
         ItemKind::Symlink(_) => (NodeKind::Symlink, item.posix.target.clone()),
         ItemKind::Special(special) => (NodeKind::Special(*special), item.posix.device.map(|device| device.to_string())),
-        ItemKind::Shortcut { target } => (NodeKind::Shortcut, Some(target.0.clone())),
+        ItemKind::Shortcut { target, hard: false } => (NodeKind::Shortcut, Some(target.0.clone())),
+        ItemKind::Shortcut { target, hard: true } => (NodeKind::Link, Some(target.0.clone())),
         ItemKind::Document { .. } => (NodeKind::Document, documents::text(item)),
     };
     Node {
@@ -200,5 +203,7 @@ pub(in crate::tree) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item
         access: item.access,
         drive: None,
         xattrs: item.posix.xattrs.clone(),
+        link: None,
+        names: 0,
     }
 }

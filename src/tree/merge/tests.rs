@@ -1,6 +1,7 @@
 mod comes_back;
 mod document_names;
 mod held;
+mod links;
 
 use std::collections::HashSet;
 
