@@ -67,8 +67,14 @@ fn all_names_are_one_file_here_on_the_drive_and_on_another_machine() {
         assert_eq!(shortcut["mimeType"], "application/vnd.google-apps.shortcut");
         assert_eq!(shortcut["shortcutDetails"]["targetId"], json!(id), "the web page opens the file by each");
     }
-    let attributes = |path: &str| sh(&format!("getfattr -d {} | tail -n +2", machine.at(path).display()));
-    assert!(attributes("first").contains(&id), "{}", attributes("first"));
+    sh(&format!("setfattr -n user.mine -v ours {}", machine.at("second").display()));
+    let attributes = |path: &str| {
+        let path = machine.at(path);
+        let [id, mine] = ["user.drive.id", "user.mine"]
+            .map(|name| sh(&format!("getfattr --only-values -n {name} {}", path.display())));
+        format!("{id} {mine}")
+    };
+    assert_eq!(attributes("first"), format!("{id} ours"));
     assert_eq!(attributes("first"), attributes("folder/third"));
     let other = Machine::with(&cloud);
     let walk = |machine: &Machine| {
