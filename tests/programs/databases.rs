@@ -73,7 +73,7 @@ fn what_was_committed_survives_a_kill_of_the_daemon(mode: &str, synchronous: &st
         writer.wait().expect("ends");
         machine.mount(&cloud);
         let found = sh(&format!(
-            "sqlite3 {} 'PRAGMA integrity_check; SELECT max(n) FROM t; SELECT count(*) FROM t'",
+            "sqlite3 {} 'PRAGMA integrity_check; SELECT coalesce(max(n), 0) FROM t; SELECT count(*) FROM t'",
             machine.at("file.db").display()
         ));
         let lines: Vec<&str> = found.lines().collect();

@@ -50,7 +50,7 @@ fn repositories_are_made_cloned_packed_and_used_again() {
         )
         .varies(&["*.git/index", "*.mtimes"])
         .again(
-            r#"
+            r"
             for repository in origin local clone; do
                 git -C $repository status --porcelain --branch
                 git -C $repository fsck --strict
@@ -60,7 +60,7 @@ fn repositories_are_made_cloned_packed_and_used_again() {
             export GIT_AUTHOR_DATE='2020-02-03T02:02:02Z' GIT_COMMITTER_DATE='2020-02-03T02:02:02Z'
             echo again > again.txt; git add again.txt; git commit -q -m again; git push -q origin main:again; git pull -q --rebase
             git -C ../bare.git fetch -q ../clone main:more; git -C ../bare.git fsck; git log -1 --format=%H
-            "#,
+            ",
         ),
     );
     both.come_back();

@@ -62,8 +62,8 @@ def killed(path):
 def commits(path, mode, synchronous):
     database = connect(path)
     database.execute(f"PRAGMA journal_mode = {mode}")
-    database.execute(f"PRAGMA synchronous = {synchronous}")
     database.execute("CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY, text)")
+    database.execute(f"PRAGMA synchronous = {synchronous}")
     while True:
         number = database.execute("INSERT INTO t VALUES (NULL, ?)", ("z" * 1500,)).lastrowid
         print(number, flush=True)
