@@ -340,7 +340,7 @@ impl Stagings {
                 Some(name) if known.contains(&name) => {}
                 // What was never sealed is newer than what was: the bytes of this one are in another.
                 Some((ino, number)) if newest.get(&ino).is_some_and(|&newest| number < newest) => {
-                    folded.push(file.path())
+                    folded.push(file.path());
                 }
                 Some((ino, _)) => unknown.push((ino, file.path())),
                 None => {}
