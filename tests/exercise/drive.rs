@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cloud::Cloud;
-use crate::machine::{Machine, read};
+use crate::machine::{Machine, read, wait_for_end};
 
 /// Every answer 60 ms late, and one in twenty a failure.
 pub(crate) fn trouble(cloud: &Cloud) {
@@ -24,6 +24,16 @@ pub(crate) fn has(cloud: &Cloud, machine: &Machine, names: &[String]) {
     for name in names {
         assert!(cloud.content(&cloud.id(name)) == read(machine.at(name)), "{name}: the drive has something else");
     }
+}
+
+/// Ends the mount, and begins it anew on an empty cache.
+pub(crate) fn on_an_empty_cache(cloud: &Cloud, machine: &Machine) {
+    let pid = machine.pid();
+    machine.unmount();
+    // The cache folder is the daemon's until it has ended.
+    wait_for_end(pid);
+    machine.lose_cache();
+    machine.mount(cloud);
 }
 
 /// A program that scripts/test installs beside the build.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::cloud::Cloud;
 use crate::dice::number;
-use crate::drive::{has, trouble, troubled};
+use crate::drive::{has, on_an_empty_cache, trouble, troubled};
 use crate::machine::{Machine, names, run, said};
 
 /// The jobs on a mount, writing and verifying, or verifying alone.
@@ -33,8 +33,6 @@ fn blocks_that_several_jobs_write_are_verified_here_and_on_an_empty_cache() {
     fio(&machine, &[]);
     has(&cloud, &machine, &names(machine.drive()));
     trouble(&cloud);
-    machine.unmount();
-    machine.lose_cache();
-    machine.mount(&cloud);
+    on_an_empty_cache(&cloud, &machine);
     fio(&machine, &["--verify_only"]);
 }

@@ -19,8 +19,8 @@ const RUN: u64 = 50_000;
 /// What is mapped is synced each time in one run of three, which waits for the disk again and again and so is shorter. (`fsx` asks
 /// for no room of no bytes, which every file system refuses, unless it is told that nothing is that short.)
 fn settings(seed: u64) -> String {
-    let (length, most) = if seed % 2 == 0 { (256 << 10, 64 << 10) } else { (1_500_000, 100_000) };
-    let unsynced = seed % 3 != 0;
+    let (length, most) = if seed.is_multiple_of(2) { (256 << 10, 64 << 10) } else { (1_500_000, 100_000) };
+    let unsynced = !seed.is_multiple_of(3);
     format!(
         "flen = {length}\nnomsyncafterwrite = {unsynced}\n[opsize]\nmin = 1\nmax = {most}\n[weights]\n\
          close_open = 1\ninvalidate = 1\nread = 10\nwrite = 10\nmapread = 10\nmapwrite = 10\ntruncate = 5\nfsync = 0.05\n\

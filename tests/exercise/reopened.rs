@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 
 use crate::cloud::{Cloud, PROGRAM};
 use crate::dice::{Dice, number};
-use crate::drive::{has, trouble, troubled};
+use crate::drive::{has, on_an_empty_cache, trouble, troubled};
 use crate::machine::{Machine, run, said, sh};
 use crate::one_file::OneFile;
 
@@ -34,8 +34,8 @@ fn meanwhile(cloud: &Cloud, machine: &Machine, dice: &mut Dice, model: &[u8]) ->
                     break found;
                 }
             };
-            let sum: String = Md5::digest(model).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(found["files"][0]["md5Checksum"], sum, "what the drive has");
+            let sum = u128::from_be_bytes(Md5::digest(model).into());
+            assert_eq!(found["files"][0]["md5Checksum"], format!("{sum:032x}"), "what the drive has");
             "flush"
         }
         3..=5 => {
@@ -60,9 +60,7 @@ fn meanwhile(cloud: &Cloud, machine: &Machine, dice: &mut Dice, model: &[u8]) ->
             "mount anew"
         }
         9 if dice.below(2) == 0 => {
-            machine.unmount();
-            machine.lose_cache();
-            machine.mount(cloud);
+            on_an_empty_cache(cloud, machine);
             "mount anew on an empty cache"
         }
         10 => {
@@ -100,14 +98,14 @@ fn exercise(seed: u64, operations: u64) {
     });
     if let Err(panic) = catch_unwind(work) {
         eprintln!("seed {seed}, at most {most} bytes; before that:");
-        last.iter().for_each(|done| eprintln!("  {done}"));
+        for done in &last {
+            eprintln!("  {done}");
+        }
         resume_unwind(panic);
     }
     file.closed(|| has(&cloud, &machine, &["file".to_owned()]));
     trouble(&cloud);
-    machine.unmount();
-    machine.lose_cache();
-    machine.mount(&cloud);
+    on_an_empty_cache(&cloud, &machine);
     file.closed(|| ());
     file.check(false);
 }
