@@ -60,7 +60,7 @@ impl Process {
             }
             Operation::Rename { from, to, replace: true } => fs::rename(self.at(from), self.at(to))?,
             Operation::Rename { from, to, replace: false } => {
-                rename_with(&self.at(from), &self.at(to), libc::RENAME_NOREPLACE)?
+                rename_with(&self.at(from), &self.at(to), libc::RENAME_NOREPLACE)?;
             }
             Operation::Exchange { one, other } => rename_with(&self.at(one), &self.at(other), libc::RENAME_EXCHANGE)?,
             Operation::Remove { path } => fs::remove_file(self.at(path))?,

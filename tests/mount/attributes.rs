@@ -146,7 +146,7 @@ fn times_of_this_machine_last_over_remounts_to_the_nanosecond() {
 fn errors_have_the_numbers_that_the_manual_gives_them() {
     let cloud = Cloud::start();
     let machine = Machine::with_flags(&cloud, &["--allow-other"]);
-    let python = r#"
+    let python = r"
 import errno, os
 def tell(what, *arguments, **more):
     try: result = getattr(os, what)(*arguments, **more)
@@ -170,7 +170,7 @@ os.system('cp /bin/sleep run'); pid = os.spawnl(os.P_NOWAIT, './run', 'run', '30
 while os.readlink(f'/proc/{pid}/exe') != os.path.abspath('run'): pass
 tell('open', 'run', os.O_WRONLY); tell('open', 'run', os.O_RDONLY | os.O_TRUNC); tell('truncate', 'run', 0)
 print(os.path.getsize('run') > 0); os.kill(pid, 9); os.waitpid(pid, 0)
-"#;
+";
     write(machine.drive().with_file_name("tell.py"), python);
     let script = format!("python3 {}", machine.drive().with_file_name("tell.py").display());
     let told = same_as_on_a_disk(&machine, &script);
@@ -210,14 +210,14 @@ fn a_mount_for_reading_says_so_to_everything_that_changes() {
 fn files_without_a_name_work_as_far_as_programs_ask_for_them() {
     let cloud = Cloud::start();
     let machine = Machine::with(&cloud);
-    let python = r#"
+    let python = r"
 import os, tempfile
 with tempfile.TemporaryFile() as file:
     file.write(b'x' * 100000); file.flush(); os.lseek(file.fileno(), 0, 0)
     assert file.read() == b'x' * 100000 and os.fstat(file.fileno()).st_nlink == 0
 try: os.open('.', os.O_TMPFILE | os.O_RDWR)
 except OSError as error: print(error.errno, os.listdir('.'))
-"#;
+";
     let program = r#"
 #include <stdio.h>
 int main(void) { FILE *file = tmpfile(); char text[9] = ""; if (!file) return 1;
