@@ -34,7 +34,7 @@ fn repositories_are_made_cloned_packed_and_used_again() {
             git diff --stat; git checkout -q -- .
             git log --oneline --graph --all
             git gc -q; cd ..
-            git clone -q --no-hardlinks origin local; git clone -q "file://$PWD/origin" clone; git clone -q --bare --no-hardlinks origin bare.git
+            git clone -q --local origin local; git clone -q "file://$PWD/origin" clone; git clone -q --bare --local origin bare.git
             git -C local fsck --strict; git -C clone fsck --strict
             cd clone
             git worktree add -q ../tree -b tree; echo tree > ../tree/tree.txt; git -C ../tree add tree.txt
