@@ -168,8 +168,11 @@ pub fn children(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<Node>> {
         .collect()
 }
 
-/// What the rows of a folder are, by name, and for a further name the number of its file; without what is hidden.
-pub fn names(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<(String, Ino, NodeKind, Option<Ino>)>> {
+/// What a row is: its name, its number, its kind, and of a further name the number of its file.
+pub type Named = (String, Ino, NodeKind, Option<Ino>);
+
+/// What the rows of a folder are, by name; without what is hidden.
+pub fn names(db: &Connection, parent: Ino) -> rusqlite::Result<Vec<Named>> {
     db.prepare_cached(&format!("SELECT name, ino, kind, link FROM node WHERE parent = ?1 AND {SEEN} ORDER BY name"))?
         .query_map([parent], |row| Ok((row.get(0)?, row.get(1)?, kind_from_sql(row.get(2)?)?, row.get(3)?)))?
         .collect()
