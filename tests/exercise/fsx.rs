@@ -28,9 +28,13 @@ fn settings(seed: u64) -> String {
     )
 }
 
+/// Operations of the run of a seed.
+fn share(seed: u64, longest: u64) -> u64 {
+    if seed.is_multiple_of(3) { longest.div_ceil(10) } else { longest }
+}
+
 /// One run; says the name of its file.
 fn exercise(machine: &Machine, scratch: &Path, seed: u64, operations: u64) -> String {
-    let operations = if seed.is_multiple_of(3) { operations / 10 } else { operations };
     let (name, settings_file) = (format!("exercised-{seed}"), scratch.join(format!("{seed}.toml")));
     write(&settings_file, settings(seed));
     let mut fsx = Command::new(tool("fsx"));
@@ -46,15 +50,21 @@ fn random_operations_on_open_files_see_what_was_written_while_they_are_sent() {
     let (first, operations) = (number("DRIVEMOUNT_TEST_SEED", 1), number("DRIVEMOUNT_TEST_FSX", USUAL));
     let scratch = TempDir::new().expect("temporary folder");
     // Three at one time, on one mount.
-    let length = operations.div_ceil(3).min(RUN);
-    let seeds: Vec<u64> = (first..first + operations.div_ceil(length)).collect();
+    let longest = operations.div_ceil(2).min(RUN);
+    let mut left = operations;
+    let is_wanted = |seed: &u64| {
+        let is_wanted = left > 0;
+        left = left.saturating_sub(share(*seed, longest));
+        is_wanted
+    };
+    let seeds: Vec<u64> = (first..).take_while(is_wanted).collect();
     for seeds in seeds.chunks(3) {
         let cloud = Cloud::start();
         let machine = troubled(&cloud);
         let names: Vec<String> = std::thread::scope(|scope| {
             let begin = |&seed: &u64| {
                 let (machine, scratch) = (&machine, scratch.path());
-                scope.spawn(move || exercise(machine, scratch, seed, length))
+                scope.spawn(move || exercise(machine, scratch, seed, share(seed, longest)))
             };
             let runs: Vec<_> = seeds.iter().map(begin).collect();
             runs.into_iter().map(|run| run.join().expect("runs")).collect()

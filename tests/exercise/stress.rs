@@ -13,12 +13,8 @@ use crate::machine::{Disk, run, said};
 const ELSEWHERE: [&str; 5] = ["bind-mount", "binderfs", "eventfd", "ioprio", "procfs"];
 
 /// What fails on the mount and not on ext4, and why. docs/SEMANTICS.md says more.
-const EXCEPTIONS: [(&str, &str); 4] = [
-    ("fiemap", "where the bytes of a file are on a disk is no question to a drive; `lseek` tells holes"),
-    ("link", "hard links"),
-    ("mknod", "special files"),
-    ("xattr", "extended attributes cannot be set"),
-];
+const EXCEPTIONS: [(&str, &str); 1] =
+    [("fiemap", "where the bytes of a file are on a disk is no question to a drive; `lseek` tells holes")];
 
 /// What runs always.
 const FEW: [&str; 7] = ["dentry", "fallocate", "flock", "getdent", "inotify", "iomix", "rename"];
