@@ -51,13 +51,14 @@ fn random_operations_on_open_files_see_what_was_written_while_they_are_sent() {
     let scratch = TempDir::new().expect("temporary folder");
     // Three at one time, on one mount.
     let longest = operations.div_ceil(2).min(RUN);
-    let mut left = operations;
-    let is_wanted = |seed: &u64| {
-        let is_wanted = left > 0;
-        left = left.saturating_sub(share(*seed, longest));
-        is_wanted
-    };
-    let seeds: Vec<u64> = (first..).take_while(is_wanted).collect();
+    let (mut seeds, mut left) = (Vec::new(), operations);
+    for seed in first.. {
+        if left == 0 {
+            break;
+        }
+        left = left.saturating_sub(share(seed, longest));
+        seeds.push(seed);
+    }
     for seeds in seeds.chunks(3) {
         let cloud = Cloud::start();
         let machine = troubled(&cloud);

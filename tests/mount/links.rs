@@ -107,8 +107,7 @@ fn names_go_in_any_order_and_the_file_with_the_last() {
             if is_sent {
                 machine.flush();
             }
-            let id = is_sent
-                .then(|| cloud.files(&format!("mimeType != 'application/vnd.google-apps.shortcut' and name = '0'")));
+            let id = is_sent.then(|| cloud.files("mimeType != 'application/vnd.google-apps.shortcut' and name = '0'"));
             let goes: Vec<String> = order.iter().map(|&name| paths[name].clone()).collect();
             for path in &goes[..2] {
                 fs::remove_file(machine.at(path)).expect("removes");

@@ -26,8 +26,7 @@ fn python(line: &str, path: &Path) -> String {
 }
 
 fn set(path: &Path, name: &str, value: &[u8]) {
-    let value: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-    let line = format!("os.setxattr(path, {name:?}, bytes.fromhex('{value}'))");
+    let line = format!("os.setxattr(path, {name:?}, bytes({value:?}))");
     assert_eq!(python(&line, path), "None", "{name}");
 }
 
