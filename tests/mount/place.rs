@@ -122,6 +122,8 @@ fn what_the_drive_does_not_have_stays_in_the_folder() {
     let machine = told(occupied(), "--import-existing");
     machine.mount(&cloud);
     let pid = machine.pid();
+    // From now on it is known what is there.
+    names(machine.drive());
     signal(cloud.pid(), "STOP");
     write(machine.at("new"), b"x");
     let unmount = run(Command::new(PROGRAM).args(["unmount", "--timeout", "100ms"]).arg(machine.drive()));
