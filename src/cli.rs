@@ -35,6 +35,7 @@ mod stored;
 mod target;
 mod trash;
 mod unmount;
+mod upgrade_restart;
 mod watch;
 
 use std::ffi::OsString;
@@ -80,6 +81,7 @@ enum Command {
     Cache(cache::Args),
     Trash(trash::Args),
     Logs(logs::Args),
+    UpgradeRestart(upgrade_restart::Args),
     Demo(demo::Args),
     Serve(serve::Args),
     Doctor(Box<doctor::Args>),
@@ -135,6 +137,7 @@ fn run(line: Vec<OsString>) -> Result<Exit, Failure> {
         Command::Cache(args) => cache::run(&args),
         Command::Trash(args) => trash::run(&args),
         Command::Logs(args) => logs::run(&args),
+        Command::UpgradeRestart(args) => upgrade_restart::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => doctor::run(*args, &line),
@@ -171,6 +174,23 @@ pub enum Exit {
     Cache = 6,
     /// The drive cannot be reached.
     Unreachable = 7,
+}
+
+impl Exit {
+    /// The exit that another process of this program told by its code.
+    fn of_code(code: u8) -> Self {
+        let all = [
+            Self::Success,
+            Self::Failure,
+            Self::Usage,
+            Self::SignIn,
+            Self::CannotMount,
+            Self::Unsent,
+            Self::Cache,
+            Self::Unreachable,
+        ];
+        all.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Self::Failure)
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -24,7 +24,7 @@ use url::Url;
 
 pub use self::application_default::{GOOGLE_CREDENTIALS, application_default, gcloud_file, metadata_host};
 pub use self::choices::{
-    Docs, Fsync, ListAhead, LogFormat, Logging, Occupied, Passthrough, ReadAhead, TreeSnapshot, UseTrash,
+    Docs, Fsync, Keeper, ListAhead, LogFormat, Logging, Occupied, Passthrough, ReadAhead, TreeSnapshot, UseTrash,
     parse_metrics_address,
 };
 pub use self::credentials::{Credentials, DEFAULT_ACCOUNT, GCLOUD_LOGIN};
@@ -112,6 +112,9 @@ pub struct MountConfig {
     pub tree_snapshot: TreeSnapshot,
     /// Whether the kernel may read files of the cache by itself.
     pub passthrough: Passthrough,
+    /// Whether the mount outlives its daemon.
+    #[serde(default)]
+    pub keeper: Keeper,
     /// What `fsync` waits for.
     pub fsync: Fsync,
     /// What documents of online editors are shown as.

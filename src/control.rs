@@ -74,6 +74,9 @@ pub struct Status {
     pub since: String,
     /// The local disk.
     pub cache: CacheStatus,
+    /// What starts another daemon when this one dies; absent: nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeper: Option<KeeperStatus>,
     /// Whether the kernel reads files of the cache by itself.
     #[serde(default)]
     pub passthrough: PassthroughStatus,
@@ -109,6 +112,29 @@ pub struct Status {
     /// What is being fetched ahead; and what was, in the background, a while ago.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prefetches: Vec<PrefetchStatus>,
+}
+
+/// What starts another daemon when one dies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeeperStatus {
+    /// Its process number.
+    pub pid: u32,
+    /// How many daemons have died so far.
+    pub restarts: u32,
+    /// How many daemons there were so far, this one included; upgrades count, too.
+    pub generation: u64,
+    /// When and why the last one ended, if this is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<RestartStatus>,
+}
+
+/// How a daemon ended that was followed by another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartStatus {
+    /// When, as RFC 3339.
+    pub at: String,
+    /// Why, as a sentence without its end.
+    pub reason: String,
 }
 
 /// Whether the kernel reads files of the cache by itself.

@@ -185,6 +185,7 @@ pub async fn examine(question: &Question, settings: Check, mut tell: impl FnMut(
     let has_device = device.outcome == Outcome::Ok;
     note(device);
     note(kernel::rights(surroundings, has_device));
+    note(kernel::keeper(has_device));
     if let Some(mountpoint) = &question.mountpoint {
         let occupied = question.config.as_ref().map_or_else(Occupied::default, |config| config.occupied);
         note(place::mountpoint(mountpoint, occupied));

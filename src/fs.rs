@@ -26,6 +26,7 @@ mod failures;
 mod handle;
 mod here;
 mod io;
+mod kept;
 mod owner;
 mod passthrough;
 mod permits;
@@ -35,6 +36,7 @@ mod revoke;
 mod sent_away;
 mod signals;
 mod sync;
+mod takeover;
 mod xattr;
 
 use std::fmt;
@@ -59,7 +61,10 @@ pub use self::io::Writer;
 pub use self::passthrough::{Backing, PassthroughState, Register};
 pub use self::place::NodeId;
 pub use self::revoke::{Hold, Locks, Outdated, Revoke};
+pub use self::signals::is_to_end;
+pub use self::takeover::News;
 pub use self::xattr::CONTROL as CONTROL_XATTR;
+use crate::book::Book;
 use crate::clock::Instant;
 use crate::config::{Fsync, ReadAhead};
 use crate::content::{Content, ContentError};
@@ -229,6 +234,10 @@ pub struct Fs {
     ways: place::Ways,
     passthrough: passthrough::Passthrough,
     ahead: ahead::Ahead,
+    /// Where the next daemon finds what it must know.
+    book: Option<Arc<Book>>,
+    /// Since when it was last noted there that the kernel is being told of news.
+    telling: Mutex<Option<Instant>>,
     /// The root is that of the account's own drive.
     is_whole_drive: bool,
 }
@@ -252,6 +261,8 @@ pub struct Parts {
     pub remote: Arc<dyn Remote>,
     /// The drive's storage as it was at the start.
     pub quota: Quota,
+    /// Where the next daemon finds what this one has open, and the number of this one among those that have it.
+    pub book: Option<(Arc<Book>, u64)>,
 }
 
 impl Fs {
@@ -260,6 +271,8 @@ impl Fs {
         // If even that cannot be read, nothing will be, and it says so then.
         let is_whole_drive = parts.tree.is_whole_drive().unwrap_or(false);
         let passthrough = passthrough::Passthrough::new(options.passthrough);
+        let (book, generation) = parts.book.unzip();
+        let generation = generation.unwrap_or(0);
         let fs = Arc::new(Self {
             tree: parts.tree,
             content: parts.content,
@@ -267,8 +280,8 @@ impl Fs {
             remote: parts.remote,
             options,
             runtime,
-            files: handle::Files::default(),
-            dirs: dir::Dirs::default(),
+            files: handle::Files::new(book.clone(), generation),
+            dirs: dir::Dirs::new(generation),
             revoke,
             quota: Mutex::new((parts.quota, Instant::now())),
             closing: AtomicBool::new(false),
@@ -278,6 +291,8 @@ impl Fs {
             ways: place::Ways::default(),
             passthrough,
             ahead: ahead::Ahead::default(),
+            book: book.clone(),
+            telling: Mutex::default(),
             is_whole_drive,
         });
         fs.tree.listen(Arc::new(remote::FromDrive(Arc::downgrade(&fs))));

@@ -8,21 +8,25 @@
 mod adapter;
 mod answer;
 mod convert;
+mod kept;
 mod reply;
 mod revoke;
+mod work;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use tokio::runtime::Handle as Runtime;
 use tokio_util::sync::CancellationToken;
 
 use self::adapter::Adapter;
+pub use self::kept::KeptDevice;
 pub use self::revoke::KernelCaches;
+pub use self::work::longest;
 use crate::fs::Fs;
 use crate::sys::{self, FuseMount};
 
@@ -49,7 +53,8 @@ pub struct MountOptions {
     pub allow_other: bool,
 }
 
-/// Mounts, and begins to serve requests. `ended` is cancelled when the mount is gone, whoever removed it.
+/// Mounts, and begins to serve requests. `ended` is cancelled when the mount is gone, whoever removed it. `kept`: the device, if
+/// somebody keeps it for the daemon that follows. If another one has mounted already, this goes on where it was.
 pub fn mount(
     fs: Arc<Fs>,
     caches: &KernelCaches,
@@ -57,17 +62,25 @@ pub fn mount(
     options: &MountOptions,
     runtime: Runtime,
     ended: CancellationToken,
+    kept: Option<&KeptDevice>,
 ) -> io::Result<Mounted> {
     let mut config = Config::default();
     config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
     config.n_threads = Some(THREADS);
     // Each thread waits in a queue of its own.
     config.clone_fd = true;
-    let adapter = Adapter::new(fs, runtime, ended);
+    let device = Arc::<OnceLock<_>>::default();
+    let adapter = Adapter::new(fs, runtime, ended, Arc::clone(&device));
     let serve = |session: Session<Adapter>| {
-        caches.connect(session.notifier(), session.as_fd().try_clone_to_owned()?);
+        let _already = device.set(Arc::new(File::from(session.as_fd().try_clone_to_owned()?)));
+        caches.connect(session.as_fd().try_clone_to_owned()?);
         Ok(Mounted { session: session.spawn()? })
     };
+    if let Some(kept) = kept {
+        // What is read through a clone of the device fails when the process ends that made the clone.
+        config.clone_fd = false;
+        return kept.serve(adapter, mountpoint, options, config, serve);
+    }
     match mount_directly(mountpoint, options) {
         Ok(device) => {
             let acl = config.acl;
@@ -95,11 +108,15 @@ pub fn mount(
 /// Mounts without a helper. (`fuser` can do so too, but then the table of mounts does not show whose mount it is.)
 fn mount_directly(mountpoint: &Path, options: &MountOptions) -> io::Result<File> {
     let device = File::options().read(true).write(true).open("/dev/fuse")?;
+    mount_device(&device, mountpoint, options)?;
+    Ok(device)
+}
+
+fn mount_device(device: &File, mountpoint: &Path, options: &MountOptions) -> io::Result<()> {
     let kind = format!("fuse.{NAME}");
     let MountOptions { source, read_only, allow_other } = options;
     let request = FuseMount { source, kind: &kind, read_only: *read_only, allow_other: *allow_other };
-    sys::mount_fuse(&device, mountpoint, &request)?;
-    Ok(device)
+    sys::mount_fuse(device, mountpoint, &request)
 }
 
 impl Mounted {

@@ -16,6 +16,7 @@
 //!      state    cache      remote          state.db   blocks    the drive; `remote::drive` is Google Drive v3
 //!      auth  net  config  ranges           tokens, HTTP clients, settings, sets of bytes
 //!      error  metrics  clock  sys          words, numbers, time, system calls
+//!      keeper  book                        what outlives the daemon, and what it hands on
 //!      surroundings  redact  crash         what kind of machine this is, secrets out of text, where tests kill the process
 //!
 //!      server                              the embedded drive: stands beside all of it, shares nothing with `remote`
@@ -24,6 +25,7 @@
 #![warn(missing_docs)]
 
 pub mod auth;
+pub mod book;
 pub mod cache;
 pub mod cli;
 pub mod clock;
@@ -35,6 +37,7 @@ pub mod doctor;
 pub mod error;
 pub mod fs;
 pub mod fuse;
+pub mod keeper;
 pub mod metrics;
 pub mod mount;
 pub mod net;

@@ -16,6 +16,7 @@ mod commands;
 mod controlled;
 mod drain;
 mod import;
+mod kept;
 mod lock;
 mod metrics;
 pub mod mountpoint;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::import::copy_in;
+pub use self::kept::Kept;
 pub use self::lock::{Lock, prepare as prepare_cache_dir};
 pub use self::notify::NOTIFY_SOCKET;
 use crate::auth::{self, AuthError};
@@ -325,9 +327,9 @@ pub struct Ready {
 ///
 /// The process must end soon after: only that takes the mount away from who still has a file of it open, and gives the cache
 /// folder back.
-pub async fn run(config: MountConfig, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
+pub async fn run(config: MountConfig, kept: Option<Kept>, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
     let names = Names { url: config.address(), dir: config.cache_dir.clone(), enable: sign_in::enable(&config) };
-    let mut mount = start::start(config).await.map_err(|error| error.of(names))?;
+    let mut mount = start::start(config, kept).await.map_err(|error| error.of(names))?;
     ready(&mount.ready());
     let supervisor = notify::Supervisor::of_environment();
     supervisor.ready(&mount.running);

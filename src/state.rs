@@ -9,6 +9,7 @@
 //!   survives the loss of power too (about 150 µs and what the disk takes).
 //! - A database of a newer format, or of another account, is refused and left alone.
 
+pub mod request;
 mod reserve;
 
 use std::fs::File;
@@ -25,7 +26,7 @@ use crate::clock;
 use crate::error::Kind;
 
 /// Version of the tables: as many as there are [`STEPS`].
-const FORMAT: i64 = 4;
+pub const FORMAT: i64 = 4;
 
 /// Connections for reading. More than the threads that usually read at one time; a further reader waits for one.
 const READERS: usize = 4;

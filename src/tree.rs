@@ -45,7 +45,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::{self, Timestamp};
 use crate::error::Kind;
 use crate::remote::{Access, Device, FileId, Item, Md5, Remote, RemoteError, RevisionId, Special, Xattrs};
-use crate::state::{self, State, StateError, Version};
+use crate::state::{self, State, StateError, Version, request};
 
 /// The version of what was deleted for good: whatever is still heard of it is older. It may have been changed after we last heard,
 /// by an upload of ours that was under way when it was removed here.
@@ -464,6 +464,16 @@ impl Tree {
     /// What the tree is now, by a number: while that is the same, so is every entry.
     pub fn version(&self) -> Option<Version> {
         self.state.version()
+    }
+
+    /// Does something for each entry that can be reached by a path.
+    pub fn for_each(&self, work: impl FnMut(Node)) -> Result<()> {
+        Ok(self.state.read(|db| nodes::for_each_linked(db, work))?)
+    }
+
+    /// Whether a request is done: see [`crate::state::request`].
+    pub fn is_done(&self, request: u64) -> Result<bool> {
+        Ok(self.state.read(|db| request::is_done(db, request))?)
     }
 
     /// The entry of an item of the drive.

@@ -63,6 +63,7 @@ mod table;
 mod take_in;
 mod temporary;
 mod trash;
+mod unsealed;
 mod upload;
 mod waiting;
 mod worker;
@@ -86,6 +87,7 @@ pub use self::rename::Renamed;
 pub use self::space::{HeldBack, PATIENCE, Room};
 pub use self::staging::{Durability, Opened, Staging};
 pub use self::waiting::{Waiting, waiting};
+use crate::book::Book;
 use crate::cache::CacheError;
 use crate::config::UseTrash;
 use crate::content::{Content, ContentError};
@@ -263,10 +265,14 @@ impl Writeback {
         remote: Arc<dyn Remote>,
         dir: &Path,
         runtime: Handle,
+        book: Option<Arc<Book>>,
         options: Options,
     ) -> Result<Arc<Self>> {
         let (grow, growing) = mpsc::unbounded_channel();
-        let stagings = stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, remote.largest(), grow)?;
+        // What somebody has open is as it was for the daemon that died.
+        let open = book.as_deref().map(Book::open_entries).unwrap_or_default();
+        let stagings =
+            stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, remote.largest(), grow, book)?;
         let seqs = journal::Seqs::open(&state)?;
         let aside = aside::AsideFolder::new(dir.with_file_name("unfinished"), Arc::clone(&state));
         let uploads = options.transfers.unwrap_or(queue::AT_ONCE);
@@ -294,7 +300,8 @@ impl Writeback {
             full: Notify::new(),
             gave: Notify::new(),
         };
-        writeback.recover()?;
+        let kept = open.into_iter().map(Ino).chain(writeback.stagings.unsealed.entries()).collect();
+        writeback.recover(&kept)?;
         Ok(Arc::new(writeback))
     }
 

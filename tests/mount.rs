@@ -71,6 +71,10 @@ mod meanwhile;
 mod memory;
 #[path = "mount/outage.rs"]
 mod outage;
+#[path = "mount/outlives.rs"]
+mod outlives;
+#[path = "mount/outlives_load.rs"]
+mod outlives_load;
 #[path = "mount/passthrough.rs"]
 mod passthrough;
 #[path = "mount/place.rs"]

@@ -391,13 +391,18 @@ impl Entry {
 
     /// From now on no block is evicted, if all are present, and known to be sound. Says whether that is so.
     pub(super) fn pin(&self) -> bool {
+        let is_pinned = self.pin_whole(|block| block.verified);
+        if is_pinned {
+            self.sound.store(true, Ordering::Relaxed);
+        }
+        is_pinned
+    }
+
+    /// The same, if all are present and `is_sound`.
+    pub(super) fn pin_whole(&self, is_sound: impl Fn(Block) -> bool) -> bool {
         self.with_map(|map| {
-            let is_sound = |block| map.get(block).is_some_and(|block| block.verified);
-            let is_whole = (0..block_count(self.size)).all(is_sound);
+            let is_whole = (0..block_count(self.size)).all(|block| map.get(block).is_some_and(&is_sound));
             map.pins += usize::from(is_whole);
-            if is_whole {
-                self.sound.store(true, Ordering::Relaxed);
-            }
             is_whole
         })
     }

@@ -37,11 +37,31 @@ impl Drop for Pinned {
 }
 
 impl Cache {
+    /// Pins a revision that an earlier process had pinned, and that the kernel goes on reading by itself. It was found to be sound then.
+    pub fn pin_again(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Option<Pinned>> {
+        self.load(entry)?;
+        let mut lru = self.lru.lock();
+        let is_pinned = lru.is_pinned(entry.number());
+        if !entry.pin_whole(|_| true) {
+            return Ok(None);
+        }
+        if !is_pinned {
+            lru.pin(entry.number());
+            self.pinned.fetch_add(entry.size(), Ordering::Relaxed);
+        }
+        drop(lru);
+        Ok(Some(Pinned { cache: Arc::clone(self), entry: Arc::clone(entry) }))
+    }
+
     /// Pins a revision, if all of it is here, was found to be sound, and leaves enough to all else. Touches the disk only if the
     /// entry was not used yet.
     pub fn pin(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<Option<Pinned>> {
         self.load(entry)?;
         entry.look()?;
+        // A process that takes over must know of all of it: what it does not know of it clears away.
+        if self.table.lock().dirty.contains_key(&entry.number()) {
+            self.persist()?;
+        }
         {
             // Both under one lock, so that the last of those who end and the first of those who begin do not meet.
             let mut lru = self.lru.lock();

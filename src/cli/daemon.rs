@@ -5,7 +5,9 @@
 //! why not. If it ends before that, so does the daemon. After that the two have nothing to do with each other.
 
 use std::cell::Cell;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -13,16 +15,26 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{complain, left_lines, say};
 use super::{Exit, Failure, log, mount};
-use crate::config::{MountConfig, SECRET_VARIABLES};
+use crate::book;
+use crate::config::{Keeper, MountConfig, SECRET_VARIABLES};
 use crate::control::Left;
-use crate::mount::{self as life, FailureSort, MountError, Ready};
-use crate::sys;
+use crate::mount::{self as life, FailureSort, Kept, MountError, Ready};
+use crate::{keeper, state, sys};
 
 /// Run a mount in the background; started by `drivemount mount`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where it is mounted, for people who look at the list of processes
-    _mountpoint: PathBuf,
+    mountpoint: PathBuf,
+    /// Keep the mount for workers; the descriptor of a file with the settings
+    #[arg(long, value_name = "NUMBER")]
+    keep: Option<i32>,
+    /// Be the worker of a mount that is kept: the descriptors of what was handed over
+    #[arg(long, value_name = "NUMBERS", conflicts_with = "keep")]
+    kept: Option<String>,
+    /// Only say by the exit code whether a mount can be taken over; the descriptor of its book
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["keep", "kept"])]
+    can_take_over: Option<i32>,
 }
 
 /// What the daemon says when it has started.
@@ -39,6 +51,7 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     let settings = serde_json::to_vec(config).map_err(|error| failed("settings", &error))?;
     let mut daemon = Command::new(program);
     daemon.arg("daemon").arg(&config.mountpoint).current_dir("/");
+    let kept = to_keep(config, &settings).map_err(|error| failed("settings", &error))?;
     // The settings have them already.
     for secret in SECRET_VARIABLES {
         daemon.env_remove(secret);
@@ -48,10 +61,14 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     daemon.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     // Somebody may wait for the lock, or for the end of the pipe, that the caller left open.
     sys::keep_files_from_children().map_err(|error| failed("open files cannot be listed", &error))?;
+    if let Some(kept) = &kept {
+        daemon.args(["--keep", &kept.as_raw_fd().to_string()]);
+        sys::give(&mut daemon, vec![kept.as_raw_fd()]);
+    }
     let mut daemon = daemon.spawn().map_err(|error| failed("the daemon cannot be started", &error))?;
     // Stays open until the report is there: by its end the daemon knows that nobody waits any more.
     let mut input = daemon.stdin.take();
-    if let Some(input) = &mut input {
+    if let Some(input) = input.as_mut().filter(|_| kept.is_none()) {
         // If it died already, the missing report tells.
         let _broken = input.write_all(&settings).and_then(|()| input.write_all(b"\n"));
     }
@@ -74,11 +91,22 @@ pub(super) fn spawn(config: &MountConfig) -> Result<Ready, Failure> {
     }
 }
 
+/// The settings in a file that is handed on unread, if the mount is to be kept by a process that outlives its daemon: only who may mount
+/// by itself can do that.
+fn to_keep(config: &MountConfig, settings: &[u8]) -> io::Result<Option<File>> {
+    if config.keeper == Keeper::Never || !sys::may_mount() {
+        return Ok(None);
+    }
+    let file = sys::memory_file("drivemount-settings")?;
+    (&file).write_all(settings)?;
+    Ok(Some(file))
+}
+
 /// Mounts within this process, and logs to the terminal.
 pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
     let shown = config.clone();
     let result = log::to_terminal(&config)
-        .and_then(|()| run_to_end(life::run(config, |ready| say(&mount::banner(ready, &shown)))));
+        .and_then(|()| run_to_end(life::run(config, None, |ready| say(&mount::banner(ready, &shown)))));
     let left = result.map_err(|error| Failure::new(error.sort().into(), error.to_string()))?;
     if left.entries == 0 {
         return Ok(Exit::Success);
@@ -99,10 +127,24 @@ fn run_to_end(life: impl Future<Output = Result<Left, MountError>>) -> Result<Le
 }
 
 /// The daemon itself.
-pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
-    let mut settings = String::new();
-    let read = io::stdin().lock().take(1 << 20).read_line(&mut settings);
-    let config: Option<MountConfig> = read.ok().and_then(|_| serde_json::from_str(&settings).ok());
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    if let Some(number) = args.can_take_over {
+        let can = sys::inherited(number).is_ok_and(|book| book::can_be_read(&book.into(), state::FORMAT));
+        return Ok(if can { Exit::Success } else { Exit::Failure });
+    }
+    if let Some(number) = args.keep {
+        return keep(args, number);
+    }
+    let kept = args.kept.as_deref().map(Kept::of_arguments).transpose();
+    let kept = kept.map_err(|error| Failure::new(Exit::Usage, format!("this is started by a keeper ({error})")))?;
+    let settings = match &kept {
+        Some(kept) => kept.settings(),
+        None => {
+            let mut settings = Vec::new();
+            io::stdin().lock().take(1 << 20).read_until(b'\n', &mut settings).map(|_| settings)
+        }
+    };
+    let config: Option<MountConfig> = settings.as_ref().ok().and_then(|settings| serde_json::from_slice(settings).ok());
     let Some(config) = config else {
         return Err(Failure::new(Exit::Usage, "this is started by `drivemount mount`, which gives it its settings"));
     };
@@ -110,16 +152,18 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
     if let Err(error) = sys::leave_terminal() {
         tracing::debug!(%error, "already its own session");
     }
+    // Nobody waits for one that follows another.
+    let follows = kept.as_ref().is_some_and(Kept::follows);
     let outcome = log::to_file(&config).and_then(|()| {
         let started = Cell::new(false);
         run_to_end(async {
             tokio::select! {
-                outcome = life::run(config, |ready| {
+                outcome = life::run(config, kept, |ready| {
                     started.set(true);
                     report(&Report::Ready(ready.clone()));
                 }) => outcome,
                 // A mount that comes up when nobody waits for it any more would be a surprise.
-                () = alone(&started) => Err(MountError::Abandoned),
+                () = alone(&started), if !follows => Err(MountError::Abandoned),
             }
         })
     });
@@ -130,6 +174,23 @@ pub(super) fn run(_args: &Args) -> Result<Exit, Failure> {
             tracing::error!(%error, "not mounted");
             report(&Report::Failed { sort: error.sort(), message: error.to_string() });
             Ok(error.sort().into())
+        }
+    }
+}
+
+/// Keeps a mount, until it ends.
+fn keep(args: &Args, number: i32) -> Result<Exit, Failure> {
+    if let Err(error) = sys::leave_terminal() {
+        tracing::debug!(%error, "already its own session");
+    }
+    let kept = sys::inherited(number).and_then(|settings| {
+        keeper::keep(keeper::Keeper { settings: settings.into(), place: args.mountpoint.clone() })
+    });
+    match kept {
+        Ok(code) => Ok(Exit::of_code(code)),
+        Err(error) => {
+            report(&Report::Failed { sort: FailureSort::Other, message: format!("the mount cannot be kept: {error}") });
+            Ok(Exit::Failure)
         }
     }
 }

@@ -165,6 +165,7 @@ impl MountArgs {
             tree_snapshot: self.place.tree_snapshot,
             passthrough: self.place.passthrough,
             docs: self.place.docs,
+            keeper: self.place.keeper,
             fsync: self.limits.fsync,
             root,
             metrics: self.logging.metrics,

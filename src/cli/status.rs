@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::output::{at_risk, cache_use, count, held_back, item_lines, plain, print, print_json, trouble};
 use super::{Exit, Failure, prefetch, small_runtime, target, watch};
 use crate::config::Bytes;
-use crate::control::{EntryStatus, PassthroughStatus, Scope, Status};
+use crate::control::{EntryStatus, KeeperStatus, PassthroughStatus, Scope, Status};
 
 /// Show how a mount fares, or a file or folder in it: what is not on the drive yet, and why
 #[derive(Debug, clap::Args)]
@@ -64,6 +64,7 @@ fn text(status: &Status) -> String {
     lines.push(format!("drive     {storage}"));
     lines.push(format!("cache     {}, in {}", cache_use(&status.cache), status.cache.dir.display()));
     lines.push(format!("kernel    {}", passthrough(&status.passthrough)));
+    lines.push(format!("daemon    {}", keeper(status.keeper.as_ref())));
     if status.tree.unlisted > 0 {
         let folders = count(usize::try_from(status.tree.unlisted).unwrap_or(usize::MAX), "folder", "folders");
         let when = match status.settings.get("list-ahead").map(String::as_str) {
@@ -97,6 +98,18 @@ fn passthrough(status: &PassthroughStatus) -> String {
         (None, 0) => "reads large files of the cache by itself (passthrough)".to_owned(),
         (None, files) => format!("reads large files of the cache by itself (passthrough), {files} now"),
     }
+}
+
+fn keeper(status: Option<&KeeperStatus>) -> String {
+    let Some(keeper) = status else { return "has no keeper: the mount ends with it".to_owned() };
+    let deaths = match keeper.restarts {
+        0 => "none has died".to_owned(),
+        1 => "1 daemon has died, and the mount went on".to_owned(),
+        many => format!("{many} daemons have died, and the mount went on"),
+    };
+    let last =
+        keeper.last.as_ref().map_or_else(String::new, |last| format!("; the last at {}: {}", last.at, last.reason));
+    format!("another one follows when it dies (keeper {}); {deaths}{last}", keeper.pid)
 }
 
 fn entry_text(entry: &EntryStatus, target: &target::Target) -> String {

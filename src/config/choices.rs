@@ -54,6 +54,18 @@ pub enum Passthrough {
     Never,
 }
 
+/// Whether a mount outlives its daemon.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Keeper {
+    /// Where the rights of the mount allow it: a small process keeps it, and starts another daemon when one dies, which goes on where
+    /// that was
+    #[default]
+    Auto,
+    /// Never: a mount whose daemon dies is dead, and is mounted again by hand
+    Never,
+}
+
 /// Which content is fetched though nobody asked for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Credentials, Fsync, ListAhead, MountConfig, Passthrough, TreeSnapshot, UseTrash};
+use super::{Credentials, Fsync, Keeper, ListAhead, MountConfig, Passthrough, TreeSnapshot, UseTrash};
 
 /// Values of flags, by their names.
 pub type Settings = BTreeMap<String, String>;
@@ -37,6 +37,10 @@ impl MountConfig {
             Passthrough::Auto => "auto",
             Passthrough::Never => "never",
         };
+        let keeper = match self.keeper {
+            Keeper::Auto => "auto",
+            Keeper::Never => "never",
+        };
         let all = [
             ("source", Some(self.source.to_string())),
             ("api-url", self.api_url.as_ref().map(|url| url.origin().ascii_serialization())),
@@ -62,6 +66,7 @@ impl MountConfig {
             ("read-ahead", Some(self.read_ahead.word().to_owned())),
             ("tree-snapshot", Some(snapshot.to_owned())),
             ("passthrough", Some(passthrough.to_owned())),
+            ("keeper", Some(keeper.to_owned())),
             ("docs", Some(self.docs.word().to_owned())),
             ("fsync", Some(fsync.to_owned())),
             ("log-level", Some(self.log_level.clone())),

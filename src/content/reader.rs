@@ -106,6 +106,11 @@ impl Reader {
         Ok(pinned)
     }
 
+    /// Keeps all of it here again, after another process did.
+    pub fn pin_again(&self) -> Result<Option<Pinned>> {
+        Ok(self.content.cache.pin_again(&self.entry)?)
+    }
+
     /// As [`Self::read_now`], as the next read of a handle: begins to fetch what is absent, and what the handle will want next, and
     /// waits for nothing. Only what is asked for, if nothing is to be read ahead.
     pub fn read_on(

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ const LONGEST: usize = 100;
 
 /// How long a status may take before the mount counts as not answering.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it may take until another daemon answers in the place of one that died.
+const SUCCESSION: Duration = Duration::from_secs(2);
 
 /// A socket whose path may be longer than the system allows: then it is reached through its folder.
 #[derive(Debug)]
@@ -143,7 +146,18 @@ impl Client {
 
     /// Waits until the drive has everything in a scope.
     pub async fn flush(&self, scope: &Scope) -> Result<Left, ClientError> {
-        self.post("flush", scope).await
+        let mut since = None;
+        loop {
+            let error = match self.post("flush", scope).await {
+                Err(error @ ClientError::NoAnswer { .. }) => error,
+                answer => return answer,
+            };
+            // Another daemon may be about to go on where that one died, and to ask twice does no harm.
+            if since.get_or_insert_with(Instant::now).elapsed() > SUCCESSION {
+                return Err(error);
+            }
+            tokio::time::sleep(SUCCESSION / 20).await;
+        }
     }
 
     /// Asks the drive for what is new, and has tried again what could not be sent; answered when it is here.

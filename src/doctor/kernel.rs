@@ -56,6 +56,29 @@ pub(super) fn rights(here: Surroundings, has_device: bool) -> Check {
     }
 }
 
+/// Whether a mount would outlive its daemon.
+pub(super) fn keeper(has_device: bool) -> Check {
+    let why = if !has_device {
+        return Check::skipped("keeper", "not known without /dev/fuse");
+    } else if !sys::may_mount() {
+        "only who may mount without a helper (CAP_SYS_ADMIN) can keep a mount".to_owned()
+    } else if !is_at_least(&release(), (6, 9)) {
+        format!("it takes Linux 6.9 or later, and this is {}", release())
+    } else {
+        return Check::ok("keeper", "a mount goes on when its daemon dies");
+    };
+    Check::ok(
+        "keeper",
+        format!("a mount ends when its daemon dies, and the next `drivemount mount` replaces it: {why}"),
+    )
+}
+
+fn is_at_least(release: &str, least: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    let found = numbers.next().zip(numbers.next());
+    found.is_none_or(|found| found >= least)
+}
+
 /// The helper, if it has the rights of root.
 fn helper() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;

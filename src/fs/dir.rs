@@ -45,11 +45,18 @@ pub(super) struct Dirs {
     removed: Mutex<LruCache<Ino, Node>>,
 }
 
-impl Default for Dirs {
-    fn default() -> Self {
+/// A handle whose listing may have had places that no other daemon knows.
+const ARRIVING: u64 = 1 << 63;
+
+/// The numbers of the handles that one daemon gives away begin with its own.
+const NUMBERS: u32 = 40;
+
+impl Dirs {
+    /// As the daemon of this number of those that the mount had.
+    pub(super) fn new(generation: u64) -> Self {
         Self {
             open: RwLock::default(),
-            next: AtomicU64::default(),
+            next: AtomicU64::new(generation << NUMBERS),
             removed: Mutex::new(LruCache::new(KEPT.try_into().expect("not zero"))),
         }
     }
@@ -75,9 +82,27 @@ enum Source {
 
 impl Dirs {
     fn open(&self, source: Source) -> u64 {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let arriving = if matches!(source, Source::Arriving(_)) { ARRIVING } else { 0 };
+        let number = (self.next.fetch_add(1, Ordering::Relaxed) + 1) | arriving;
         self.open.write().insert(number, Arc::new(OpenDir { source: Mutex::new(source) }));
         number
+    }
+
+    /// The open folder of a handle. One that an earlier daemon gave away is opened anew, for a place in a listing means the same to
+    /// all of them; only of what was read while it arrived that is not so, and it is read from the start again: a name may come
+    /// twice then, and none is missing.
+    fn get(&self, handle: u64, from: &mut u64) -> Option<Arc<OpenDir>> {
+        if let Some(open) = self.open.read().get(&handle) {
+            return Some(Arc::clone(open));
+        }
+        let generation = |handle: u64| (handle & !ARRIVING) >> NUMBERS;
+        if generation(handle) >= generation(self.next.load(Ordering::Relaxed)) {
+            return None;
+        }
+        if handle & ARRIVING != 0 {
+            *from = (*from).min(DOTS);
+        }
+        Some(Arc::clone(self.open.write().entry(handle).or_default()))
     }
 
     /// Does what removes a folder, and remembers it from before that on: there is no moment in which it is unknown.
@@ -264,8 +289,8 @@ impl Fs {
     }
 
     /// What can be said at once; and what has to be waited for to say more.
-    fn readdir_now(&self, id: NodeId, handle: u64, from: u64) -> Result<(Listing, Option<Arc<Arriving>>)> {
-        let open = self.dirs.open.read().get(&handle).cloned().ok_or(Kind::BadHandle)?;
+    fn readdir_now(&self, id: NodeId, handle: u64, mut from: u64) -> Result<(Listing, Option<Arc<Arriving>>)> {
+        let open = self.dirs.get(handle, &mut from).ok_or(Kind::BadHandle)?;
         let parent = self.tree.node(id.ino())?.map_or(Ino::ROOT, |node| node.parent);
         let parent = if parent == Ino::NOWHERE { Ino::ROOT } else { parent };
         let listing = Listing { folder: id, parent, entries: Arc::default(), places: Places::Numbers, from };

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::kept::{self, FileSlot, HandleSlot, KeptHandle, Record};
 use super::owner::Owners;
 use super::passthrough::{Backing, Passed};
+use crate::book::Book;
 use crate::cache::Whole;
 use crate::clock::{self, Instant, Timestamp};
 use crate::content::{Reader, Session};
@@ -102,17 +104,35 @@ struct State {
     handles: u32,
     /// How many of them may write.
     writers: u32,
+    /// The same, as far as the next daemon must know it, and its place in the book.
+    record: Record,
+    slot: Option<FileSlot>,
+}
+
+impl State {
+    /// Notes for the next daemon what it is now.
+    fn keep(&self) {
+        if let Some(slot) = &self.slot {
+            slot.write(&self.record);
+        }
+    }
 }
 
 impl OpenFile {
-    fn new(node: &Node, bytes: Bytes, passed: Option<Passed>) -> Self {
+    fn new(node: &Node, bytes: Bytes, passed: Option<Passed>, book: Option<&Arc<Book>>) -> Self {
+        let record = Record::new(node, &bytes, passed.as_ref().map(|passed| passed.backing.number));
+        let slot = kept::keep_file(book, &record);
+        Self::kept(node, bytes, passed, record, slot)
+    }
+
+    fn kept(node: &Node, bytes: Bytes, passed: Option<Passed>, record: Record, slot: Option<FileSlot>) -> Self {
         let (ino, name) = (node.ino, node.name.clone());
         let opened = bytes.opened();
         Self {
             ino,
             name,
             passed,
-            folder: node.parent,
+            folder: Ino(record.folder),
             state: Mutex::new(State {
                 bytes,
                 opened,
@@ -122,6 +142,8 @@ impl OpenFile {
                 superseded: false,
                 handles: 0,
                 writers: 0,
+                record,
+                slot,
             }),
         }
     }
@@ -149,7 +171,9 @@ impl OpenFile {
         let bytes = Bytes::Staged(staging);
         let mut state = self.state.lock();
         state.opened = bytes.opened();
+        state.record.set_bytes(&bytes);
         state.bytes = bytes;
+        state.keep();
     }
 
     /// Notes a write.
@@ -263,6 +287,8 @@ pub(super) struct Handle {
     pub(super) session: Mutex<Session>,
     /// Nothing was read through it yet.
     pub(super) is_fresh: AtomicBool,
+    /// Its place in the book.
+    _slot: Option<HandleSlot>,
 }
 
 /// All open files.
@@ -275,9 +301,74 @@ pub(super) struct Files {
     stale: Mutex<HashSet<Ino>>,
     /// What was renamed over a moment ago, for who had found it by its name already and opens it now.
     replaced: Mutex<HashMap<Ino, (Node, Bytes)>>,
+    /// Where the next daemon finds them.
+    book: Option<Arc<Book>>,
+    /// Handles that were opened by requests which the last daemon may not have answered, by the numbers of those.
+    unanswered: Mutex<HashMap<u64, u64>>,
 }
 
+/// The numbers of the handles that one daemon gives away begin with its own.
+const NUMBERS: u32 = 40;
+
 impl Files {
+    /// With a book, and as the daemon of this number of those that have it.
+    pub(super) fn new(book: Option<Arc<Book>>, generation: u64) -> Self {
+        Self { book, next: AtomicU64::new(generation << NUMBERS), ..Self::default() }
+    }
+
+    /// A file that the last daemon had open.
+    pub(super) fn restore(
+        &self,
+        node: &Node,
+        bytes: Bytes,
+        passed: Option<Passed>,
+        record: Record,
+        slot: FileSlot,
+    ) -> Arc<OpenFile> {
+        let (unlinked, superseded) = (record.unlinked, record.superseded);
+        let file = Arc::new(OpenFile::kept(node, bytes, passed, record, Some(slot)));
+        {
+            let mut state = file.state.lock();
+            state.superseded = superseded;
+            state.unlinked = unlinked.then(|| Node { parent: Ino::NOWHERE, ..node.clone() });
+            let bytes = state.bytes.clone();
+            state.record.set_bytes(&bytes);
+            state.keep();
+        }
+        self.by_ino.write().insert(node.ino, Arc::clone(&file));
+        file
+    }
+
+    /// A handle that the last daemon had given away.
+    pub(super) fn restore_handle(&self, file: &Arc<OpenFile>, kept: KeptHandle, slot: HandleSlot) {
+        {
+            let mut state = file.state.lock();
+            state.handles += 1;
+            state.writers += u32::from(kept.write);
+        }
+        let owners = Owners::default();
+        owners.add(kept.thread);
+        let handle = Handle {
+            file: Arc::clone(file),
+            write: kept.write,
+            owners,
+            heard: AtomicU64::new(kept.heard),
+            session: Mutex::default(),
+            is_fresh: AtomicBool::new(false),
+            _slot: Some(slot),
+        };
+        self.handles.write().insert(kept.number, Arc::new(handle));
+        if kept.request != 0 {
+            self.unanswered.lock().insert(kept.request, kept.number);
+        }
+    }
+
+    /// The handle that the last daemon opened for a request without having answered it; once.
+    pub(super) fn unanswered(&self, request: u64) -> Option<(u64, Arc<Handle>)> {
+        let number = self.unanswered.lock().remove(&request)?;
+        Some((number, self.handle(number)?))
+    }
+
     /// The open file of a number.
     pub(super) fn get(&self, ino: Ino) -> Option<Arc<OpenFile>> {
         let files = self.by_ino.read();
@@ -301,7 +392,9 @@ impl Files {
         heard: u64,
     ) -> (u64, Arc<Handle>) {
         let mut files = self.by_ino.write();
-        let file = Arc::clone(files.entry(node.ino).or_insert_with(|| Arc::new(OpenFile::new(node, bytes, passed))));
+        let file = Arc::clone(
+            files.entry(node.ino).or_insert_with(|| Arc::new(OpenFile::new(node, bytes, passed, self.book.as_ref()))),
+        );
         self.add(file, files, flags, heard)
     }
 
@@ -327,11 +420,18 @@ impl Files {
         drop(files);
         let owners = Owners::default();
         owners.add(flags.thread);
-        let heard = AtomicU64::new(heard);
-        let is_fresh = AtomicBool::new(true);
-        let handle = Handle { file, write: flags.write, owners, heard, session: Mutex::default(), is_fresh };
-        let handle = Arc::new(handle);
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let kept = KeptHandle { number, ino: file.ino.0, request: 0, write: flags.write, thread: flags.thread, heard };
+        let handle = Handle {
+            write: flags.write,
+            owners,
+            heard: AtomicU64::new(heard),
+            session: Mutex::default(),
+            is_fresh: AtomicBool::new(true),
+            _slot: kept::keep_handle(self.book.as_ref(), kept),
+            file,
+        };
+        let handle = Arc::new(handle);
         self.handles.write().insert(number, Arc::clone(&handle));
         (number, handle)
     }
@@ -398,7 +498,11 @@ impl Files {
     /// Notes that a file lost its name, or was replaced elsewhere. It stays what it is for who has it open.
     pub(super) fn unlink(&self, node: &Node) {
         if let Some(file) = self.get(node.ino) {
-            file.state.lock().unlinked = Some(Node { parent: Ino::NOWHERE, ..node.clone() });
+            let mut state = file.state.lock();
+            state.record.unlinked = true;
+            state.record.set_node(node);
+            state.keep();
+            state.unlinked = Some(Node { parent: Ino::NOWHERE, ..node.clone() });
         }
     }
 
@@ -406,7 +510,10 @@ impl Files {
     pub(super) fn supersede(&self, node: &Node) {
         self.unlink(node);
         if let Some(file) = self.get(node.ino) {
-            file.state.lock().superseded = true;
+            let mut state = file.state.lock();
+            state.superseded = true;
+            state.record.superseded = true;
+            state.keep();
         }
     }
 
@@ -427,13 +534,15 @@ impl Files {
 
     /// Sets attributes of an open file without a name.
     pub(super) fn change_unlinked(&self, ino: Ino, set: Attributes) {
-        if let Some(file) = self.get(ino)
-            && let Some(node) = &mut file.state.lock().unlinked
-        {
+        let Some(file) = self.get(ino) else { return };
+        let state = &mut *file.state.lock();
+        if let Some(node) = &mut state.unlinked {
             node.mode = set.mode.or(node.mode);
             node.owner = set.owner.or(node.owner);
             node.mtime = set.mtime.unwrap_or(node.mtime);
             node.atime = set.atime.unwrap_or(node.atime);
+            state.record.set_node(node);
+            state.keep();
         }
     }
 }

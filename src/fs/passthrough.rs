@@ -41,7 +41,12 @@ const SETTLED: Duration = Duration::from_hours(1);
 
 /// A file that the kernel knows, for as long as somebody holds it.
 #[derive(Clone)]
-pub struct Backing(pub Arc<dyn Any + Send + Sync>);
+pub struct Backing {
+    /// The number that the kernel knows it by.
+    pub number: u32,
+    /// What is held.
+    pub held: Arc<dyn Any + Send + Sync>,
+}
 
 impl fmt::Debug for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +61,7 @@ pub type Register<'a> = &'a dyn Fn(&File) -> io::Result<Backing>;
 #[derive(Debug, Clone)]
 pub(super) struct Passed {
     pub(super) backing: Backing,
-    _pinned: Arc<Pinned>,
+    _pinned: Option<Arc<Pinned>>,
     _counted: Arc<()>,
 }
 
@@ -133,10 +138,7 @@ impl Fs {
         })?;
         let registered = pinned.file().map_err(io::Error::other).and_then(register);
         match registered {
-            Ok(backing) => {
-                let (pinned, counted) = (Arc::new(pinned), Arc::clone(&self.passthrough.counted));
-                Some(Passed { backing, _pinned: pinned, _counted: counted })
-            }
+            Ok(backing) => Some(self.passed(backing, Some(pinned))),
             Err(error) => {
                 // It reads through us instead, and nobody notices but by the clock.
                 if let Some(why) = lasting(&error) {
@@ -146,6 +148,10 @@ impl Fs {
                 None
             }
         }
+    }
+
+    pub(super) fn passed(&self, backing: Backing, pinned: Option<Pinned>) -> Passed {
+        Passed { backing, _pinned: pinned.map(Arc::new), _counted: Arc::clone(&self.passthrough.counted) }
     }
 
     /// Gives a file that the kernel reads by itself a new number, for who opens it to write: the kernel looks its name up again when

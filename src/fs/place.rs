@@ -106,6 +106,11 @@ impl Ways {
         }
     }
 
+    /// From now on anything may be known by any way.
+    pub(super) fn all_used(&self) {
+        self.0.store(u8::MAX, Ordering::Relaxed);
+    }
+
     /// All numbers under which the kernel may know a folder.
     pub(super) fn to(&self, ino: Ino) -> impl Iterator<Item = NodeId> {
         let used = self.0.load(Ordering::Relaxed);

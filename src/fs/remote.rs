@@ -29,6 +29,9 @@ impl Listener for FromDrive {
             files.extend(nodes::by_ino(tx, ino)?.filter(|node| node.kind != NodeKind::Document).map(|node| node.ino));
         }
         fs.changing.begin(files);
+        if !(effects.entries.is_empty() && effects.attributes.is_empty() && effects.contents.is_empty()) {
+            fs.is_telling();
+        }
         fs.writeback.resend(tx, effects)
     }
 

@@ -47,6 +47,9 @@ pub trait Revoke: Send + Sync {
     /// Undoes one [`Self::hold`], and revokes what was held back by it.
     fn release(&self, locks: &Locks, number: u64);
 
+    /// Whether everything was revoked that was asked for so far.
+    fn is_idle(&self) -> bool;
+
     /// The name means something else now.
     fn entry(&self, folder: NodeId, name: String) {
         self.revoke(Outdated::Entry(folder, name));

@@ -12,7 +12,7 @@ const REQUESTS: [i32; 4] = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIG
 const FATAL: [i32; 6] = [libc::SIGALRM, libc::SIGPIPE, libc::SIGUSR1, libc::SIGUSR2, libc::SIGXCPU, libc::SIGXFSZ];
 
 /// Whether a signal waits for this thread that shall end its process. 0 is a thread that cannot be told.
-pub(super) fn is_to_end(thread: u32) -> bool {
+pub fn is_to_end(thread: u32) -> bool {
     if thread == 0 {
         return false;
     }

@@ -5,21 +5,21 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    AccessFlags, BackingId, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags as KernelOpenFlags, PollEvents,
-    PollFlags, PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
-    TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenAccMode, OpenFlags as KernelOpenFlags, PollEvents, PollFlags,
+    PollNotifier, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use tokio::runtime::Handle as Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::asked;
 use super::convert;
 use super::reply::{caller, give_entry, give_xattr};
 use crate::error::Kind;
@@ -40,6 +40,38 @@ pub(super) const GENERATION: Generation = Generation(0);
 /// The block size that `statfs` counts in.
 const BLOCK: u32 = 4096;
 
+/// The bit of a request's number that says that it is asked again: a daemon has read it before, and not answered.
+pub(super) const AGAIN: u64 = 1 << 63;
+
+/// What is known of a request that is asked again, if it is one.
+fn again<T>(request: &Request, known: impl FnOnce(u64) -> Option<T>) -> Option<T> {
+    let number = request.unique().0;
+    if number & AGAIN == 0 { None } else { known(number & !AGAIN) }
+}
+
+/// The answer to a request that is asked again and done.
+fn done_before(fs: &Arc<Fs>, request: &Request) -> Option<Answer<()>> {
+    again(request, |number| fs.is_done(number).then(|| Answer::from(Ok(()))))
+}
+
+/// A file that the kernel reads by itself, until nobody holds this.
+pub(super) fn backing(device: Arc<File>, number: u32) -> Backing {
+    Backing { number, held: Arc::new(Registered { device, number }) }
+}
+
+struct Registered {
+    device: Arc<File>,
+    number: u32,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Err(error) = sys::close_backing(&self.device, self.number) {
+            tracing::debug!(%error, "a file is still registered with the kernel");
+        }
+    }
+}
+
 /// The file system as the kernel calls it.
 #[derive(Debug)]
 pub(super) struct Adapter {
@@ -47,11 +79,18 @@ pub(super) struct Adapter {
     pub(super) runtime: Runtime,
     /// Cancelled when the mount is gone.
     ended: CancellationToken,
+    /// The device, once it is served.
+    device: Arc<OnceLock<Arc<File>>>,
 }
 
 impl Adapter {
-    pub(super) fn new(fs: Arc<Fs>, runtime: Runtime, ended: CancellationToken) -> Self {
-        Self { fs, runtime, ended }
+    pub(super) fn new(
+        fs: Arc<Fs>,
+        runtime: Runtime,
+        ended: CancellationToken,
+        device: Arc<OnceLock<Arc<File>>>,
+    ) -> Self {
+        Self { fs, runtime, ended, device }
     }
 
     /// Asks to be allowed to give files to the kernel. Notes it if that cannot be.
@@ -99,18 +138,18 @@ impl Filesystem for Adapter {
         self.ended.cancel();
     }
 
-    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        self.respond("lookup", reply, |fs| fs.lookup(convert::id(parent), name.as_bytes()), give_entry);
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.respond(asked(request, "lookup"), reply, |fs| fs.lookup(convert::id(parent), name.as_bytes()), give_entry);
     }
 
     fn forget(&self, _request: &Request, _ino: INodeNo, _nlookup: u64) {
         // Entries are found by their number in the database: there is nothing to forget.
     }
 
-    fn getattr(&self, _request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         let id = convert::id(ino);
         self.respond_now(
-            "getattr",
+            asked(request, "getattr"),
             reply,
             |fs| fs.getattr_of(id, fh.map(|fh| fh.0)),
             |reply, (attr, ttl)| reply.attr(&ttl, &convert::attr(id, &attr)),
@@ -119,7 +158,7 @@ impl Filesystem for Adapter {
 
     fn setattr(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         mode: Option<u32>,
         uid: Option<u32>,
@@ -138,7 +177,7 @@ impl Filesystem for Adapter {
         let id = convert::id(ino);
         let set = SetAttr { mode, uid, gid, size, atime: atime.map(convert::time), mtime: mtime.map(convert::time) };
         self.respond(
-            "setattr",
+            asked(request, "setattr"),
             reply,
             |fs| fs.setattr(id, set),
             move |reply, (attr, ttl)| {
@@ -147,8 +186,13 @@ impl Filesystem for Adapter {
         );
     }
 
-    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
-        self.respond("readlink", reply, |fs| fs.readlink(convert::id(ino)), |reply, target| reply.data(&target));
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        self.respond(
+            asked(request, "readlink"),
+            reply,
+            |fs| fs.readlink(convert::id(ino)),
+            |reply, target| reply.data(&target),
+        );
     }
 
     fn mknod(
@@ -165,39 +209,51 @@ impl Filesystem for Adapter {
             return reply.error(convert::errno(Kind::Invalid));
         };
         let caller = caller(request);
-        let mknod = |fs: &Arc<Fs>| match kind {
-            NodeKind::File => fs.mknod(caller, convert::id(parent), name.as_bytes(), mode),
-            kind => fs.mkspecial(caller, convert::id(parent), name.as_bytes(), mode, (kind, device)),
+        let (folder, name) = (convert::id(parent), name.as_bytes());
+        let make = |fs: &Arc<Fs>| {
+            again(request, |number| fs.made_before(number, folder, name)).unwrap_or_else(|| match kind {
+                NodeKind::File => fs.mknod(caller, folder, name, mode),
+                kind => fs.mkspecial(caller, folder, name, mode, (kind, device)),
+            })
         };
-        self.respond("mknod", reply, mknod, give_entry);
+        self.respond(asked(request, "mknod"), reply, make, give_entry);
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
         let caller = caller(request);
-        self.respond("mkdir", reply, |fs| fs.mkdir(caller, convert::id(parent), name.as_bytes(), mode), give_entry);
+        let (folder, name) = (convert::id(parent), name.as_bytes());
+        let make = |fs: &Arc<Fs>| {
+            again(request, |number| fs.made_before(number, folder, name))
+                .unwrap_or_else(|| fs.mkdir(caller, folder, name, mode))
+        };
+        self.respond(asked(request, "mkdir"), reply, make, give_entry);
     }
 
-    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.respond("unlink", reply, |fs| fs.unlink(convert::id(parent), name.as_bytes()), |reply, ()| reply.ok());
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (folder, name) = (convert::id(parent), name.as_bytes());
+        let remove = |fs: &Arc<Fs>| done_before(fs, request).unwrap_or_else(|| fs.unlink(folder, name));
+        self.respond(asked(request, "unlink"), reply, remove, |reply, ()| reply.ok());
     }
 
-    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        self.respond("rmdir", reply, |fs| fs.rmdir(convert::id(parent), name.as_bytes()), |reply, ()| reply.ok());
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let (folder, name) = (convert::id(parent), name.as_bytes());
+        let remove = |fs: &Arc<Fs>| done_before(fs, request).unwrap_or_else(|| fs.rmdir(folder, name));
+        self.respond(asked(request, "rmdir"), reply, remove, |reply, ()| reply.ok());
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (caller, target) = (caller(request), target.as_os_str().as_bytes());
-        self.respond(
-            "symlink",
-            reply,
-            |fs| fs.symlink(caller, convert::id(parent), link_name.as_bytes(), target),
-            give_entry,
-        );
+        let (folder, name) = (convert::id(parent), link_name.as_bytes());
+        let make = |fs: &Arc<Fs>| {
+            again(request, |number| fs.made_before(number, folder, name))
+                .unwrap_or_else(|| fs.symlink(caller, folder, name, target))
+        };
+        self.respond(asked(request, "symlink"), reply, make, give_entry);
     }
 
     fn rename(
         &self,
-        _request: &Request,
+        request: &Request,
         parent: INodeNo,
         name: &OsStr,
         newparent: INodeNo,
@@ -207,44 +263,58 @@ impl Filesystem for Adapter {
     ) {
         let from = (convert::id(parent), name.as_bytes());
         let to = (convert::id(newparent), newname.as_bytes());
-        let rename = |fs: &Arc<Fs>| match flags {
-            RenameFlags::RENAME_EXCHANGE => fs.exchange(from, to),
-            flags if flags.is_empty() => fs.rename(from, to, true),
-            RenameFlags::RENAME_NOREPLACE => fs.rename(from, to, false),
-            // What rename(2) says of a file system that does not know a flag.
-            _ => Answer::Now(Err(Kind::Invalid.into())),
+        let rename = |fs: &Arc<Fs>| {
+            done_before(fs, request).unwrap_or_else(|| match flags {
+                RenameFlags::RENAME_EXCHANGE => fs.exchange(from, to),
+                flags if flags.is_empty() => fs.rename(from, to, true),
+                RenameFlags::RENAME_NOREPLACE => fs.rename(from, to, false),
+                // What rename(2) says of a file system that does not know a flag.
+                _ => Answer::Now(Err(Kind::Invalid.into())),
+            })
         };
-        self.respond("rename", reply, rename, |reply, ()| reply.ok());
+        self.respond(asked(request, "rename"), reply, rename, |reply, ()| reply.ok());
     }
 
-    fn link(&self, _request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        let (file, folder) = (convert::id(ino), convert::id(newparent));
-        self.respond("link", reply, |fs| fs.link(file, folder, newname.as_bytes()), give_entry);
+    fn link(&self, request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let (file, folder, name) = (convert::id(ino), convert::id(newparent), newname.as_bytes());
+        let link = |fs: &Arc<Fs>| {
+            again(request, |number| fs.made_before(number, folder, name)).unwrap_or_else(|| fs.link(file, folder, name))
+        };
+        self.respond(asked(request, "link"), reply, link, give_entry);
     }
 
     fn open(&self, request: &Request, ino: INodeNo, flags: KernelOpenFlags, reply: ReplyOpen) {
         let write = flags.acc_mode() != OpenAccMode::O_RDONLY;
         let open = OpenFlags { write, thread: request.pid() };
-        let register = |file: &File| reply.open_backing(file).map(|backing| Backing(Arc::new(backing)));
-        let answer = catch_unwind(AssertUnwindSafe(|| self.fs.open(convert::id(ino), open, &register)));
+        let register = |file: &File| {
+            let number = reply.open_backing(file)?.into_raw();
+            let device = self.device.get().cloned().ok_or(io::ErrorKind::NotConnected)?;
+            Ok(backing(device, number))
+        };
+        let answer = self.called(asked(request, "open"), |fs| {
+            again(request, |number| fs.opened_before(number).map(Answer::from))
+                .unwrap_or_else(|| fs.open(convert::id(ino), open, &register))
+        });
         let give = move |reply: ReplyOpen, (handle, caching)| {
             // Nothing to seal when it is closed.
             let flags = if write { FopenFlags::empty() } else { FopenFlags::FOPEN_NOFLUSH };
             match caching {
                 Caching::Keep => reply.opened(FileHandle(handle), flags | FopenFlags::FOPEN_KEEP_CACHE),
                 Caching::Drop => reply.opened(FileHandle(handle), flags),
-                Caching::Passthrough(Backing(backing)) => match backing.downcast_ref::<BackingId>() {
-                    Some(backing) => reply.opened_passthrough(FileHandle(handle), flags, backing),
-                    None => reply.error(convert::errno(Kind::Unsupported)),
-                },
+                Caching::Passthrough(backing) => {
+                    // Registered for as long as `backing` is held, which is longer than this.
+                    let lent = sys::lend_backing(&reply, backing.number);
+                    reply.opened_passthrough(FileHandle(handle), flags, &lent);
+                    let _kept = lent.into_raw();
+                }
             }
         };
-        self.answer("open", reply, answer, give);
+        self.answer(asked(request, "open"), reply, answer, give);
     }
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -254,7 +324,7 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         let read = |fs: &Arc<Fs>| fs.read(fh.0, offset, size).holding(|| fs.hold(Locks::These(vec![convert::id(ino)])));
-        self.respond("read", reply, read, |reply, bytes| reply.data(&bytes));
+        self.respond(asked(request, "read"), reply, read, |reply, bytes| reply.data(&bytes));
     }
 
     fn write(
@@ -276,16 +346,16 @@ impl Filesystem for Adapter {
             let answer = fs.write(fh.0, thread, offset, data, by);
             answer.holding(|| fs.hold(Locks::These(vec![convert::id(ino)])))
         };
-        self.respond("write", reply, write, move |reply, ()| reply.written(length));
+        self.respond(asked(request, "write"), reply, write, move |reply, ()| reply.written(length));
     }
 
     fn flush(&self, request: &Request, _ino: INodeNo, fh: FileHandle, _lock_owner: LockOwner, reply: ReplyEmpty) {
-        self.respond_now("flush", reply, |fs| fs.flush(fh.0, request.pid()), |reply, ()| reply.ok());
+        self.respond_now(asked(request, "flush"), reply, |fs| fs.flush(fh.0, request.pid()), |reply, ()| reply.ok());
     }
 
     fn release(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _flags: KernelOpenFlags,
@@ -293,16 +363,16 @@ impl Filesystem for Adapter {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        self.respond_now("release", reply, |fs| fs.release(fh.0), |reply, ()| reply.ok());
+        self.respond_now(asked(request, "release"), reply, |fs| fs.release(fh.0), |reply, ()| reply.ok());
     }
 
     fn fsync(&self, request: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        self.respond("fsync", reply, |fs| fs.fsync(fh.0, request.pid()), |reply, ()| reply.ok());
+        self.respond(asked(request, "fsync"), reply, |fs| fs.fsync(fh.0, request.pid()), |reply, ()| reply.ok());
     }
 
-    fn opendir(&self, _request: &Request, ino: INodeNo, _flags: KernelOpenFlags, reply: ReplyOpen) {
+    fn opendir(&self, request: &Request, ino: INodeNo, _flags: KernelOpenFlags, reply: ReplyOpen) {
         self.respond(
-            "opendir",
+            asked(request, "opendir"),
             reply,
             |fs| fs.opendir(convert::id(ino)),
             |reply, (handle, keep)| {
@@ -313,7 +383,7 @@ impl Filesystem for Adapter {
         );
     }
 
-    fn readdir(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+    fn readdir(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectory) {
         let id = convert::id(ino);
         let give = |mut reply: ReplyDirectory, listing: Listing| {
             for entry in listing.entries() {
@@ -323,10 +393,10 @@ impl Filesystem for Adapter {
             }
             reply.ok();
         };
-        self.respond("readdir", reply, |fs| fs.readdir(id, fh.0, offset), give);
+        self.respond(asked(request, "readdir"), reply, |fs| fs.readdir(id, fh.0, offset), give);
     }
 
-    fn readdirplus(&self, _request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+    fn readdirplus(&self, request: &Request, ino: INodeNo, fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
         let id = convert::id(ino);
         let fs = Arc::clone(&self.fs);
         let fill = move |reply: &mut ReplyDirectoryPlus, listing: &Listing| {
@@ -346,7 +416,7 @@ impl Filesystem for Adapter {
         let give = move |reply, listing| {
             Self::fill("readdirplus", reply, |reply| fill(reply, &listing), ReplyDirectoryPlus::ok);
         };
-        self.respond("readdirplus", reply, |fs| fs.readdir(id, fh.0, offset), give);
+        self.respond(asked(request, "readdirplus"), reply, |fs| fs.readdir(id, fh.0, offset), give);
     }
 
     fn releasedir(
@@ -364,12 +434,12 @@ impl Filesystem for Adapter {
     fn fsyncdir(&self, request: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
         let id = convert::id(ino);
         let sync = |fs: &Arc<Fs>| fs.fsyncdir(id, request.pid()).holding(|| fs.hold(Locks::These(vec![id])));
-        self.respond("fsyncdir", reply, sync, |reply, ()| reply.ok());
+        self.respond(asked(request, "fsyncdir"), reply, sync, |reply, ()| reply.ok());
     }
 
-    fn statfs(&self, _request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+    fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
         self.respond_now(
-            "statfs",
+            asked(request, "statfs"),
             reply,
             |fs| fs.space(convert::id(ino)),
             |reply, space| {
@@ -392,7 +462,7 @@ impl Filesystem for Adapter {
 
     fn setxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         name: &OsStr,
         value: &[u8],
@@ -401,23 +471,27 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let put = convert::put(value, flags);
-        let set = |fs: &Arc<Fs>| fs.setxattr(convert::id(ino), name.as_bytes(), put);
-        self.respond("setxattr", reply, set, |reply, ()| reply.ok());
+        let set = |fs: &Arc<Fs>| {
+            done_before(fs, request).unwrap_or_else(|| fs.setxattr(convert::id(ino), name.as_bytes(), put))
+        };
+        self.respond(asked(request, "setxattr"), reply, set, |reply, ()| reply.ok());
     }
 
-    fn getxattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let value = |fs: &Arc<Fs>| fs.getxattr(convert::id(ino), name.as_bytes());
-        self.respond_now("getxattr", reply, value, |reply, value| give_xattr(reply, size, &value));
+        self.respond_now(asked(request, "getxattr"), reply, value, |reply, value| give_xattr(reply, size, &value));
     }
 
-    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let names = |fs: &Arc<Fs>| fs.listxattr(convert::id(ino));
-        self.respond_now("listxattr", reply, names, |reply, names| give_xattr(reply, size, &names));
+        self.respond_now(asked(request, "listxattr"), reply, names, |reply, names| give_xattr(reply, size, &names));
     }
 
-    fn removexattr(&self, _request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let remove = |fs: &Arc<Fs>| fs.setxattr(convert::id(ino), name.as_bytes(), Put::Remove);
-        self.respond("removexattr", reply, remove, |reply, ()| reply.ok());
+    fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let remove = |fs: &Arc<Fs>| {
+            done_before(fs, request).unwrap_or_else(|| fs.setxattr(convert::id(ino), name.as_bytes(), Put::Remove))
+        };
+        self.respond(asked(request, "removexattr"), reply, remove, |reply, ()| reply.ok());
     }
 
     fn access(&self, _request: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
@@ -436,8 +510,12 @@ impl Filesystem for Adapter {
         reply: ReplyCreate,
     ) {
         let caller = caller(request);
-        let create = |fs: &Arc<Fs>| fs.create(caller, convert::id(parent), name.as_bytes(), mode);
-        self.respond("create", reply, create, |reply, (entry, handle)| {
+        let folder = convert::id(parent);
+        let create = |fs: &Arc<Fs>| {
+            again(request, |number| fs.created_before(number, folder).map(Answer::from))
+                .unwrap_or_else(|| fs.create(caller, folder, name.as_bytes(), mode))
+        };
+        self.respond(asked(request, "create"), reply, create, |reply, (entry, handle)| {
             let (attr, attr_ttl, name_ttl) = convert::entry(&entry);
             let ttl = attr_ttl.min(name_ttl);
             reply.created(&ttl, &attr, GENERATION, FileHandle(handle), FopenFlags::FOPEN_KEEP_CACHE);
@@ -486,10 +564,10 @@ impl Filesystem for Adapter {
         };
         let range = offset..offset.saturating_add(length);
         let allocate = |fs: &Arc<Fs>| fs.fallocate(fh.0, request.pid(), range, how, grows);
-        self.respond_now("fallocate", reply, allocate, |reply, ()| reply.ok());
+        self.respond_now(asked(request, "fallocate"), reply, allocate, |reply, ()| reply.ok());
     }
 
-    fn lseek(&self, _request: &Request, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
+    fn lseek(&self, request: &Request, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         let (libc::SEEK_DATA | libc::SEEK_HOLE) = whence else {
             return reply.error(convert::errno(Kind::Invalid));
         };
@@ -498,7 +576,7 @@ impl Filesystem for Adapter {
             return reply.error(convert::errno(Kind::Local(libc::ENXIO)));
         };
         let give = |reply: ReplyLseek, found| reply.offset(i64::try_from(found).unwrap_or(i64::MAX));
-        self.respond("lseek", reply, |fs| fs.seek(fh.0, offset, whence == libc::SEEK_DATA), give);
+        self.respond(asked(request, "lseek"), reply, |fs| fs.seek(fh.0, offset, whence == libc::SEEK_DATA), give);
     }
 
     fn copy_file_range(
@@ -517,6 +595,11 @@ impl Filesystem for Adapter {
         let from = Place { handle: fh_in.0, offset: offset_in };
         let to = Place { handle: fh_out.0, offset: offset_out };
         let thread = request.pid();
-        self.respond("copy_file_range", reply, |fs| fs.copy_range(from, to, len, thread), ReplyWrite::written);
+        self.respond(
+            asked(request, "copy_file_range"),
+            reply,
+            |fs| fs.copy_range(from, to, len, thread),
+            ReplyWrite::written,
+        );
     }
 }

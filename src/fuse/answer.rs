@@ -5,19 +5,49 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
+use fuser::Request;
 use futures_util::FutureExt;
 
-use super::adapter::Adapter;
+use super::adapter::{AGAIN, Adapter};
 use super::reply::Refuse;
+use super::work;
 use crate::error::Kind;
-use crate::fs::{Answer, Fs, Hold, Result};
+use crate::fs::{Answer, Fs, Hold, Result, is_to_end};
+use crate::state::request;
+
+/// How often it is looked whether who waits for an answer is told to end.
+const LOOKED_EVERY: Duration = Duration::from_millis(300);
+
+/// Operations that look for it themselves: what they have done when they give up is no failure.
+const LOOKS_ITSELF: [&str; 2] = ["write", "fsync"];
+
+/// A request of the kernel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    operation: &'static str,
+    /// Its number, without the mark of those that are asked again.
+    number: u64,
+    /// Who waits for the answer; 0: nobody that could be told to end.
+    thread: u32,
+}
+
+pub(super) fn asked(request: &Request, operation: &'static str) -> Asked {
+    Asked { operation, number: request.unique().0 & !AGAIN, thread: request.pid() }
+}
 
 impl Adapter {
+    /// Gets an answer, on behalf of a request.
+    pub(super) fn called<T>(&self, asked: Asked, call: impl FnOnce(&Arc<Fs>) -> T) -> std::thread::Result<T> {
+        let _working = work::begin(asked.operation);
+        catch_unwind(AssertUnwindSafe(|| request::within(asked.number, || call(&self.fs))))
+    }
+
     /// Gets an answer and gives it: at once if it is ready, from a task if it must be waited for.
     pub(super) fn respond<T, R>(
         &self,
-        operation: &'static str,
+        asked: Asked,
         reply: R,
         call: impl FnOnce(&Arc<Fs>) -> Answer<T>,
         give: impl FnOnce(R, T) + Send + 'static,
@@ -25,14 +55,14 @@ impl Adapter {
         T: Send + 'static,
         R: Refuse + Send + 'static,
     {
-        let answer = catch_unwind(AssertUnwindSafe(|| call(&self.fs)));
-        self.answer(operation, reply, answer, give);
+        let answer = self.called(asked, call);
+        self.answer(asked, reply, answer, give);
     }
 
     /// Gives an answer that was got: at once if it is ready, from a task if it must be waited for.
     pub(super) fn answer<T, R>(
         &self,
-        operation: &'static str,
+        asked: Asked,
         reply: R,
         answer: std::thread::Result<Answer<T>>,
         give: impl FnOnce(R, T) + Send + 'static,
@@ -40,6 +70,7 @@ impl Adapter {
         T: Send + 'static,
         R: Refuse + Send + 'static,
     {
+        let operation = asked.operation;
         match answer {
             Ok(Answer::Now(Ok(value))) => give(reply, value),
             Ok(Answer::Now(Err(error))) => reply.refuse(operation, &error),
@@ -49,17 +80,18 @@ impl Adapter {
                     let in_time = tokio::time::timeout(patience, future).await;
                     in_time.unwrap_or_else(|_| Err(Kind::TimedOut.into()))
                 };
-                self.answer_later(operation, reply, future, hold, give);
+                self.answer_later(asked, reply, future, hold, give);
             }
-            Ok(Answer::InItsTime(future, hold)) => self.answer_later(operation, reply, future, hold, give),
+            Ok(Answer::InItsTime(future, hold)) => self.answer_later(asked, reply, future, hold, give),
             Err(_panic) => reply.panicked(operation),
         }
     }
 
-    /// Gives an answer when it is there.
+    /// Gives an answer when it is there. Who waits for it can be ended: the kernel does not tell of signals, so it is looked for
+    /// them.
     fn answer_later<T, R>(
         &self,
-        operation: &'static str,
+        asked: Asked,
         reply: R,
         future: impl Future<Output = Result<T>> + Send + 'static,
         hold: Option<Hold>,
@@ -68,9 +100,29 @@ impl Adapter {
         T: Send + 'static,
         R: Refuse + Send + 'static,
     {
+        let Asked { operation, number, thread } = asked;
+        let future = request::within_future(number, future);
         self.runtime.spawn(async move {
             // Until after the reply.
             let _hold = hold;
+            let given_up = async {
+                if LOOKS_ITSELF.contains(&operation) {
+                    std::future::pending::<()>().await;
+                }
+                loop {
+                    tokio::time::sleep(LOOKED_EVERY).await;
+                    if is_to_end(thread) {
+                        return Err(Kind::Local(libc::EINTR).into());
+                    }
+                }
+            };
+            let future = async {
+                tokio::select! {
+                    biased;
+                    result = future => result,
+                    given_up = given_up => given_up,
+                }
+            };
             match AssertUnwindSafe(future).catch_unwind().await {
                 Ok(Ok(value)) => give(reply, value),
                 Ok(Err(error)) => reply.refuse(operation, &error),
@@ -96,14 +148,15 @@ impl Adapter {
     /// As [`Self::respond`], for what is always answered at once.
     pub(super) fn respond_now<T, R>(
         &self,
-        operation: &'static str,
+        asked: Asked,
         reply: R,
         call: impl FnOnce(&Arc<Fs>) -> Result<T>,
         give: impl FnOnce(R, T),
     ) where
         R: Refuse,
     {
-        match catch_unwind(AssertUnwindSafe(|| call(&self.fs))) {
+        let operation = asked.operation;
+        match self.called(asked, call) {
             Ok(Ok(value)) => give(reply, value),
             Ok(Err(error)) => reply.refuse(operation, &error),
             Err(_panic) => reply.panicked(operation),

@@ -11,6 +11,10 @@
 //! it waits here and not in the kernel: a daemon that is killed while a thread of it waits there would leave a mount that
 //! nobody can use or remove. The threads end when the mount does.
 //!
+//! Where the mount outlives this process, these threads have nothing open but the device. One that waits in the kernel when the
+//! process is killed goes on waiting, until the next daemon has answered who holds the lock; all that the process had open is closed
+//! meanwhile, and the locks of its database are free.
+//!
 //! A lookup may be part of a rename, and then another folder is locked too. So no name at all is revoked before the lookups are
 //! answered that were under way when it changed; those that come later are not waited for, since there may be no end of them.
 
@@ -19,16 +23,19 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use fuser::{INodeNo, Notifier};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
+use super::kept::KeptDevice;
 use crate::fs::{Locks, NodeId, Outdated, Revoke};
+use crate::sys;
 
 /// How long an answer waits for what it made outdated. That takes microseconds, unless somebody else holds the folder.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -38,6 +45,7 @@ const MOMENT: Duration = Duration::from_millis(100);
 pub struct KernelCaches {
     names: Sender<Order>,
     rest: Sender<Order>,
+    now: Sender<(Vec<Outdated>, oneshot::Sender<()>)>,
     caches: Arc<Caches>,
 }
 
@@ -51,7 +59,10 @@ struct Order {
 
 #[derive(Debug, Default)]
 struct Caches {
+    /// There is a kernel to tell: by this, or by the device that a thread has for itself.
     kernel: OnceLock<Kernel>,
+    /// Orders that were given and not carried out yet.
+    open: AtomicUsize,
     held: Mutex<Held>,
 }
 
@@ -130,34 +141,45 @@ impl Held {
 /// The way to the kernel.
 #[derive(Debug)]
 struct Kernel {
-    notifier: Notifier,
-    /// The device, for the message that `fuser` does not know.
     device: File,
 }
 
-/// `FUSE_NOTIFY_INVAL_ENTRY`, `FUSE_EXPIRE_ONLY`.
+/// `FUSE_NOTIFY_INVAL_INODE`, `FUSE_NOTIFY_INVAL_ENTRY`, `FUSE_EXPIRE_ONLY`.
+const INVAL_INODE: i32 = 2;
 const INVAL_ENTRY: i32 = 3;
 const EXPIRE_ONLY: u32 = 1;
 
 impl Kernel {
     fn revoke(&self, what: &Outdated) -> io::Result<()> {
         match what {
-            Outdated::Entry(folder, name) => self.expire_entry(*folder, name),
+            // Lets the kernel ask again what a name means.
+            Outdated::Entry(folder, name) => self.send(&expire_message(*folder, name)),
             // The pages of a folder are its cached listing.
-            Outdated::Listing(id) | Outdated::Content(id) => self.notifier.inval_inode(INodeNo(id.0), 0, 0),
+            Outdated::Listing(id) | Outdated::Content(id) => self.send(&inode_message(*id, 0)),
             // A negative offset spares the pages, which a read under way may have locked.
-            Outdated::Attributes(id) => self.notifier.inval_inode(INodeNo(id.0), -1, 0),
+            Outdated::Attributes(id) => self.send(&inode_message(*id, -1)),
         }
     }
 
-    /// Lets the kernel ask again what a name means.
-    fn expire_entry(&self, folder: NodeId, name: &str) -> io::Result<()> {
-        match (&self.device).write(&expire_message(folder, name)) {
-            // It does not know the name (any more).
+    fn send(&self, message: &[u8]) -> io::Result<()> {
+        match (&self.device).write(message) {
+            // It does not know it (any more).
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other.map(|_| ()),
         }
     }
+}
+
+/// `fuse_out_header`, `fuse_notify_inval_inode_out`, as linux/fuse.h has them.
+fn inode_message(id: NodeId, offset: i64) -> Vec<u8> {
+    let mut message = Vec::with_capacity(40);
+    message.extend(40_u32.to_ne_bytes());
+    message.extend(INVAL_INODE.to_ne_bytes());
+    message.extend(0_u64.to_ne_bytes());
+    message.extend(id.0.to_ne_bytes());
+    message.extend(offset.to_ne_bytes());
+    message.extend(0_i64.to_ne_bytes());
+    message
 }
 
 /// `fuse_out_header`, `fuse_notify_inval_entry_out`, the name and a zero byte, as linux/fuse.h has them.
@@ -177,13 +199,19 @@ fn expire_message(folder: NodeId, name: &str) -> Vec<u8> {
 
 impl Caches {
     /// Revokes, unless that has to wait.
-    fn revoke(&self, order: Order) {
+    fn revoke(&self, order: Order, own: Option<&Kernel>) {
         // What is revoked before there is a mount needs no revoking.
-        let Some(kernel) = self.kernel.get() else { return };
+        let Some(kernel) = self.kernel.get() else { return self.done() };
+        let kernel = own.unwrap_or(kernel);
         let Some(Order { what, .. }) = self.held.lock().keep(order) else { return };
         if let Err(error) = kernel.revoke(&what) {
             tracing::debug!(?what, %error, "not revoked");
         }
+        self.done();
+    }
+
+    fn done(&self) {
+        let _more = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| open.checked_sub(1));
     }
 }
 
@@ -195,23 +223,47 @@ fn waits_for(what: &Outdated) -> Option<NodeId> {
     }
 }
 
+/// Starts a thread that carries out what it is sent.
+fn start<T: Send + 'static>(
+    name: &str,
+    caches: &Arc<Caches>,
+    device: Option<&KeptDevice>,
+    carry_out: impl Fn(&Caches, T, Option<&Kernel>) + Send + 'static,
+) -> io::Result<Sender<T>> {
+    let (sender, orders) = channel();
+    let caches = Arc::clone(caches);
+    // Its number stays taken in the rest of the process: a thread that has files of its own closes its own.
+    let own = device.map(KeptDevice::try_clone).transpose()?;
+    let run = move || {
+        let own = own.filter(|device| {
+            sys::keep_only(device).inspect_err(|error| tracing::warn!(%error, "no files of its own")).is_ok()
+        });
+        let own = own.map(|device| Kernel { device });
+        orders.into_iter().for_each(|order| carry_out(&caches, order, own.as_ref()));
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    Ok(sender)
+}
+
 impl KernelCaches {
-    /// Starts the threads.
-    pub fn new() -> io::Result<Self> {
+    /// Starts the threads. `device`: that of a mount which outlives this process.
+    pub fn new(device: Option<&KeptDevice>) -> io::Result<Self> {
         let caches = Arc::<Caches>::default();
-        let thread = |name: &str| {
-            let (sender, orders) = channel();
-            let caches = Arc::clone(&caches);
-            let run = move || orders.into_iter().for_each(|order| caches.revoke(order));
-            std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
-            io::Result::Ok(sender)
-        };
-        Ok(Self { names: thread("revoke names")?, rest: thread("revoke")?, caches })
+        let one = |caches: &Caches, order, own: Option<&Kernel>| caches.revoke(order, own);
+        let names = start("revoke names", &caches, device, one)?;
+        let rest = start("revoke", &caches, device, one)?;
+        let now = start("revoke now", &caches, device, |caches, (what, done), own| {
+            let (what, done): (Vec<Outdated>, oneshot::Sender<()>) = (what, done);
+            // After no lookup: that one is a rename out of the very folder is not to be expected.
+            what.into_iter().for_each(|what| caches.revoke(Order { what, after: 0 }, own));
+            let _nobody_waits = done.send(());
+        })?;
+        Ok(Self { names, rest, now, caches })
     }
 
     /// From now on there is a kernel to tell.
-    pub(super) fn connect(&self, notifier: Notifier, device: OwnedFd) {
-        let _already = self.caches.kernel.set(Kernel { notifier, device: device.into() });
+    pub(super) fn connect(&self, device: OwnedFd) {
+        let _already = self.caches.kernel.set(Kernel { device: device.into() });
     }
 
     fn order(&self, order: Order) {
@@ -224,19 +276,24 @@ impl KernelCaches {
 impl Revoke for KernelCaches {
     fn revoke(&self, what: Outdated) {
         let after = self.caches.held.lock().next;
+        self.caches.open.fetch_add(1, Ordering::Relaxed);
         self.order(Order { what, after });
     }
 
     fn revoke_now(&self, what: Vec<Outdated>) -> BoxFuture<'static, ()> {
-        let caches = Arc::clone(&self.caches);
-        // After no lookup: that one is a rename out of the very folder is not to be expected.
-        let revoke = move || what.into_iter().for_each(|what| caches.revoke(Order { what, after: 0 }));
+        self.caches.open.fetch_add(what.len(), Ordering::Relaxed);
+        let (done, is_done) = oneshot::channel();
+        let _gone = self.now.send((what, done));
         async move {
-            if tokio::time::timeout(MOMENT, tokio::task::spawn_blocking(revoke)).await.is_err() {
+            if tokio::time::timeout(MOMENT, is_done).await.is_err() {
                 tracing::debug!("the kernel takes its time to forget");
             }
         }
         .boxed()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.caches.open.load(Ordering::Relaxed) == 0
     }
 
     fn hold(&self, locks: &Locks) -> u64 {
@@ -254,6 +311,16 @@ impl Revoke for KernelCaches {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_message_of_an_inode_is_as_the_kernel_has_it() {
+        let message = inode_message(NodeId(7), -1);
+        assert_eq!(message[..4], 40_u32.to_ne_bytes());
+        assert_eq!(message[4..8], 2_i32.to_ne_bytes());
+        assert_eq!(message[16..24], 7_u64.to_ne_bytes());
+        assert_eq!(message[24..32], (-1_i64).to_ne_bytes());
+        assert_eq!(message[32..], [0; 8]);
+    }
 
     #[test]
     fn the_message_is_as_the_kernel_has_it() {

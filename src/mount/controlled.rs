@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
+use super::kept::Kept;
 use super::running::Running;
 use crate::config::Credentials;
 use crate::control::{
@@ -60,6 +61,7 @@ impl Controlled for Running {
                 cap_bytes: cache.cap(),
                 staged_bytes: self.parts.writeback.staged_bytes(),
             },
+            keeper: self.kept.as_ref().map(Kept::status),
             passthrough: PassthroughStatus {
                 on: passthrough.refused.is_none(),
                 reason: passthrough.refused,

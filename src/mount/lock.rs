@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
@@ -57,10 +58,20 @@ pub fn prepare(dir: &Path) -> Result<(), MountError> {
 pub struct Lock {
     file: File,
     /// The folder itself, locked as well: whoever removes the file does not free it.
-    _folder: File,
+    folder: File,
 }
 
 impl Lock {
+    /// A folder that an earlier worker took, which handed it on.
+    pub(super) fn inherited([file, folder]: [OwnedFd; 2]) -> Self {
+        Self { file: file.into(), folder: folder.into() }
+    }
+
+    /// What holds it, to be handed on.
+    pub(super) fn files(&self) -> [BorrowedFd<'_>; 2] {
+        [self.file.as_fd(), self.folder.as_fd()]
+    }
+
     /// Keeps the folder until the process ends. The kernel gives it back when nothing of the process can touch it any more, which
     /// the process itself cannot say of all its threads.
     pub fn keep(self) {
@@ -106,7 +117,7 @@ impl Lock {
         }
         match file_lock {
             Err(TryLockError::Error(source)) => Err(unusable(source)),
-            _ => Ok(Self { file, _folder: folder }),
+            _ => Ok(Self { file, folder }),
         }
     }
 }

@@ -163,6 +163,16 @@ impl Mountpoint {
         Err(MountpointError::NotEmpty { path, names: names.join(", ") + more })
     }
 
+    /// A place that is mounted already, by an earlier daemon of the same mount. To look at it would be to ask ourselves.
+    pub(super) fn taken(path: PathBuf, made: bool) -> Self {
+        Self { path, made: AtomicBool::new(made), buried: false, below: None }
+    }
+
+    /// It was made for the mount, and is still to go with it.
+    pub(super) fn is_made(&self) -> bool {
+        self.made.load(Ordering::Relaxed)
+    }
+
     /// The place.
     pub fn path(&self) -> &Path {
         &self.path

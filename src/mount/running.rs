@@ -9,12 +9,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::kept::Kept;
 use super::mountpoint::Mountpoint;
 use super::prefetch::Prefetches;
 use super::signals::Signals;
 use super::{Lock, Ready, drain};
 use crate::auth::Watched;
-use crate::clock::{self, Instant, Timestamp};
+use crate::clock::{Instant, Timestamp};
 use crate::config::MountConfig;
 use crate::control::{Ending, ImportStatus, LISTED, Left, Scope, Unsent, UnsentItem};
 use crate::error::Retry;
@@ -41,6 +42,10 @@ pub(super) struct Running {
     pub(super) fs: Arc<Fs>,
     /// How the sign-in fares.
     pub(super) tokens: Arc<Watched>,
+    /// What outlives this process.
+    pub(super) kept: Option<Kept>,
+    /// Cancelled when what was to outlive this process does not.
+    pub(super) alone: CancellationToken,
     /// Cancelled when the kernel has no mount any more.
     pub(super) gone: CancellationToken,
     pub(super) since: Timestamp,
@@ -95,6 +100,8 @@ impl Running {
         parts: Parts,
         fs: Arc<Fs>,
         tokens: Arc<Watched>,
+        kept: Option<Kept>,
+        since: Timestamp,
         gone: CancellationToken,
     ) -> Self {
         Self {
@@ -104,8 +111,10 @@ impl Running {
             parts,
             fs,
             tokens,
+            kept,
+            alone: CancellationToken::new(),
             gone,
-            since: clock::now(),
+            since,
             draining: AtomicBool::new(false),
             import: Mutex::default(),
             prefetches: Prefetches::default(),
@@ -250,6 +259,7 @@ impl Mount {
                 self.running.told_by_signal.store(name != "SIGHUP", Ordering::Relaxed);
             }
             () = self.running.gone.cancelled() => tracing::info!("the mount was removed; sending what is left"),
+            () = self.running.alone.cancelled() => tracing::error!("the keeper of the mount was killed; ending"),
         }
     }
 
@@ -263,6 +273,10 @@ impl Mount {
             name = self.signals.end() => tracing::warn!(signal = name, "not waiting for the drive any longer"),
         }
         let left = drain::left(&self.running);
+        // From here on there is no way back: nobody follows.
+        if let Some(kept) = &self.running.kept {
+            kept.ending();
+        }
         // If somebody removed it already, what is there now is not ours.
         if !self.running.gone.is_cancelled()
             && let Err(error) = self.running.mountpoint.unmount()

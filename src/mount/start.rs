@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +12,13 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::caches::{FACT_PERSON, FACT_SOURCE};
+use super::kept::{Facts, Kept, reason};
 use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
 use super::signals::Signals;
 use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
 use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
+use crate::book::Book;
 use crate::cache::{Cache, CacheError};
 use crate::config::{Docs, GOOGLE, ListAhead, MountConfig, Passthrough, Source, TreeSnapshot};
 use crate::content::Content;
@@ -25,7 +28,7 @@ use crate::fuse::{self, KernelCaches};
 use crate::remote::drive::{DriveOptions, DriveRemote};
 use crate::remote::{About, Quota, Remote, RemoteError};
 use crate::server::{self, Server};
-use crate::state::State;
+use crate::state::{State, StateError, request};
 use crate::surroundings::{Need, Surroundings};
 use crate::tree::{self, Ino, Tree, TreeError};
 use crate::writeback::{self, Writeback};
@@ -60,12 +63,19 @@ struct Drive {
     server: Option<Server>,
 }
 
-pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
-    let mut mountpoint = Mountpoint::prepare(&config.mountpoint, config.occupied)?;
+pub(super) async fn start(config: MountConfig, mut kept: Option<Kept>) -> Result<Mount, MountError> {
+    let facts = kept.as_ref().and_then(Kept::facts);
+    let mut mountpoint = match &facts {
+        Some(facts) => Mountpoint::taken(facts.mountpoint.clone(), facts.made),
+        None => Mountpoint::prepare(&config.mountpoint, config.occupied)?,
+    };
     if config.credentials.is_none() && !matches!(config.source, Source::Local(_)) {
         return Err(MountError::NoSignIn);
     }
-    let lock = take_lock(&config, &mountpoint).await?;
+    let lock = match kept.as_mut().and_then(|kept| kept.locks.take()) {
+        Some(locks) => Lock::inherited(locks),
+        None => take_lock(&config, &mountpoint).await?,
+    };
     let mut notes = Vec::new();
     if mountpoint.buried {
         notes.push(format!("a dead mount at {} was detached first", mountpoint.path().display()));
@@ -77,11 +87,21 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
     let state = Arc::new(State::open(&config.cache_dir.join("state.db"))?);
     state.keep_reserve();
     let drive = connect(&config).await?;
-    let about = sign_in(&config, &drive, &state, &mut notes).await?;
+    let about = match &facts {
+        // Programs wait. Whose drive it is was found out by the first, and is asked again beside.
+        Some(_) => None,
+        None => {
+            state.write::<_, StateError>(|tx| Ok(request::forget_all(tx)?))?;
+            sign_in(&config, &drive, &state, &mut notes).await?
+        }
+    };
     let is_reached = about.is_some();
     let (account, quota) = match &about {
         Some(about) => (about.account.clone(), about.quota),
-        None => (Tree::account(&state).map_err(MountError::Tree)?.unwrap_or_default(), Quota { limit: None, used: 0 }),
+        None => {
+            let quota = facts.as_ref().map_or(Quota { limit: None, used: 0 }, Facts::quota);
+            (Tree::account(&state).map_err(MountError::Tree)?.unwrap_or_default(), quota)
+        }
     };
     let person = match about {
         Some(about) => {
@@ -90,12 +110,14 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         }
         None => state.fact(FACT_PERSON)?.unwrap_or_else(|| account.clone()),
     };
-    let parts = build(&config, state, &drive, &account, quota).await?;
+    let book = kept.as_ref().map(|kept| (Arc::clone(&kept.book), kept.generation));
+    let parts = build(&config, state, &drive, &account, quota, book).await?;
     let recovered = parts.writeback.pending()?.len();
     let aside = parts.writeback.newly_aside().into_iter();
     notes.extend(aside.map(|aside| format!("{} {}; it is kept in {}", aside.path, aside.why, aside.kept.display())));
 
-    let caches = KernelCaches::new().map_err(|source| MountError::System { what: "starting a thread", source })?;
+    let caches = KernelCaches::new(kept.as_ref().map(|kept| &kept.device))
+        .map_err(|source| MountError::System { what: "starting a thread", source })?;
     let options = fs::Options {
         owner: config.shown.owner,
         file_mode: config.shown.file_mode,
@@ -131,6 +153,17 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         tracing::debug!(?heard, "changes since the last mount");
     }
 
+    let made = mountpoint.is_made();
+    let mut news = None;
+    if let Some(kept) = kept.as_ref().filter(|_| facts.is_some()) {
+        tell_of_death(kept);
+        let taken = kept.device.take_over(&fs).map_err(|error| MountError::System {
+            what: "going on where the last daemon was",
+            source: io::Error::other(error),
+        })?;
+        news = Some(taken);
+    }
+
     let end = CancellationToken::new();
     let mut jobs = tokio::task::JoinSet::new();
     jobs.spawn(tree::follow::follow(Arc::clone(&parts.tree), config.poll_interval, end.clone()));
@@ -144,11 +177,32 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         None => None,
     };
     let gone = CancellationToken::new();
-    let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone())?;
-    tasks::tune_readahead(mountpoint.path());
+    let since = facts.as_ref().map_or_else(clock::now, |facts| facts.since);
+    if let Some(kept) = kept.as_ref().filter(|_| facts.is_none()) {
+        let mountpoint = mountpoint.path().to_owned();
+        let facts = Facts { mountpoint, made, since, limit: quota.limit, used: quota.used };
+        kept.note(&facts).map_err(|source| MountError::System { what: "writing the book", source })?;
+    }
+    let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone(), kept.as_ref())?;
+    if let Some(kept) = &kept {
+        let log = File::options().append(true).open(config.log_file());
+        let told = kept.ready(lock.files(), log.as_ref().ok().map(AsFd::as_fd));
+        told.map_err(|source| MountError::System { what: "telling the keeper", source })?;
+    }
+    if let Some(news) = news {
+        fs.tell(news);
+    }
+    if facts.is_none() {
+        tasks::tune_readahead(mountpoint.path());
+    }
     let below = mountpoint.take_below();
     notes.extend(shared_drives(&parts.tree, mountpoint.path()));
-    let running = Arc::new(Running::new(config, mountpoint, person, parts, fs, drive.tokens, gone));
+    let running = Arc::new(Running::new(config, mountpoint, person, parts, fs, drive.tokens, kept, since, gone));
+    if let Some(kept) = &running.kept {
+        let alone = running.alone.clone();
+        kept.live(&Runtime::current(), alone)
+            .map_err(|source| MountError::System { what: "starting a thread", source })?;
+    }
     jobs.spawn(Arc::clone(&running.fs).fetch_small_ahead(end.clone()));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
@@ -188,6 +242,13 @@ pub(super) async fn start(config: MountConfig) -> Result<Mount, MountError> {
         lock,
         signals,
     })
+}
+
+/// Says in the log why there is another daemon.
+fn tell_of_death(kept: &Kept) {
+    let Some(death) = kept.death else { return };
+    let (why, deaths) = (reason(&death), death.deaths);
+    tracing::warn!(why, deaths, version = env!("CARGO_PKG_VERSION"), "going on where the last daemon was");
 }
 
 /// Sees to it that all of the drive is known, as far as that is wanted.
@@ -349,6 +410,7 @@ async fn build(
     drive: &Drive,
     account: &str,
     quota: Quota,
+    book: Option<(Arc<Book>, u64)>,
 ) -> Result<fs::Parts, MountError> {
     let remote = Arc::clone(&drive.remote);
     let tree = Tree::open(Arc::clone(&state), Arc::clone(&remote), account, config.root.as_deref()).await;
@@ -385,13 +447,14 @@ async fn build(
         Arc::clone(&drive.hasty),
         &config.cache_dir.join("staging"),
         Runtime::current(),
+        book.as_ref().map(|(book, _)| Arc::clone(book)),
         writeback::Options {
             sync_interval: config.sync_interval,
             transfers: config.limits.transfers,
             use_trash: config.use_trash,
         },
     )?;
-    Ok(fs::Parts { tree, content, writeback, remote, quota })
+    Ok(fs::Parts { tree, content, writeback, remote, quota, book })
 }
 
 fn mount(
@@ -400,6 +463,7 @@ fn mount(
     fs: &Arc<Fs>,
     caches: &KernelCaches,
     gone: CancellationToken,
+    kept: Option<&Kept>,
 ) -> Result<fuse::Mounted, MountError> {
     let options = fuse::MountOptions {
         source: config.source.to_string(),
@@ -407,7 +471,15 @@ fn mount(
         allow_other: config.allow_other,
     };
     let began = clock::Instant::now();
-    let mounted = fuse::mount(Arc::clone(fs), caches, mountpoint.path(), &options, Runtime::current(), gone);
+    let mounted = fuse::mount(
+        Arc::clone(fs),
+        caches,
+        mountpoint.path(),
+        &options,
+        Runtime::current(),
+        gone,
+        kept.map(|kept| &kept.device),
+    );
     tracing::debug!(took = ?began.elapsed(), "kernel mount");
     mounted.map_err(|error| MountError::Kernel {
         mountpoint: mountpoint.path().to_owned(),

@@ -40,6 +40,7 @@ pub(super) async fn keep_house(running: Arc<Running>, end: CancellationToken) {
             // Those that would be too old when this is looked at the next time.
             running.fs.seal_open_for(running.config.sync_interval.saturating_sub(HOUSEKEEPING));
             put_down(&running);
+            running.fs.has_told_old_news();
         });
         if let Err(error) = done.await {
             tracing::error!(%error, "housekeeping panicked");

@@ -22,3 +22,11 @@ ALTER TABLE reserved ADD COLUMN shortcut INTEGER NOT NULL DEFAULT 0;
 -- Format 3 took them for shortcuts. Which of those are links only the drive knows, so their folders are listed anew.
 UPDATE node SET listed = 0 WHERE ino IN (SELECT parent FROM node WHERE kind = 4);
 DELETE FROM node WHERE kind = 4 AND ino NOT IN (SELECT ino FROM base);
+
+-- Requests of the kernel that are done, by their numbers: the last ones, for the daemon that is asked the same again because this
+-- one died before it answered.
+CREATE TABLE done (
+    turn    INTEGER PRIMARY KEY,
+    request INTEGER NOT NULL
+);
+CREATE INDEX done_request ON done (request);

@@ -125,6 +125,16 @@ pub fn by_ino(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Node>> {
     db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE ino = ?1"))?.query_row([ino], node).optional()
 }
 
+/// All nodes that are in a folder.
+pub fn for_each_linked(db: &Connection, mut work: impl FnMut(Node)) -> rusqlite::Result<()> {
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM node WHERE parent <> 0"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        work(node(row)?);
+    }
+    Ok(())
+}
+
 /// The node of an id.
 pub fn by_id(db: &Connection, id: &FileId) -> rusqlite::Result<Option<Node>> {
     db.prepare_cached(&format!("SELECT {SELECTED} FROM node WHERE id = ?1"))?.query_row([&id.0], node).optional()

@@ -17,6 +17,7 @@ use crate::crash;
 use crate::error::Kind;
 use crate::remote::xattrs::Put;
 use crate::remote::{Access, Xattrs};
+use crate::state::request;
 use crate::tree::local::{self, Attributes, Removal};
 use crate::tree::{Base, Effects, Ino, Node, NodeKind, nodes};
 
@@ -64,6 +65,7 @@ impl Writeback {
                 NodeKind::File => journal::touch_unclosed(tx, ino, self.seqs.next())?,
                 _ => journal::touch(tx, ino, self.seqs.next())?,
             }
+            request::note(tx)?;
             crash::point("create-not-committed");
             Ok(())
         })?;
@@ -112,6 +114,7 @@ impl Writeback {
                 // Only this mount knew it under that name: another of the same name may have it at once.
                 self.tree.freed(tx, folder, name, &mut effects)?;
             }
+            request::note(tx)?;
             crash::point("remove-not-committed");
             Ok::<_, WritebackError>(gone)
         })?;
@@ -190,6 +193,7 @@ impl Writeback {
         self.state.write::<_, WritebackError>(|tx| {
             let node = nodes::by_ino(tx, ino)?.filter(Node::is_linked).ok_or(Refused(Kind::NotFound))?;
             let xattrs = node.xattrs.with(name, put).map_err(Refused)?;
+            request::note(tx)?;
             let now = clock::now();
             if xattrs.same(&node.xattrs) {
                 // What is as it was is no change to the drive.

@@ -23,6 +23,7 @@ use super::plan::{Job, Outcome};
 use super::snapshot::Snapshot;
 use super::staging::{Inner, Staging};
 use super::stagings::Stagings;
+use super::unsealed::Change;
 use super::{Result, Writeback, journal, take_in};
 use crate::clock;
 use crate::error::Kind;
@@ -78,6 +79,7 @@ impl Stagings {
         }
         inner.base = Some(self.content.open(source));
         inner.pile.show(source.blob.size, range.end);
+        inner.note(staging.ino(), Change::Show(source.blob.size, range.end))?;
         drop(inner);
         self.copies.0.lock().insert(staging.ino(), source.id.clone());
         Ok(true)

@@ -13,6 +13,7 @@ use super::{Result, Writeback, WritebackError, journal, table};
 use crate::clock;
 use crate::crash;
 use crate::error::Kind;
+use crate::state::request;
 use crate::tree::{Ino, Node, local, nodes};
 
 impl Writeback {
@@ -47,6 +48,7 @@ impl Writeback {
                     changed.push((ino, change_of(tx, &now)?));
                 }
             }
+            request::note(tx)?;
             crash::point("exchange-not-committed");
             Ok((changed, if promised { vec![first.ino, second.ino] } else { Vec::new() }))
         })?;

@@ -68,7 +68,7 @@ impl Layer {
 }
 
 /// What of a layer is in holes of its file.
-fn hollow(file: &File, written: &RangeSet) -> io::Result<RangeSet> {
+pub(super) fn hollow(file: &File, written: &RangeSet) -> io::Result<RangeSet> {
     let mut zeros = RangeSet::new();
     // In blocks of 512 bytes, as stat(2) says.
     if file.metadata()?.blocks() * 512 < written.total() {

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::crash;
 use crate::error::Kind;
 use crate::remote::{FileId, NewItem, NewKind};
+use crate::state::request;
 use crate::tree::local::{self, Removal};
 use crate::tree::{Base, Effects, Ino, Node, NodeKind, links, nodes};
 
@@ -62,6 +63,7 @@ impl Writeback {
             made::note(tx, ino, row.ctime)?;
             links::touch(tx, file, row.ctime)?;
             journal::touch(tx, ino, self.seqs.next())?;
+            request::note(tx)?;
             crash::point("link-not-committed");
             nodes::by_ino(tx, file)?.ok_or(Refused(Kind::NotFound))
         })?;

@@ -284,6 +284,11 @@ impl Pile {
         Ok(if whole { Some(&self.now.stack[0].path) } else { None })
     }
 
+    /// Sets what the layers take of the disk.
+    pub(super) fn set_held(&mut self, held: u64) {
+        self.held = held;
+    }
+
     /// Bytes of disk that the layers take.
     pub(super) fn held(&self) -> u64 {
         self.held

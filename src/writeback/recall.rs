@@ -62,6 +62,9 @@ impl Stagings {
             inner.stored = Some(Sealed { seq, layers: recalled.layers, safety: recalled.safety });
             inner.on_drive = None;
             inner.origin = origin;
+            if !inner.pile.dirty {
+                inner.log.clear();
+            }
         }
         self.secure(staging);
     }

@@ -1,5 +1,7 @@
 //! What a start finds, whether the last end was clean or not: there is no other kind of start.
 
+use std::collections::HashSet;
+
 use super::{Result, Writeback, conflict, journal, made, table};
 use crate::clock;
 use crate::crash;
@@ -11,11 +13,15 @@ const FACT_BOOT: &str = "boot";
 
 impl Writeback {
     /// Brings tables and folder into agreement, and puts everything that is to be sent into the queue.
-    pub(super) fn recover(&self) -> Result<()> {
+    /// `kept`: what is open, and goes on as it was.
+    pub(super) fn recover(&self, kept: &HashSet<Ino>) -> Result<()> {
         self.give_up_what_power_took()?;
         let entries = self.state.read(journal::all)?;
         let mut names = Vec::new();
         for entry in entries {
+            if entry.unclosed && kept.contains(&entry.ino) {
+                continue;
+            }
             if entry.unclosed {
                 names.push((entry.ino, self.tree.path(entry.ino)?));
                 self.state.write::<_, rusqlite::Error>(|tx| take_back(tx, entry.ino))?;
@@ -30,7 +36,7 @@ impl Writeback {
             asked::sweep(tx)?;
             conflict::sweep(tx)
         })?;
-        for (ino, path) in self.stagings.sweep()? {
+        for (ino, path) in self.stagings.sweep(kept)? {
             let name = names.iter().find(|(other, _)| *other == ino).map(|(_, path)| path.clone());
             let name = name.map_or_else(|| self.tree.path(ino), Ok)?;
             // The database that knew it is gone.

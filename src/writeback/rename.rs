@@ -32,6 +32,7 @@ use crate::clock;
 use crate::crash;
 use crate::error::Kind;
 use crate::remote::Source;
+use crate::state::request;
 use crate::tree::local;
 use crate::tree::{Effects, Ino, Node, NodeKind, nodes};
 
@@ -155,6 +156,7 @@ impl Writeback {
                 self.queue.follow(source.ino, target.ino);
                 self.queue.follow(target.ino, source.ino);
             }
+            request::note(tx)?;
             crash::point("rename-not-committed");
             Ok(Renamed { source, target: replaced_row.clone().or(target) })
         });

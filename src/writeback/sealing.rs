@@ -60,6 +60,9 @@ impl Stagings {
                 if !folded.is_empty() {
                     self.leave(Leaving::Folded(staging.ino(), folded));
                 }
+                if !inner.pile.dirty {
+                    inner.log.clear();
+                }
             }
             (Ok(_), None) if safety == Safety::Promised => {
                 if let Some(stored) = &mut inner.stored {

@@ -20,6 +20,7 @@ use super::pile::Pile;
 use super::snapshot::{Snapshot, assemble, fetch, read_local};
 use super::stagings::Stagings;
 use super::table::Safety;
+use super::unsealed::Log;
 use crate::content::Reader;
 use crate::ranges::RangeSet;
 use crate::remote::Source;
@@ -73,6 +74,8 @@ pub(super) struct Inner {
     pub(super) taken_in: u64,
     /// The drive cannot make it a copy of its base.
     pub(super) no_copy: bool,
+    /// What is not sealed of it, for the next daemon.
+    pub(super) log: Log,
 }
 
 #[derive(Debug, Clone)]

@@ -24,7 +24,9 @@ use super::pile::Pile;
 pub(super) use super::recall::Recalled;
 use super::space::Space;
 use super::staging::{Inner, Sealed, Staging};
+use super::unsealed::{Log, Unsealed};
 use super::{Result, WritebackError, table};
+use crate::book::Book;
 use crate::content::Content;
 use crate::crash;
 use crate::ranges::RangeSet;
@@ -59,6 +61,7 @@ pub(super) struct Stagings {
     pub(super) largest: u64,
     pub(super) copies: Copies,
     pub(super) leavings: Leavings,
+    pub(super) unsealed: Unsealed,
 }
 
 /// The stagings in memory. INVARIANT: no more than one an entry is alive.
@@ -91,6 +94,7 @@ impl Stagings {
         runtime: Handle,
         largest: u64,
         growing: mpsc::UnboundedSender<Ino>,
+        book: Option<Arc<Book>>,
     ) -> Result<Arc<Self>> {
         std::fs::create_dir_all(dir)?;
         let mut last = 0;
@@ -128,6 +132,7 @@ impl Stagings {
             largest,
             copies,
             leavings: Leavings::default(),
+            unsealed: Unsealed::open(book),
         }))
     }
 
@@ -240,7 +245,16 @@ impl Stagings {
         node.map(|node| self.edit(&node)).transpose()
     }
 
+    pub(super) fn keep_resumed(self: &Arc<Self>, ino: Ino, inner: Inner) -> Arc<Staging> {
+        self.keep_as_it_is(ino, inner, &mut self.in_use.lock())
+    }
+
     fn keep(self: &Arc<Self>, ino: Ino, inner: Inner, in_use: &mut InUse) -> Arc<Staging> {
+        let log = Log::new(self.unsealed.book.clone());
+        self.keep_as_it_is(ino, Inner { log, ..inner }, in_use)
+    }
+
+    fn keep_as_it_is(self: &Arc<Self>, ino: Ino, inner: Inner, in_use: &mut InUse) -> Arc<Staging> {
         let staging = Staging::new(ino, Arc::clone(self), inner);
         in_use.made += 1;
         in_use.stagings.insert(ino, Arc::downgrade(&staging));
@@ -248,7 +262,8 @@ impl Stagings {
     }
 
     /// The last user of a staging let go of it.
-    pub(super) fn let_go(self: &Arc<Self>, ino: Ino, inner: Inner) {
+    pub(super) fn let_go(self: &Arc<Self>, ino: Ino, mut inner: Inner) {
+        inner.log.clear();
         // If neither: it waits to be sent, and the tables know where it is; or it was opened for writing and not written.
         let leaves = inner.on_drive.is_some() || inner.discarded;
         {
@@ -316,7 +331,7 @@ impl Stagings {
 
     /// Removes what a crash left behind: the files of retired staging. Says which files nobody knows: content that was never
     /// sealed.
-    pub(super) fn sweep(&self) -> Result<Vec<(Ino, PathBuf)>> {
+    pub(super) fn sweep(&self, kept: &HashSet<Ino>) -> Result<Vec<(Ino, PathBuf)>> {
         let mut newest: HashMap<Ino, u64> = HashMap::new();
         for (ino, number) in self.known_files()? {
             let newest = newest.entry(ino).or_default();
@@ -327,7 +342,7 @@ impl Stagings {
         })?;
         if !retired.is_empty() {
             let known = Known::now(self)?;
-            for ino in retired {
+            for ino in retired.into_iter().filter(|ino| !kept.contains(ino)) {
                 known.remove_retired(ino)?;
                 crash::point("swept-one");
             }
@@ -337,7 +352,8 @@ impl Stagings {
         for file in std::fs::read_dir(&self.dir)? {
             let file = file?;
             match parse_name(&file.file_name().to_string_lossy()) {
-                Some(name) if known.contains(&name) => {}
+                // Of what another daemon was writing, that goes on.
+                Some(name) if known.contains(&name) || kept.contains(&name.0) => {}
                 // What was never sealed is newer than what was: the bytes of this one are in another.
                 Some((ino, number)) if newest.get(&ino).is_some_and(|&newest| number < newest) => {
                     folded.push(file.path());

@@ -71,6 +71,17 @@ fn source(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Source>> {
     Ok(Some(Source { id: FileId(id), blob }))
 }
 
+fn of_row(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        size: from_sql(row.get(0)?),
+        seq: Seq(from_sql(row.get(1)?)),
+        base: source(row, 2)?,
+        origin: source(row, 6)?,
+        safety: Safety::of_sql(row.get(10)?),
+        layers: Vec::new(),
+    })
+}
+
 const SOURCES: &str =
     "base_id, base_revision, base_size, base_md5, origin_id, origin_revision, origin_size, origin_md5";
 
@@ -78,20 +89,24 @@ const SOURCES: &str =
 pub(super) fn stored(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Stored>> {
     let staging = db
         .prepare_cached(&format!("SELECT size, seq, {SOURCES}, synced FROM staging WHERE ino = ?1 AND retired = 0"))?
-        .query_row([ino], |row| {
-            Ok(Stored {
-                size: from_sql(row.get(0)?),
-                seq: Seq(from_sql(row.get(1)?)),
-                base: source(row, 2)?,
-                origin: source(row, 6)?,
-                safety: Safety::of_sql(row.get(10)?),
-                layers: Vec::new(),
-            })
-        })
+        .query_row([ino], of_row)
         .optional()?;
     let Some(mut staging) = staging else { return Ok(None) };
     staging.layers = stored_layers(db, ino)?;
     Ok(Some(staging))
+}
+
+/// What the tables have of an entry, needed or not; and whether it is needed no more.
+pub(super) fn stored_or_retired(db: &Connection, ino: Ino) -> rusqlite::Result<Option<(Stored, bool)>> {
+    if let Some(stored) = stored(db, ino)? {
+        return Ok(Some((stored, false)));
+    }
+    let layers = stored_retired_layers(db, ino)?;
+    let staging = db
+        .prepare_cached(&format!("SELECT size, seq, {SOURCES}, synced FROM staging WHERE ino = ?1"))?
+        .query_row([ino], of_row)
+        .optional()?;
+    Ok(staging.map(|staging| (Stored { layers, ..staging }, true)))
 }
 
 /// Whether nothing is to be sent of any entry.

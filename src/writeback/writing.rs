@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::layers::Layer;
 use super::staging::{Inner, Staging};
 use super::stagings::Stagings;
+use super::unsealed::Change;
 use super::{Result, WritebackError};
 use crate::crash;
 use crate::error::Kind;
@@ -35,6 +36,8 @@ impl Stagings {
         let new = inner.pile.write(offset, bytes)?;
         crash::point("bytes-written");
         inner.on_drive = None;
+        let top = inner.top();
+        inner.note(staging.ino(), Change::Write(top, offset, offset + bytes.len() as u64))?;
         let Inner { growth, pile, .. } = &mut *inner;
         let worth_an_upload = growth.written(pile);
         drop(inner);
@@ -64,6 +67,7 @@ impl Stagings {
         }
         let freed = inner.pile.resize(size)?;
         inner.on_drive = None;
+        inner.note(staging.ino(), Change::Size(size))?;
         drop(inner);
         self.account_gone(staging.ino(), freed);
         Ok(())
@@ -78,8 +82,10 @@ impl Stagings {
         }
         inner.growth.changing(range.start);
         self.layer_for(staging.ino(), &mut inner, range.start)?;
-        let freed = inner.pile.zero(range)?;
+        let freed = inner.pile.zero(range.clone())?;
         inner.on_drive = None;
+        let top = inner.top();
+        inner.note(staging.ino(), Change::Zero(top, range.start, range.end))?;
         drop(inner);
         self.account_gone(staging.ino(), freed);
         Ok(())
@@ -101,28 +107,39 @@ impl Stagings {
     }
 
     pub(super) fn layer_for(&self, ino: Ino, inner: &mut Inner, offset: u64) -> Result<()> {
-        let pile = &mut inner.pile;
-        if pile.needs_layer(offset) {
+        if inner.pile.needs_layer(offset) {
             let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            let layer = Layer::create(number, self.path(ino, number), pile.shining())?;
+            let layer = Layer::create(number, self.path(ino, number), inner.pile.shining())?;
             crash::point("staging-made");
-            pile.push(layer);
-            self.fold(ino, inner);
+            let below = layer.below;
+            inner.pile.push(layer);
+            if self.fold(ino, inner) {
+                // What was noted of the layers that are gone would be made again in others.
+                inner.note_all(ino)?;
+            } else {
+                inner.note(ino, Change::Layer(number, below))?;
+            }
         }
         Ok(())
     }
 
-    /// Makes fewer layers of many, if there is room for what is copied until the old ones are gone.
-    fn fold(&self, ino: Ino, inner: &mut Inner) {
+    /// Makes fewer layers of many, if there is room for what is copied until the old ones are gone. Says whether it did.
+    fn fold(&self, ino: Ino, inner: &mut Inner) -> bool {
         let Inner { pile, growth, .. } = inner;
-        let Some((count, bytes)) = pile.foldable(|layer| growth.is_of(layer)) else { return };
+        let Some((count, bytes)) = pile.foldable(|layer| growth.is_of(layer)) else { return false };
         if !self.space.fits(bytes) || self.claim(bytes).is_err() {
-            return;
+            return false;
         }
         match pile.fold(count) {
-            Ok(copied) => self.account(ino, copied),
-            // Without it everything is still right.
-            Err(error) => tracing::debug!(%error, "layers of a staging were not made fewer"),
+            Ok(copied) => {
+                self.account(ino, copied);
+                true
+            }
+            Err(error) => {
+                // Without it everything is still right.
+                tracing::debug!(%error, "layers of a staging were not made fewer");
+                false
+            }
         }
     }
 

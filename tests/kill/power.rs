@@ -283,6 +283,7 @@ fn what_was_synced_survives_the_loss_of_power() {
     let evidence = Evidence::new("power", scratch.path());
     let cloud = Cloud::start();
     let mut machine = Machine::new();
+    machine.keeper = "never";
     machine.arguments.extend(["--sync-interval", "1h", "--log-level", "debug"].map(str::to_owned));
     fs::create_dir(machine.cache()).expect("makes");
     let mut disk = Disk::new(&scratch.path().join("disk"), &machine.cache());

@@ -100,6 +100,7 @@ impl Bench {
     fn new(seed: u64) -> Self {
         let cloud = Cloud::start();
         let mut machine = Machine::new();
+        machine.keeper = "never";
         // No seal but those that the writers know of.
         machine.arguments.extend(["--sync-interval", "1h", "--log-level", "debug"].map(str::to_owned));
         machine.mount(&cloud);

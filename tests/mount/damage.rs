@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
-use crate::machine::{Machine, bytes, disk_use, names, read, run, said, sh, signal, wait_for_end, write};
+use crate::machine::{
+    Machine, bytes, disk_use, kill_for_good, names, read, run, said, sh, signal, wait_for_end, write,
+};
 
 const BLOCK: u64 = 256 << 10;
 
@@ -327,7 +329,7 @@ fn a_cache_has_one_daemon_whatever_becomes_of_that() {
     assert_eq!(output.status.code(), Some(6), "{}", said(&output));
     assert!(said(&output).contains("in use by another drivemount"), "{}", said(&output));
 
-    signal(pid, "KILL");
+    kill_for_good(pid);
     let output = eventually("the cache is free", || {
         let output = mount_with_cache_of(&second, &cloud, &machine.cache());
         output.status.success().then_some(output)

@@ -12,7 +12,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::cloud::{Cloud, SOON, eventually};
-use crate::machine::{Machine, names, read, signal, wait_for_end, write};
+use crate::machine::{Machine, kill_for_good, names, read, write};
 
 /// A way to the cloud on which requests for listings can be held up.
 struct Way {
@@ -212,8 +212,7 @@ fn a_kill_while_a_folder_is_held_up_ends_the_mount() {
     cloud.rewrite(&file, b"longer than before");
     // It came after the other news.
     eventually("new content", || (fs::metadata(machine.at("file")).expect("stat").len() == 18).then_some(()));
-    signal(pid, "KILL");
-    wait_for_end(pid);
+    kill_for_good(pid);
     let refused = renamed.recv_timeout(SOON).expect("nobody waits for a dead daemon").expect_err("it is gone");
     assert!(matches!(refused.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)), "{refused}");
 }
@@ -238,8 +237,7 @@ fn a_folder_can_be_looked_into_while_its_listing_goes_on() {
     // The first page is here. A name of it is known before the others are.
     let known = machine.at("folder/file 0000");
     at_once("a name that is known", move || fs::metadata(known)).expect("is there");
-    signal(pid, "KILL");
-    wait_for_end(pid);
+    kill_for_good(pid);
     let refused = looked.recv_timeout(SOON).expect("nobody waits for a dead daemon").expect_err("it is gone");
     assert!(matches!(refused.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)), "{refused}");
 }

@@ -18,6 +18,10 @@ pub(crate) struct Machine {
     pub(crate) key: Option<PathBuf>,
     /// Where it finds the drive, if not at its own address.
     pub(crate) url: Option<String>,
+    /// What mounts.
+    pub(crate) program: PathBuf,
+    /// Whether its mount goes on when its daemon dies: `auto` or `never`.
+    pub(crate) keeper: &'static str,
     /// What the environment of the next daemon tells it beside that.
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -31,6 +35,8 @@ impl Machine {
             arguments: ["--poll-interval", "100ms"].map(str::to_owned).to_vec(),
             key: None,
             url: None,
+            program: PROGRAM.into(),
+            keeper: "auto",
             environment: Vec::new(),
         }
     }
@@ -73,7 +79,7 @@ impl Machine {
 
     /// Mounts the drive at an address.
     pub(crate) fn try_mount_at(&self, url: &str, token: &Path) -> Output {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(&self.program);
         command.args(["mount", url]).arg(self.drive());
         match &self.key {
             Some(key) => command.arg("--service-account-file").arg(key),
@@ -82,6 +88,9 @@ impl Machine {
         command.arg("--cache-dir").arg(self.cache()).args(&self.arguments);
         // Tests count what is asked, and when: what is asked ahead has tests of its own.
         command.env("DRIVEMOUNT_LIST_AHEAD", "none").env("DRIVEMOUNT_TREE_SNAPSHOT", "none");
+        // Who is told where to die would be told again each time.
+        let dies = self.environment.iter().any(|(name, _)| name == "DRIVEMOUNT_CRASH_AT");
+        command.env("DRIVEMOUNT_KEEPER", if dies { "never" } else { self.keeper });
         command.envs(self.environment.iter().cloned());
         run(&mut command)
     }
@@ -106,11 +115,9 @@ impl Machine {
         i32::try_from(self.status()["pid"].as_i64().expect("pid")).expect("pid")
     }
 
-    /// Kills the daemon, as the kernel does when memory is short.
+    /// Kills the daemon, and what would start another one: the mount is dead then.
     pub(crate) fn kill(&self) {
-        let pid = self.pid();
-        signal(pid, "KILL");
-        wait_for_end(pid);
+        kill_for_good(self.pid());
     }
 
     /// Loses the disk.
@@ -146,10 +153,31 @@ pub(crate) fn end_mounts(below: &Path) {
         status.args(["10", PROGRAM, "status", "--json"]).arg(place).stderr(Stdio::null());
         let status: Option<Value> = status.output().ok().and_then(|output| serde_json::from_slice(&output.stdout).ok());
         if let Some(pid) = status.and_then(|status| status["pid"].as_i64()) {
-            let _gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+            kill_for_good(i32::try_from(pid).expect("pid"));
         }
         let _gone = Command::new("umount").arg("-l").arg(place).stderr(Stdio::null()).status();
     }
+}
+
+/// Kills a daemon, and what would start another one, as if both had gone at one moment.
+pub(crate) fn kill_for_good(pid: i32) {
+    let keeper = keeper_of(pid);
+    let send = |pid: i32, name: &str| drop(Command::new("kill").args([name, &pid.to_string()]).status());
+    keeper.inspect(|&keeper| send(keeper, "-STOP"));
+    send(pid, "-KILL");
+    if let Some(keeper) = keeper {
+        send(keeper, "-KILL");
+        wait_for_end(keeper);
+    }
+    wait_for_end(pid);
+}
+
+/// The process that starts another daemon when this one dies.
+pub(crate) fn keeper_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
+    let line = std::fs::read(format!("/proc/{parent}/cmdline")).ok()?;
+    line.split(|&byte| byte == 0).any(|word| word == b"--keep").then_some(parent)
 }
 
 /// Runs a command to its end.

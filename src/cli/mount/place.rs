@@ -2,7 +2,7 @@
 
 use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 
-use crate::config::{Docs, ListAhead, Occupied, Passthrough, TreeSnapshot, UseTrash};
+use crate::config::{Docs, Keeper, ListAhead, Occupied, Passthrough, TreeSnapshot, UseTrash};
 
 /// What of the drive is mounted, and over what.
 #[derive(Debug, clap::Args)]
@@ -23,6 +23,9 @@ pub(crate) struct PlaceArgs {
     /// Whether the kernel reads files by itself that are whole in the cache
     #[arg(long, value_name = "WHEN", env = "DRIVEMOUNT_PASSTHROUGH", value_enum, default_value_t)]
     pub(super) passthrough: Passthrough,
+    /// Whether the mount goes on when its daemon dies
+    #[arg(long, value_name = "WHEN", env = "DRIVEMOUNT_KEEPER", value_enum, default_value_t)]
+    pub(super) keeper: Keeper,
     /// What becomes of what is known of the drive: names, sizes, times, checksums
     #[arg(long, value_name = "WHAT", env = "DRIVEMOUNT_TREE_SNAPSHOT", value_enum, default_value_t)]
     pub(super) tree_snapshot: TreeSnapshot,
