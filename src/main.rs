@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: drivemount::sys::Allocator = drivemount::sys::Allocator;
+
 fn main() -> ExitCode {
     drivemount::cli::main()
 }

@@ -203,7 +203,7 @@ fn a_daemon_that_the_kernel_kills_for_memory_is_replaced() {
     kill_worker(&machine);
     let pid = machine.pid();
     let mut hog = Command::new("python3");
-    hog.args(["-c", HOG, &(LIMIT >> 20).saturating_sub(28).to_string()]);
+    hog.args(["-c", HOG, &(LIMIT >> 20).saturating_sub(16).to_string()]);
     let mut hog = hog.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
     group.take(i32::try_from(hog.id()).expect("pid"));
     for number in 0..40 {
