@@ -34,7 +34,7 @@ pub const ALIVE: u8 = b'b';
 pub const ENDING: u8 = b'e';
 
 /// How long a worker may say nothing.
-pub const SILENCE: Duration = Duration::from_secs(60);
+pub const SILENCE: Duration = Duration::from_mins(1);
 
 /// A worker that has served for so long did not die of what killed the last one.
 const SOME_TIME: Duration = Duration::from_millis(300);

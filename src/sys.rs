@@ -169,7 +169,7 @@ pub fn unmount_lazily(mountpoint: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Allocator;
 
-/// Such a buffer (`fuser`, read_buf.rs): 16 MiB and a page.
+/// Such a buffer (`fuser`, `read_buf.rs`): 16 MiB and a page.
 const REQUEST_BUFFER: usize = (16 << 20) + 4096;
 
 /// What the largest request takes of it: a write of 1 MiB, and its head.
@@ -308,9 +308,9 @@ pub fn receive_files(socket: BorrowedFd<'_>) -> io::Result<Option<(u8, Vec<Owned
         let head = if received > 0 { libc::CMSG_FIRSTHDR(&raw const message) } else { std::ptr::null_mut() };
         if !head.is_null() && (*head).cmsg_type == libc::SCM_RIGHTS {
             let bytes = (*head).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-            let numbers = libc::CMSG_DATA(head).cast::<i32>();
+            let numbers = libc::CMSG_DATA(head).cast::<[u8; 4]>();
             for at in 0..bytes / size_of::<i32>() {
-                files.push(OwnedFd::from_raw_fd(numbers.add(at).read_unaligned()));
+                files.push(OwnedFd::from_raw_fd(i32::from_ne_bytes(numbers.add(at).read())));
             }
         }
         received

@@ -258,6 +258,7 @@ pub struct Conflict {
 
 impl Writeback {
     /// Opens the journal and the staging folder, and recovers from whatever the last end was. Sends nothing yet.
+    #[expect(clippy::too_many_arguments, reason = "it is what it is made of")]
     pub fn open(
         state: Arc<State>,
         tree: Arc<Tree>,

@@ -133,16 +133,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         return Ok(if can { Exit::Success } else { Exit::Failure });
     }
     if let Some(number) = args.keep {
-        return keep(args, number);
+        return Ok(keep(args, number));
     }
     let kept = args.kept.as_deref().map(Kept::of_arguments).transpose();
     let kept = kept.map_err(|error| Failure::new(Exit::Usage, format!("this is started by a keeper ({error})")))?;
-    let settings = match &kept {
-        Some(kept) => kept.settings(),
-        None => {
-            let mut settings = Vec::new();
-            io::stdin().lock().take(1 << 20).read_until(b'\n', &mut settings).map(|_| settings)
-        }
+    let settings = if let Some(kept) = &kept {
+        kept.settings()
+    } else {
+        let mut settings = Vec::new();
+        io::stdin().lock().take(1 << 20).read_until(b'\n', &mut settings).map(|_| settings)
     };
     let config: Option<MountConfig> = settings.as_ref().ok().and_then(|settings| serde_json::from_slice(settings).ok());
     let Some(config) = config else {
@@ -179,7 +178,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Keeps a mount, until it ends.
-fn keep(args: &Args, number: i32) -> Result<Exit, Failure> {
+fn keep(args: &Args, number: i32) -> Exit {
     if let Err(error) = sys::leave_terminal() {
         tracing::debug!(%error, "already its own session");
     }
@@ -187,10 +186,10 @@ fn keep(args: &Args, number: i32) -> Result<Exit, Failure> {
         keeper::keep(keeper::Keeper { settings: settings.into(), place: args.mountpoint.clone() })
     });
     match kept {
-        Ok(code) => Ok(Exit::of_code(code)),
+        Ok(code) => Exit::of_code(code),
         Err(error) => {
             report(&Report::Failed { sort: FailureSort::Other, message: format!("the mount cannot be kept: {error}") });
-            Ok(Exit::Failure)
+            Exit::Failure
         }
     }
 }

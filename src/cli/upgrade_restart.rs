@@ -10,7 +10,7 @@ use crate::mount::mountpoint;
 use crate::sys;
 
 /// How long the new daemon may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long the keeper may take to ask the new program whether it can go on.
 const REFUSAL: Duration = Duration::from_secs(5);

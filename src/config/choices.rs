@@ -60,9 +60,9 @@ pub enum Passthrough {
 pub enum Keeper {
     /// Where the rights of the mount allow it: a small process keeps it, and starts another daemon when one dies, which goes on where
     /// that was
-    #[default]
     Auto,
     /// Never: a mount whose daemon dies is dead, and is mounted again by hand
+    #[default]
     Never,
 }
 

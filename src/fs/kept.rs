@@ -115,6 +115,8 @@ impl Record {
             access: Access::UNKNOWN,
             drive: None,
             xattrs: Xattrs::default(),
+            link: None,
+            names: 0,
         }
     }
 

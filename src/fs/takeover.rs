@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dir::Unknown;
 use super::handle::{Bytes, Caching};
 use super::kept::{self, HandleSlot, KeptHandle, Record, Sort};
 use super::passthrough::{Backing, Passed};
@@ -231,7 +232,7 @@ impl Fs {
     /// The entry that an earlier daemon made for a request without having answered it; `None` if it made none.
     pub fn made_before(self: &Arc<Self>, number: u64, folder: NodeId, name: &[u8]) -> Option<Answer<Entry>> {
         let name = std::str::from_utf8(name).ok().filter(|_| self.is_done(number))?;
-        let entry = self.lookup_now(folder, name).ok().flatten()?;
+        let entry = self.lookup_now(folder, name, Unknown::Show).ok().flatten()?;
         Some(Answer::Now(Ok(entry)))
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ impl KeptDevice {
         };
         ours.write_all(&init)?;
         let acl = config.acl;
-        let session = Session::from_fd(adapter, OwnedFd::from(theirs), acl, config)?;
+        let session = Session::from_fd(adapter, theirs, acl, config)?;
         let length = ours.read(&mut buffer)?;
         let answer = &buffer[..length.min(LONGEST)];
         if is_first {

@@ -239,7 +239,9 @@ fn start<T: Send + 'static>(
             sys::keep_only(device).inspect_err(|error| tracing::warn!(%error, "no files of its own")).is_ok()
         });
         let own = own.map(|device| Kernel { device });
-        orders.into_iter().for_each(|order| carry_out(&caches, order, own.as_ref()));
+        for order in orders {
+            carry_out(&caches, order, own.as_ref());
+        }
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(sender)
@@ -255,7 +257,9 @@ impl KernelCaches {
         let now = start("revoke now", &caches, device, |caches, (what, done), own| {
             let (what, done): (Vec<Outdated>, oneshot::Sender<()>) = (what, done);
             // After no lookup: that one is a rename out of the very folder is not to be expected.
-            what.into_iter().for_each(|what| caches.revoke(Order { what, after: 0 }, own));
+            for what in what {
+                caches.revoke(Order { what, after: 0 }, own);
+            }
             let _nobody_waits = done.send(());
         })?;
         Ok(Self { names, rest, now, caches })

@@ -167,20 +167,13 @@ fn beat(runtime: &Runtime, channel: &OwnedFd, gone: &CancellationToken) {
         }
         let request = fuse::longest().filter(|(_, time)| *time > stuck());
         let task = Some(("the runtime", asked.1.elapsed())).filter(|(_, time)| *time > stuck());
-        match request.or(task) {
-            Some((what, time)) => {
-                if !std::mem::replace(&mut told, true) {
-                    tracing::error!(
-                        what,
-                        ?time,
-                        "stuck; the keeper will start another daemon in the place of this one"
-                    );
-                }
+        if let Some((what, time)) = request.or(task) {
+            if !std::mem::replace(&mut told, true) {
+                tracing::error!(what, ?time, "stuck; the keeper will start another daemon in the place of this one");
             }
-            None => {
-                told = false;
-                let _gone = sys::send_files(channel.as_fd(), ALIVE, &[]);
-            }
+        } else {
+            told = false;
+            let _gone = sys::send_files(channel.as_fd(), ALIVE, &[]);
         }
         // The keeper says nothing, so that there is something to hear is its end.
         let _failed = sys::wait_for_any(&[channel.as_fd()], BEAT.min(stuck() / 4));

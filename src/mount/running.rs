@@ -93,6 +93,7 @@ pub(super) struct Mount {
 }
 
 impl Running {
+    #[expect(clippy::too_many_arguments, reason = "it is what it is made of")]
     pub(super) fn new(
         config: MountConfig,
         mountpoint: Mountpoint,

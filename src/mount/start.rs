@@ -87,21 +87,19 @@ pub(super) async fn start(config: MountConfig, mut kept: Option<Kept>) -> Result
     let state = Arc::new(State::open(&config.cache_dir.join("state.db"))?);
     state.keep_reserve();
     let drive = connect(&config).await?;
-    let about = match &facts {
+    let about = if facts.is_some() {
         // Programs wait. Whose drive it is was found out by the first, and is asked again beside.
-        Some(_) => None,
-        None => {
-            state.write::<_, StateError>(|tx| Ok(request::forget_all(tx)?))?;
-            sign_in(&config, &drive, &state, &mut notes).await?
-        }
+        None
+    } else {
+        state.write::<_, StateError>(|tx| Ok(request::forget_all(tx)?))?;
+        sign_in(&config, &drive, &state, &mut notes).await?
     };
     let is_reached = about.is_some();
-    let (account, quota) = match &about {
-        Some(about) => (about.account.clone(), about.quota),
-        None => {
-            let quota = facts.as_ref().map_or(Quota { limit: None, used: 0 }, Facts::quota);
-            (Tree::account(&state).map_err(MountError::Tree)?.unwrap_or_default(), quota)
-        }
+    let (account, quota) = if let Some(about) = &about {
+        (about.account.clone(), about.quota)
+    } else {
+        let quota = facts.as_ref().map_or(Quota { limit: None, used: 0 }, Facts::quota);
+        (Tree::account(&state).map_err(MountError::Tree)?.unwrap_or_default(), quota)
     };
     let person = match about {
         Some(about) => {

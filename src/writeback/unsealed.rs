@@ -185,7 +185,7 @@ impl Log {
             new.add(book, ino, *change)?;
         }
         new.pages[0] = book.unsealed.put(&first_page(ino, edition, beginning)?)?;
-        new.book = self.book.clone();
+        new.book.clone_from(&self.book);
         self.clear();
         *self = new;
         Ok(())
@@ -255,6 +255,9 @@ fn all(layers: &Layers) -> Vec<Change> {
     changes
 }
 
+/// A page: which of its log, its slot, its bytes.
+type Page = (u64, u64, Vec<u8>);
+
 /// What a daemon left that died.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -266,7 +269,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn of(edition: u64, pages: &[(u64, u64, Vec<u8>)], slots: Vec<u64>) -> Option<Self> {
+    fn of(edition: u64, pages: &[Page], slots: Vec<u64>) -> Option<Self> {
         let (_, _, first) = pages.first().filter(|(number, ..)| *number == 0)?;
         let length = usize::try_from(book::number(&first[24..])).ok()?;
         let beginning = serde_json::from_slice(first.get(HEAD..HEAD.saturating_add(length))?).ok()?;
@@ -287,7 +290,7 @@ impl Unsealed {
     /// Reads what there is of them. They stay where they are until somebody goes on with them.
     pub(super) fn open(book: Option<Arc<Book>>) -> Self {
         let Some(book) = book else { return Self::default() };
-        let mut pages: HashMap<(u64, u64), Vec<(u64, u64, Vec<u8>)>> = HashMap::new();
+        let mut pages: HashMap<(u64, u64), Vec<Page>> = HashMap::new();
         for (slot, bytes) in book.unsealed.take_found() {
             let (ino, edition, number) = (book::number(&bytes), book::number(&bytes[8..]), book::number(&bytes[16..]));
             pages.entry((ino, edition)).or_default().push((number, slot, bytes));
@@ -462,7 +465,7 @@ mod tests {
         let open = || Arc::new(Book::open(memory.try_clone().expect("clones")).expect("opens"));
         let mut log = Log::new(Some(open()));
         let beginning = Beginning { shown: 7, ..Beginning::default() };
-        let mut note = |log: &mut Log, change| {
+        let note = |log: &mut Log, change| {
             log.note(Ino(5), change, || beginning.clone(), || vec![Change::Size(1)]).expect("notes");
         };
         note(&mut log, Change::Layer(3, 7));

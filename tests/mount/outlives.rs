@@ -13,6 +13,14 @@ use crate::cloud::{Cloud, PROGRAM, eventually};
 use crate::machine::{Machine, bytes, keeper_of, names, read, run, said, sh, signal, wait_for_end, write};
 use crate::memory::Group;
 
+/// A machine whose mount outlives its daemon.
+fn kept(cloud: &Cloud) -> Machine {
+    let mut machine = Machine::new();
+    machine.keeper = "auto";
+    machine.mount(cloud);
+    machine
+}
+
 /// The keeper of a mount.
 pub(crate) fn keeper(machine: &Machine) -> i32 {
     keeper_of(machine.pid()).expect("is kept")
@@ -22,8 +30,14 @@ pub(crate) fn keeper(machine: &Machine) -> i32 {
 pub(crate) fn worker(keeper: i32) -> Option<i32> {
     let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).ok()?;
     let is_alive = |pid: &i32| {
+        let is_worker =
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.windows(6).any(|at| at == b"--kept"));
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with(['Z', 'X']))
+        is_worker
+            && stat
+                .rsplit(')')
+                .next()
+                .is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with(['Z', 'X']))
     };
     children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_alive)
 }
@@ -39,7 +53,7 @@ fn kill_worker(machine: &Machine) {
 fn what_is_open_is_gone_on_with_after_a_kill() {
     let cloud = Cloud::start();
     cloud.upload("old", &cloud.root(), &bytes(1, 300_000));
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     fs::create_dir(machine.at("folder")).expect("makes");
     write(machine.at("folder/closed"), b"closed");
     let mut reader = File::open(machine.at("old")).expect("opens");
@@ -50,7 +64,7 @@ fn what_is_open_is_gone_on_with_after_a_kill() {
     edit.write_all_at(b"and here", 200_001).expect("writes");
     let mut new = File::create(machine.at("new")).expect("creates");
     new.write_all(b"one, ").expect("writes");
-    let mut gone = OpenOptions::new().read(true).write(true).create(true).open(machine.at("gone")).expect("opens");
+    let mut gone = OpenOptions::new().read(true).write(true).create_new(true).open(machine.at("gone")).expect("opens");
     gone.write_all(b"without a name").expect("writes");
     fs::remove_file(machine.at("gone")).expect("removes");
     let empty = File::create(machine.at("empty")).expect("creates");
@@ -113,7 +127,7 @@ fn waiting(machine: &Machine) -> Child {
 fn who_waits_for_a_killed_daemon_is_answered_by_the_next() {
     let cloud = Cloud::start();
     cloud.upload("slow", &cloud.root(), &bytes(2, 200_000));
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     assert_eq!(names(machine.drive()), ["slow"]);
     cloud.make_trouble(&["files.get_media:latency,ms=60000"]);
     let keeper = keeper(&machine);
@@ -131,7 +145,7 @@ fn what_the_kernel_reads_by_itself_goes_on() {
     let cloud = Cloud::start();
     let id = cloud.upload("model", &cloud.root(), &bytes(3, SIZE));
     cloud.patch(&id, &[], json!({ "modifiedTime": "2020-02-03T04:05:06.789Z" }));
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     let passed = || machine.status()["passthrough"]["files"].as_u64();
     eventually("it is heard of", || {
         fs::metadata(machine.at("model")).is_ok_and(|model| model.mtime() < 1_600_000_000).then_some(())
@@ -165,7 +179,7 @@ fn what_the_kernel_reads_by_itself_goes_on() {
 fn what_is_replaced_elsewhere_while_a_file_is_open_is_told_apart_after_a_kill() {
     let cloud = Cloud::start();
     let id = cloud.upload("file", &cloud.root(), &bytes(4, 50_000));
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     let old = File::open(machine.at("file")).expect("opens");
     let all = |file: &File, length: usize| {
         let mut there = vec![0; length];
@@ -184,47 +198,10 @@ fn what_is_replaced_elsewhere_while_a_file_is_open_is_told_apart_after_a_kill() 
 }
 
 #[test]
-fn a_daemon_that_the_kernel_kills_for_memory_is_replaced() {
-    const LIMIT: u64 = 256 << 20;
-    // Takes what the group may have but for a little, and is not killed for it.
-    const HOG: &str = "import sys, time\n\
-        open('/proc/self/oom_score_adj', 'w').write('-1000')\n\
-        sys.stdin.readline()\n\
-        memory = [bytearray(b'x' * (1 << 20)) for _ in range(int(sys.argv[1]))]\n\
-        print('done', flush=True)";
-    let cloud = Cloud::start();
-    let group = Group::new("killed", LIMIT).expect("a control group for memory");
-    let machine = Machine::with(&cloud);
-    let mut file = File::create(machine.at("file")).expect("creates");
-    file.write_all(b"before, ").expect("writes");
-    let keeper = keeper(&machine);
-    group.take(keeper);
-    // All of the next one counts in the group.
-    kill_worker(&machine);
-    let pid = machine.pid();
-    let mut hog = Command::new("python3");
-    hog.args(["-c", HOG, &(LIMIT >> 20).saturating_sub(16).to_string()]);
-    let mut hog = hog.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
-    group.take(i32::try_from(hog.id()).expect("pid"));
-    for number in 0..40 {
-        write(machine.at(&format!("{number}")), bytes(number, 1 << 20));
-    }
-    drop(hog.stdin.take().map(|mut input| input.write_all(b"\n")));
-    eventually("the daemon is killed", || (worker(keeper) != Some(pid)).then_some(()));
-    hog.wait().expect("ends");
-    file.write_all(b"after").expect("goes on");
-    drop(file);
-    assert_eq!(read(machine.at("file")), b"before, after");
-    assert!(read(machine.at("39")) == bytes(39, 1 << 20));
-    assert!(group.kills().is_none_or(|kills| kills > 0));
-    let status = machine.status();
-    assert_eq!(status["keeper"]["pid"], keeper, "the keeper was spared: {status}");
-}
-
-#[test]
 fn a_daemon_that_hangs_is_replaced() {
     let cloud = Cloud::start();
     let mut machine = Machine::new();
+    machine.keeper = "auto";
     machine.environment = vec![("DRIVEMOUNT_CRASH_SILENCE".to_owned(), "2000".to_owned())];
     machine.mount(&cloud);
     write(machine.at("file"), b"content");
@@ -240,7 +217,7 @@ fn a_daemon_that_hangs_is_replaced() {
 #[test]
 fn when_the_keeper_is_killed_the_mount_ends_well() {
     let cloud = Cloud::start();
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     write(machine.at("file"), b"content");
     let (pid, keeper) = (machine.pid(), keeper(&machine));
     signal(keeper, "KILL");
@@ -255,7 +232,7 @@ fn when_the_keeper_is_killed_the_mount_ends_well() {
 #[test]
 fn signals_go_by_way_of_the_keeper() {
     let cloud = Cloud::start();
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     write(machine.at("file"), b"content");
     let (pid, keeper) = (machine.pid(), keeper(&machine));
     signal(keeper, "TERM");
@@ -268,7 +245,7 @@ fn signals_go_by_way_of_the_keeper() {
 #[test]
 fn a_mount_whose_daemons_die_at_once_is_dead_and_can_be_replaced() {
     let cloud = Cloud::start();
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     write(machine.at("file"), b"content");
     machine.flush();
     let keeper = keeper(&machine);
@@ -297,7 +274,7 @@ fn wait_for_end_within(pid: i32, patience: Duration) {
 #[test]
 fn an_upgrade_replaces_the_daemon_and_nobody_notices() {
     let cloud = Cloud::start();
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     let mut file = File::create(machine.at("file")).expect("creates");
     file.write_all(b"before, ").expect("writes");
     let pid = machine.pid();
@@ -315,7 +292,7 @@ fn an_upgrade_replaces_the_daemon_and_nobody_notices() {
 fn a_program_that_waits_for_a_slow_drive_can_be_ended() {
     let cloud = Cloud::start();
     cloud.upload("slow", &cloud.root(), &bytes(5, 200_000));
-    let machine = Machine::with(&cloud);
+    let machine = kept(&cloud);
     assert_eq!(names(machine.drive()), ["slow"]);
     cloud.make_folder("folder", &cloud.root());
     eventually("it is heard of", || machine.at("folder").exists().then_some(()));
