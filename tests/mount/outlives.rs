@@ -11,7 +11,6 @@ use serde_json::json;
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
 use crate::machine::{Machine, bytes, keeper_of, names, read, run, said, sh, signal, wait_for_end, write};
-use crate::memory::Group;
 
 /// A machine whose mount outlives its daemon.
 fn kept(cloud: &Cloud) -> Machine {
