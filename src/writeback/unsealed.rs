@@ -1,4 +1,4 @@
-//! What was written and is in no table yet, for the next daemon: a log of changes a staging, in the [book](crate::book).
+//! What was written and is in no table yet, for the next daemon: a log of changes a staging, in the book (`crate::book`).
 //!
 //! The bytes of a write are in a staging file, which outlives the daemon; which bytes of it count is in memory until the content is
 //! sealed. So each change of a [pile](super::pile) is noted after it was made and before it is answered: if the daemon dies between the
