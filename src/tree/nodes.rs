@@ -127,7 +127,7 @@ pub fn by_ino(db: &Connection, ino: Ino) -> rusqlite::Result<Option<Node>> {
 
 /// All nodes that are in a folder.
 pub fn for_each_linked(db: &Connection, mut work: impl FnMut(Node)) -> rusqlite::Result<()> {
-    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM node WHERE parent <> 0"))?;
+    let mut statement = db.prepare(&format!("SELECT {SELECTED} FROM node WHERE parent <> 0"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         work(node(row)?);
