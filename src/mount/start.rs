@@ -166,7 +166,9 @@ pub(super) async fn start(config: MountConfig, mut kept: Option<Kept>) -> Result
     let mut jobs = tokio::task::JoinSet::new();
     jobs.spawn(tree::follow::follow(Arc::clone(&parts.tree), config.poll_interval, end.clone()));
     jobs.spawn(know_the_tree(config.clone(), Arc::clone(&parts.tree), end.clone()));
-    jobs.spawn(Arc::clone(&parts.writeback).run(end.clone()));
+    // Nothing is sent before it is known whose drive it is: ids of another one would be kept for what is sent later.
+    let confirmed = CancellationToken::new();
+    jobs.spawn(tasks::send_once(confirmed.clone(), Arc::clone(&parts.writeback), end.clone()));
 
     let socket = config.control_socket();
     let socket = control::listen(&socket).map_err(|source| MountError::CacheDir { dir: socket, source })?;
@@ -204,8 +206,10 @@ pub(super) async fn start(config: MountConfig, mut kept: Option<Kept>) -> Result
     jobs.spawn(Arc::clone(&running.fs).fetch_small_ahead(end.clone()));
     jobs.spawn(tasks::keep_house(Arc::clone(&running), end.clone()));
     jobs.spawn(tasks::heed_sign_in(Arc::clone(&running), end.clone()));
-    if !is_reached {
-        jobs.spawn(tasks::confirm_account(Arc::clone(&running), account, end.clone()));
+    if is_reached {
+        confirmed.cancel();
+    } else {
+        jobs.spawn(tasks::confirm_account(Arc::clone(&running), account, confirmed, end.clone()));
     }
     jobs.spawn(tasks::heed_storage(Arc::clone(&running), end.clone()));
     if let Some(listener) = numbers {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::running::Running;
 use crate::fs::QUOTA_AGE;
 use crate::tree::TreeError;
+use crate::writeback::Writeback;
 
 /// How often the maps of the cache are written: what a crash forgets of it is fetched again.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -68,7 +69,14 @@ pub(super) async fn heed_sign_in(running: Arc<Running>, end: CancellationToken) 
 
 /// Asks a drive that was away when it was mounted whose it is, as soon as it is there. If it is not that of the cache folder, nothing
 /// more is asked of it: the credentials are somebody else's.
-pub(super) async fn confirm_account(running: Arc<Running>, account: String, end: CancellationToken) {
+pub(super) async fn confirm_account(
+    running: Arc<Running>,
+    account: String,
+    confirmed: CancellationToken,
+    end: CancellationToken,
+) {
+    // In any case: who has no token any more sends nothing, and says why.
+    let _confirmed = confirmed.drop_guard();
     loop {
         let about = tokio::select! {
             about = running.parts.remote.about() => about,
@@ -87,6 +95,14 @@ pub(super) async fn confirm_account(running: Arc<Running>, account: String, end:
             () = tokio::time::sleep(running.config.poll_interval) => {}
             () = end.cancelled() => return,
         }
+    }
+}
+
+/// Sends what is to be sent, as soon as it is known whose drive it is.
+pub(super) async fn send_once(confirmed: CancellationToken, writeback: Arc<Writeback>, end: CancellationToken) {
+    tokio::select! {
+        () = confirmed.cancelled() => writeback.run(end).await,
+        () = end.cancelled() => {}
     }
 }
 
