@@ -58,10 +58,10 @@ pub enum Passthrough {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Keeper {
-    /// Where the rights of the mount allow it: a small process keeps it, and starts another daemon when one dies, which goes on where
-    /// that was
+    /// Where the rights of the mount allow it: a small process keeps it, and when the one that serves it dies, starts another that goes
+    /// on where that was
     Auto,
-    /// Never: a mount whose daemon dies is dead, and is mounted again by hand
+    /// Never: it is dead then, and is mounted again by hand
     #[default]
     Never,
 }

@@ -23,7 +23,7 @@ pub(crate) struct PlaceArgs {
     /// Whether the kernel reads files by itself that are whole in the cache
     #[arg(long, value_name = "WHEN", env = "DRIVEMOUNT_PASSTHROUGH", value_enum, default_value_t)]
     pub(super) passthrough: Passthrough,
-    /// Whether the mount goes on when its daemon dies
+    /// Whether the mount goes on when the process that serves it dies
     #[arg(long, value_name = "WHEN", env = "DRIVEMOUNT_KEEPER", value_enum, default_value_t)]
     pub(super) keeper: Keeper,
     /// What becomes of what is known of the drive: names, sizes, times, checksums
