@@ -58,8 +58,19 @@ struct Import {
     kept: usize,
 }
 
-/// Moves everything in `below` into the mount, until the end of it. What cannot be moved stays.
-pub(super) async fn run(running: Arc<Running>, below: File, end: CancellationToken) {
+/// Moves everything in `below` into the mount, until the end of it. What cannot be moved stays. Who asks how it fares hears of it from
+/// the moment of this call on, before the first entry was looked at.
+pub(super) fn run(running: Arc<Running>, below: File, end: CancellationToken) -> impl Future<Output = ()> {
+    running.import.lock().replace(status(0));
+    carry_out(running, below, end)
+}
+
+/// What is said of a move of which so many entries are left.
+fn status(left: usize) -> ImportStatus {
+    ImportStatus { state: "moving".to_owned(), moved: 0, left, reason: None }
+}
+
+async fn carry_out(running: Arc<Running>, below: File, end: CancellationToken) {
     let place = running.mountpoint.path().to_owned();
     let work = tokio::task::spawn_blocking(move || Import::begin(below, &place)).await;
     let mut import = match work {
@@ -67,7 +78,7 @@ pub(super) async fn run(running: Arc<Running>, below: File, end: CancellationTok
         Ok(Err(error)) => return give_up(&running, &error.to_string()),
         Err(panic) => return give_up(&running, &panic.to_string()),
     };
-    let mut status = ImportStatus { state: "moving".to_owned(), left: import.entries.len(), moved: 0, reason: None };
+    let mut status = status(import.entries.len());
     running.import.lock().replace(status.clone());
     let mut folders = Vec::new();
     loop {
