@@ -171,6 +171,11 @@ impl Node {
         self.parent != Ino::NOWHERE || self.ino.is_top()
     }
 
+    /// The number of the file that it stands for: of a further name, the file's.
+    pub fn file(&self) -> Ino {
+        self.link.unwrap_or(self.ino)
+    }
+
     /// Whether this account may take a name of it away.
     pub fn may_lose_name(&self) -> bool {
         // If there is another one, it goes there.

@@ -26,23 +26,24 @@ impl Writeback {
         // Each takes the place of something: what is removed after that, as the old version of a file, must not have been the only
         // one that survives the loss of power.
         for node in [&first, &second] {
-            self.sync_before_it_replaces(node.ino)?;
+            self.sync_before_it_replaces(node.file())?;
         }
         let (changed, promised) = self.state.write::<_, WritebackError>(|tx| {
             let first = nodes::by_name(tx, one.0, one.1)?.ok_or(Refused(Kind::NotFound))?;
             let second = nodes::by_name(tx, other.0, other.1)?.ok_or(Refused(Kind::NotFound))?;
             // Two names of one file: both stay.
-            if first.link.unwrap_or(first.ino) == second.link.unwrap_or(second.ino) {
+            if first.file() == second.file() {
                 return Ok((Vec::new(), Vec::new()));
             }
             may_exchange(tx, &first, &second)?;
-            let promised = table::is_promised(tx, first.ino)? || table::is_promised(tx, second.ino)?;
+            let promised = table::is_promised(tx, first.file())? || table::is_promised(tx, second.file())?;
             local::exchange(tx, &first, &second, clock::now())?;
             let mut changed = Vec::new();
+            if promised {
+                table::promise(tx, first.file())?;
+                table::promise(tx, second.file())?;
+            }
             for ino in [first.ino, second.ino] {
-                if promised {
-                    table::promise(tx, ino)?;
-                }
                 journal::touch(tx, ino, self.seqs.next())?;
                 if let Some(now) = nodes::by_ino(tx, ino)? {
                     changed.push((ino, change_of(tx, &now)?));
@@ -50,7 +51,7 @@ impl Writeback {
             }
             request::note(tx)?;
             crash::point("exchange-not-committed");
-            Ok((changed, if promised { vec![first.ino, second.ino] } else { Vec::new() }))
+            Ok((changed, if promised { vec![first.file(), second.file()] } else { Vec::new() }))
         })?;
         crash::point("exchanged");
         for staging in promised.into_iter().filter_map(|ino| self.stagings.in_use(ino)) {

@@ -63,7 +63,7 @@ impl Writeback {
         let (source, target) =
             self.state.read(|db| Ok((nodes::by_name(db, from.0, from.1)?, nodes::by_name(db, to.0, to.1)?)))?;
         if let (Some(source), Some(_)) = (&source, &target) {
-            self.sync_before_it_replaces(source.ino)?;
+            self.sync_before_it_replaces(source.file())?;
         }
         let both = source.as_ref().zip(target.as_ref()).filter(|(source, target)| are_files(source, target));
         // Held, so that it stays where it is until all is done.
@@ -106,7 +106,7 @@ impl Writeback {
             if let Some(target) = &target {
                 promised = table::is_promised(tx, target.ino)?;
             }
-            let is_same = |target: &Node| target.link.unwrap_or(target.ino) == source.link.unwrap_or(source.ino);
+            let is_same = |target: &Node| target.file() == source.file();
             match &target {
                 Some(_) if !replace => return Err(Refused(Kind::Exists)),
                 // Two names of one file: both stay.
@@ -139,7 +139,7 @@ impl Writeback {
                 }
             }
             if promised {
-                table::promise(tx, source.ino)?;
+                table::promise(tx, source.file())?;
             }
             is_new = !was_sent && source.kind == NodeKind::File;
             if !was_there {
@@ -166,9 +166,11 @@ impl Writeback {
         if let Some(staging) = &content {
             let done = renamed.as_ref().is_ok_and(|renamed: &Renamed| renamed.source.ino == staging.ino());
             self.settle_identity(staging, recalled, done, &identity);
-            if done && promised {
-                staging.promise();
-            }
+        }
+        if let (Ok(renamed), true) = (&renamed, promised)
+            && let Some(staging) = self.stagings.in_use(renamed.source.file())
+        {
+            staging.promise();
         }
         drop((bases, no_seal));
         let renamed = renamed?;

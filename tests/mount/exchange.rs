@@ -164,3 +164,46 @@ fn nothing_is_exchanged_that_may_not_leave_or_come() {
     assert_eq!((read(machine.at("file")), read(team("theirs/in it"))), (b"team".to_vec(), b"mine".to_vec()));
     machine.flush();
 }
+
+#[test]
+fn a_further_name_changes_places_alone_and_two_names_of_one_file_stay() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    write(machine.at("file"), b"file");
+    write(machine.at("other"), b"other");
+    fs::create_dir(machine.at("folder")).expect("makes");
+    fs::hard_link(machine.at("file"), machine.at("name")).expect("links");
+    let number = |machine: &Machine, path: &str| fs::metadata(machine.at(path)).expect("stat").ino();
+    let (file, other) = (number(&machine, "file"), number(&machine, "other"));
+    exchange(machine.at("file"), machine.at("name")).expect("two names of one file");
+    assert_eq!([number(&machine, "file"), number(&machine, "name")], [file, file]);
+    exchange(machine.at("name"), machine.at("other")).expect("a name and a file");
+    assert_eq!(["file", "name", "other"].map(|path| number(&machine, path)), [file, other, file]);
+    exchange(machine.at("other"), machine.at("folder")).expect("a name and a folder");
+    let seen = |machine: &Machine| {
+        assert!(machine.at("other").is_dir());
+        assert_eq!(
+            ["file", "folder", "name"].map(|path| read(machine.at(path))),
+            [b"file".to_vec(), b"file".to_vec(), b"other".to_vec()]
+        );
+        assert_eq!(
+            ["file", "folder", "name"].map(|path| fs::metadata(machine.at(path)).expect("stat").nlink()),
+            [2, 2, 1]
+        );
+    };
+    seen(&machine);
+    machine.flush();
+    seen(&machine);
+    seen(&Machine::with(&cloud));
+    // The place of the file itself.
+    exchange(machine.at("file"), machine.at("name")).expect("a file with another name, and a file");
+    machine.flush();
+    let there = Machine::with(&cloud);
+    for machine in [&machine, &there] {
+        assert_eq!(
+            [read(machine.at("file")), read(machine.at("name")), read(machine.at("folder"))],
+            [&b"other"[..], b"file", b"file"]
+        );
+        assert_eq!(number(machine, "name"), number(machine, "folder"));
+    }
+}

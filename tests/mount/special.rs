@@ -143,3 +143,33 @@ fn a_special_file_that_was_made_before_a_kill_reaches_the_drive_once() {
     );
     assert_eq!(cloud.all().len(), 2);
 }
+
+#[test]
+fn special_files_and_links_have_further_names_too() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let drive = machine.drive().display().to_string();
+    sh(&format!("cd {drive} && mkfifo fifo && ln fifo again && ln -s fifo link && ln -P link beside"));
+    let seen = |machine: &Machine| {
+        let found = |path: &str| fs::symlink_metadata(machine.at(path)).expect("stat");
+        for (one, other) in [("fifo", "again"), ("link", "beside")] {
+            assert_eq!(
+                (found(one).ino(), found(one).nlink(), found(one).mode()),
+                (found(other).ino(), 2, found(other).mode())
+            );
+        }
+        assert!(found("again").file_type().is_fifo());
+        assert_eq!(fs::read_link(machine.at("beside")).expect("a link").to_str(), Some("fifo"));
+    };
+    seen(&machine);
+    machine.flush();
+    let other = Machine::with(&cloud);
+    seen(&other);
+    fs::remove_file(machine.at("fifo")).expect("removes");
+    assert!(fs::symlink_metadata(machine.at("again")).expect("stat").file_type().is_fifo());
+    machine.flush();
+    eventually("the news", || {
+        (!other.at("fifo").exists() && fs::symlink_metadata(other.at("again")).is_ok_and(|found| found.nlink() == 1))
+            .then_some(())
+    });
+}
