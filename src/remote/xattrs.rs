@@ -9,7 +9,6 @@
 //! asks. So what somebody else wrote there, or damaged, is in nobody's way, and stands there until the attribute is set or removed. An
 //! attribute is one field: all that is its own is merged, and sent, together.
 
-mod base64;
 mod pieces;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,7 +15,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{MAX_PROPERTY, base64};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64, Engine as _};
+
+use super::MAX_PROPERTY;
 
 /// What the keys of pieces begin with.
 pub(super) const PIECE: &str = "drivemount.xattr.";
@@ -36,7 +38,7 @@ const RADIX: u32 = 36;
 pub(super) fn tag(name: &[u8]) -> String {
     use md5::Digest as _;
     let digest = md5::Md5::digest(name);
-    base64::encode(&digest[..TAG / 4 * 3])
+    BASE64.encode(&digest[..TAG / 4 * 3])
 }
 
 /// The tag in the key of a piece.
@@ -74,7 +76,7 @@ pub(super) fn write(name: &[u8], value: &[u8], most: usize) -> Option<Vec<(Strin
     }
     let text = texts.filter(|(name, _)| !name.contains('=')).map(|(name, value)| format!("{name}={value}"));
     let readable = text.as_deref().map(split).filter(|parts| parts.iter().all(|part| is_plain(part)));
-    let binary = base64::encode(&[name, &[0], value].concat());
+    let binary = BASE64.encode([name, &[0], value].concat());
     let (form, parts) = readable.map_or_else(|| ('b', split(&binary)), |parts| ('t', parts));
     if parts.len() > most {
         return None;
@@ -115,7 +117,7 @@ pub(super) fn read(properties: &BTreeMap<String, String>, tag: &str) -> Option<(
     let (name, value) = match form {
         't' => text.split_once('=').map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))?,
         'b' => {
-            let mut name = base64::decode(&text)?;
+            let mut name = BASE64.decode(&text).ok()?;
             let end = name.iter().position(|&byte| byte == 0)?;
             let value = name.split_off(end + 1);
             name.truncate(end);
