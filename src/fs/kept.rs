@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::handle::Bytes;
 use crate::book::{self, Book};
 use crate::clock::Timestamp;
-use crate::remote::{Access, Blob, FileId, Md5, RevisionId, Source, Xattrs};
+use crate::remote::{Blob, FileId, RevisionId, Source};
 use crate::state::request;
 use crate::tree::{Ino, Node, NodeKind};
 
@@ -92,31 +92,17 @@ impl Record {
     pub(super) fn node(&self) -> Node {
         let blob = self.blob.as_ref();
         let [mtime, atime, ctime] = self.times.map(Timestamp::from_nanos);
-        let md5: Option<Md5> = blob.and_then(|blob| blob.md5);
+        let kind = if self.document { NodeKind::Document } else { NodeKind::File };
         Node {
-            ino: Ino(self.ino),
             id: self.id.clone(),
-            parent: Ino::NOWHERE,
-            name: self.name.clone(),
-            kind: if self.document { NodeKind::Document } else { NodeKind::File },
             mode: self.mode,
             owner: self.owner,
             size: self.size,
-            mtime,
             atime,
             ctime,
-            created: mtime.millis(),
-            drive_name: None,
             revision: blob.map(|blob| blob.revision.clone()),
-            md5,
-            version: 0,
-            target: None,
-            listed: false,
-            access: Access::UNKNOWN,
-            drive: None,
-            xattrs: Xattrs::default(),
-            link: None,
-            names: 0,
+            md5: blob.and_then(|blob| blob.md5),
+            ..Node::new(Ino(self.ino), Ino::NOWHERE, self.name.clone(), kind, mtime)
         }
     }
 

@@ -16,7 +16,6 @@ use crate::clock::{self, Timestamp};
 use crate::crash;
 use crate::error::Kind;
 use crate::remote::xattrs::Put;
-use crate::remote::{Access, Xattrs};
 use crate::state::request;
 use crate::tree::local::{self, Attributes, Removal};
 use crate::tree::{Base, Effects, Ino, Node, NodeKind, nodes};
@@ -335,31 +334,13 @@ pub(super) fn is_there(tx: &Transaction<'_>, node: &Node) -> Result<bool> {
 }
 
 pub(super) fn new_node(ino: Ino, new: NewEntry) -> Node {
-    let now = clock::now();
     Node {
-        ino,
-        id: None,
-        parent: new.folder,
-        name: new.name,
-        kind: new.kind,
         mode: new.mode,
         owner: new.owner,
         size: new.target.as_ref().filter(|_| new.kind == NodeKind::Symlink).map_or(0, |target| target.len() as u64),
-        mtime: now,
-        atime: now,
-        ctime: now,
-        created: now.millis(),
-        drive_name: None,
-        revision: None,
-        md5: None,
-        version: 0,
         target: new.target,
         // A folder that is made here has nothing in it that is not here.
         listed: new.kind == NodeKind::Folder,
-        access: Access::UNKNOWN,
-        drive: None,
-        xattrs: Xattrs::default(),
-        link: None,
-        names: 0,
+        ..Node::new(ino, new.folder, new.name, new.kind, clock::now())
     }
 }

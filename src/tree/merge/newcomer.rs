@@ -182,28 +182,18 @@ pub(in crate::tree) fn new_node(ino: Ino, parent: Ino, name: String, item: &Item
         ItemKind::Document { .. } => (NodeKind::Document, documents::text(item)),
     };
     Node {
-        ino,
         id: Some(item.id.clone()),
-        parent,
         drive_name: (name != item.name).then(|| item.name.clone()),
-        name,
-        kind,
         mode: item.posix.mode,
         owner: item.posix.owner,
         size: blob.map_or(0, |blob| blob.size),
-        mtime: item.modified,
-        atime: item.modified,
-        ctime: item.modified,
         created: item.created.millis(),
         revision: blob.map(|blob| blob.revision.clone()),
         md5: blob.and_then(|blob| blob.md5),
         version: item.version,
         target,
-        listed: false,
         access: item.access,
-        drive: None,
         xattrs: item.posix.xattrs.clone(),
-        link: None,
-        names: 0,
+        ..Node::new(ino, parent, name, kind, item.modified)
     }
 }
