@@ -1,4 +1,4 @@
-//! The kernel adapter: the only user of `fuser`.
+//! The kernel adapter: the only user of `fuser`, but for one unsafe call of it, which stands in [`crate::sys`].
 //!
 //! It unpacks a request, calls one method of [`Fs`], and replies. It decides nothing but how to talk to the kernel: which of its
 //! abilities to ask for, and on which thread an answer is given. An answer that is ready is given at once, by the thread that
@@ -7,6 +7,7 @@
 
 mod adapter;
 mod answer;
+mod backing;
 mod convert;
 mod kept;
 mod reply;

@@ -20,10 +20,10 @@ use tokio::runtime::Handle as Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::asked;
-use super::convert;
 use super::reply::{caller, give_entry, give_xattr};
+use super::{backing, convert};
 use crate::error::Kind;
-use crate::fs::{Answer, Backing, Caching, Fs, Listing, Locks, OpenFlags, Place, SetAttr, Writer};
+use crate::fs::{Answer, Caching, Fs, Listing, Locks, OpenFlags, Place, SetAttr, Writer};
 use crate::remote::xattrs::Put;
 use crate::sys;
 use crate::tree::NodeKind;
@@ -52,24 +52,6 @@ fn again<T>(request: &Request, known: impl FnOnce(u64) -> Option<T>) -> Option<T
 /// The answer to a request that is asked again and done.
 fn done_before(fs: &Arc<Fs>, request: &Request) -> Option<Answer<()>> {
     again(request, |number| fs.is_done(number).then(|| Answer::from(Ok(()))))
-}
-
-/// A file that the kernel reads by itself, until nobody holds this.
-pub(super) fn backing(device: Arc<File>, number: u32) -> Backing {
-    Backing { number, held: Arc::new(Registered { device, number }) }
-}
-
-struct Registered {
-    device: Arc<File>,
-    number: u32,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        if let Err(error) = sys::close_backing(&self.device, self.number) {
-            tracing::debug!(%error, "a file is still registered with the kernel");
-        }
-    }
 }
 
 /// The file system as the kernel calls it.
@@ -289,7 +271,7 @@ impl Filesystem for Adapter {
         let register = |file: &File| {
             let number = reply.open_backing(file)?.into_raw();
             let device = self.device.get().cloned().ok_or(io::ErrorKind::NotConnected)?;
-            Ok(backing(device, number))
+            Ok(backing::held(device, number))
         };
         let answer = self.called(asked(request, "open"), |fs| {
             again(request, |number| fs.opened_before(number).map(Answer::from))

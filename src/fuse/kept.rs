@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use fuser::{Config, Session};
 
-use super::adapter::{self, Adapter};
-use super::{MountOptions, Mounted, mount_device};
+use super::adapter::Adapter;
+use super::{MountOptions, Mounted, backing, mount_device};
 use crate::book::{Book, Page};
 use crate::fs::{Fs, News};
 use crate::sys;
@@ -73,7 +73,7 @@ impl KeptDevice {
     /// Takes over what another daemon had open.
     pub fn take_over(&self, fs: &Arc<Fs>) -> crate::fs::Result<News> {
         let device = self.device.try_clone().map(Arc::new).map_err(crate::writeback::WritebackError::from)?;
-        fs.take_over(&self.book, &|number| adapter::backing(Arc::clone(&device), number))
+        fs.take_over(&self.book, &|number| backing::held(Arc::clone(&device), number))
     }
 
     /// Mounts, unless that is done, and begins to serve.
