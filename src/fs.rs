@@ -130,6 +130,9 @@ pub enum Answer<T> {
     Later(BoxFuture<'static, Result<T>>, Option<Hold>),
     /// As `Later`, for what has a bound of its own and may take longer than [`Fs::patience`].
     InItsTime(BoxFuture<'static, Result<T>>, Option<Hold>),
+    /// It is done, and to be told when the kernel has heard of what it does not know by itself. Who is tired of waiting for that is told
+    /// all the same: what is done is never called failed.
+    Done(T, BoxFuture<'static, ()>, Option<Hold>),
 }
 
 impl<T: Send + 'static> Answer<T> {
@@ -148,6 +151,7 @@ impl<T: Send + 'static> Answer<T> {
             Self::Now(result) => Self::Now(result),
             Self::Later(future, _) => Self::Later(future, Some(hold())),
             Self::InItsTime(future, _) => Self::InItsTime(future, Some(hold())),
+            Self::Done(value, told, _) => Self::Done(value, told, Some(hold())),
         }
     }
 

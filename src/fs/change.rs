@@ -221,11 +221,7 @@ impl Fs {
         }
         let hold = self.hold(Locks::These(folders));
         let revoked = self.revoke.revoke_now(outdated);
-        let answer = Answer::later(async move {
-            revoked.await;
-            Ok(value)
-        });
-        answer.holding(|| hold)
+        Answer::Done(value, revoked, Some(hold))
     }
 
     /// `unlink`.

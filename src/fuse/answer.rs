@@ -37,6 +37,16 @@ pub(super) fn asked(request: &Request, operation: &'static str) -> Asked {
     Asked { operation, number: request.unique().0 & !AGAIN, thread: request.pid() }
 }
 
+/// Waits until who waits for an answer is told to end; for ever if nobody can be told.
+async fn told_to_end(thread: u32) {
+    loop {
+        tokio::time::sleep(LOOKED_EVERY).await;
+        if is_to_end(thread) {
+            return;
+        }
+    }
+}
+
 impl Adapter {
     /// Gets an answer, on behalf of a request.
     pub(super) fn called<T>(&self, asked: Asked, call: impl FnOnce(&Arc<Fs>) -> T) -> std::thread::Result<T> {
@@ -83,6 +93,19 @@ impl Adapter {
                 self.answer_later(asked, reply, future, hold, give);
             }
             Ok(Answer::InItsTime(future, hold)) => self.answer_later(asked, reply, future, hold, give),
+            Ok(Answer::Done(value, told, hold)) => {
+                let patience = self.fs.patience();
+                self.runtime.spawn(async move {
+                    // Until after the reply.
+                    let _hold = hold;
+                    tokio::select! {
+                        () = told => {}
+                        () = told_to_end(asked.thread) => {}
+                        () = tokio::time::sleep(patience) => {}
+                    }
+                    give(reply, value);
+                });
+            }
             Err(_panic) => reply.panicked(operation),
         }
     }
@@ -109,12 +132,8 @@ impl Adapter {
                 if LOOKS_ITSELF.contains(&operation) {
                     std::future::pending::<()>().await;
                 }
-                loop {
-                    tokio::time::sleep(LOOKED_EVERY).await;
-                    if is_to_end(thread) {
-                        return Err(Kind::Local(libc::EINTR).into());
-                    }
-                }
+                told_to_end(thread).await;
+                Err(Kind::Local(libc::EINTR).into())
             };
             let future = async {
                 tokio::select! {

@@ -192,6 +192,7 @@ impl Running {
             let target = match self.fs.readlink(node.ino.into()) {
                 Answer::Now(target) => target,
                 Answer::Later(target, _) | Answer::InItsTime(target, _) => target.await,
+                Answer::Done(target, ..) => Ok(target),
             };
             let target = target.map_err(|error| format!("{}: {error}", way.join("/")))?;
             let target = PathBuf::from(String::from_utf8_lossy(&target).into_owned());
