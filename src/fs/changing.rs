@@ -74,6 +74,8 @@ impl Fs {
                     Ok((number, Caching::Drop))
                 })
             }
+            // The news may have come to its end since it was opened.
+            Answer::Now(Ok((number, Caching::Keep))) => Answer::Now(Ok((number, self.caching(id.ino())))),
             opened => opened,
         }
     }

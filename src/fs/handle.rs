@@ -469,14 +469,14 @@ impl Files {
         self.stale.lock().insert(ino);
     }
 
-    /// Whether the kernel has pages of an older content of a file; asked for once.
-    pub(super) fn take_stale(&self, ino: Ino) -> bool {
-        self.stale.lock().remove(&ino)
-    }
-
-    /// As [`Self::take_stale`], without taking it.
+    /// Whether the kernel may have pages of an older content of a file.
     pub(super) fn is_stale(&self, ino: Ino) -> bool {
         self.stale.lock().contains(&ino)
+    }
+
+    /// Notes that it will have none from the next answer on.
+    pub(super) fn no_longer_stale(&self, ino: Ino) {
+        self.stale.lock().remove(&ino);
     }
 
     /// Remembers what is about to be renamed over.

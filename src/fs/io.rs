@@ -111,12 +111,11 @@ impl Fs {
         again: bool,
         register: Option<Register<'_>>,
     ) -> Result<Opening> {
-        let caching = if self.files.take_stale(node.ino) { Caching::Drop } else { Caching::Keep };
         for _ in 0..TRIES {
             if let Some((old, bytes)) = self.files.replaced(node.ino).filter(|_| !node.is_linked()) {
                 let (number, handle) = self.files.open(&old, flags, bytes, None, self.heard_so_far(old.ino));
                 self.files.unlink(&old);
-                return self.opened(number, handle, caching);
+                return self.opened(number, handle, self.caching(old.ino));
             }
             let Some(bytes) = self.bytes(&node)? else { return Ok(Opening::Unexported(Box::new(node))) };
             let passed = register.and_then(|register| self.pass(&node, &bytes, register));
@@ -127,11 +126,19 @@ impl Fs {
             let now = if is_same { Ok(node.clone()) } else { self.node(node.ino) };
             let now = now.and_then(|now| self.go_on_staged(node.ino).map(|()| now));
             let now = now.inspect_err(|_| self.close_unanswered(number, node.ino))?;
-            let reads_another = match handle.file.bytes() {
+            let bytes = handle.file.bytes();
+            let reads_another = match &bytes {
                 Bytes::Revision(reader) => now.revision.as_ref() != Some(&reader.source().blob.revision),
                 Bytes::Exported(whole) => now.revision.as_ref() != Some(whole.revision()),
                 Bytes::Staged(_) | Bytes::Text(_) => false,
             };
+            let caching = self.caching(node.ino);
+            let keeps_none_old = matches!(caching, Caching::Drop) && handle.file.passed().is_none();
+            if keeps_none_old && !reads_another && !matches!(bytes, Bytes::Staged(_)) {
+                // From here on the kernel's pages are of what the drive has. Who shares an older content with others leaves this to
+                // who comes after them all.
+                self.files.no_longer_stale(node.ino);
+            }
             let others_write = !handle.file.is_only_read(u32::from(flags.write));
             // Replaced just now. Who was sent away before reads what it was when they came: the kernel sends nobody away twice.
             let is_late = again && !handle.write && self.files.is_shared(node.ino);
@@ -148,6 +155,11 @@ impl Fs {
             }
         }
         Err(Kind::Busy.into())
+    }
+
+    /// What the kernel may keep of a file, by what is known at this moment.
+    pub(super) fn caching(&self, ino: Ino) -> Caching {
+        if self.files.is_stale(ino) { Caching::Drop } else { Caching::Keep }
     }
 
     /// What comes of a handle: as all others of its file, or nothing, if they cannot have it in the same way.

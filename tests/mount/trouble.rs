@@ -103,6 +103,26 @@ fn content_that_came_after_our_own_was_sent_is_read() {
 }
 
 #[test]
+fn new_content_is_read_also_if_somebody_read_the_old_one_after_it_came() {
+    let cloud = Cloud::start();
+    let machine = Machine::with(&cloud);
+    let mut open =
+        File::options().read(true).write(true).create(true).truncate(false).open(machine.at("file")).expect("opens");
+    open.write_all(b"ours ours").expect("writes");
+    machine.flush();
+    cloud.rewrite(&cloud.id("file"), b"THEIRS THEIRS THEIRS");
+    hear(&cloud, &machine);
+    // It belongs to who writes it, and this one is among them.
+    let mut reader = File::open(machine.at("file")).expect("opens");
+    let mut seen = Vec::new();
+    reader.read_to_end(&mut seen).expect("reads");
+    assert_eq!(seen, b"ours ours");
+    drop(open);
+    drop(reader);
+    eventually("the new content", || (read(machine.at("file")) == b"THEIRS THEIRS THEIRS").then_some(()));
+}
+
+#[test]
 fn what_somebody_put_into_the_trash_stays_there() {
     let cloud = Cloud::start();
     let proxy = Proxy::start(&cloud);
