@@ -168,6 +168,11 @@ impl Book {
         self.set(Page::Formats, &[u64::from(FORMAT).to_ne_bytes(), state.to_ne_bytes()].concat())
     }
 
+    /// Whether a worker has begun to serve the mount.
+    pub fn is_mounted(&self) -> bool {
+        self.get(Page::Answer).is_ok_and(|answer| !answer.is_empty())
+    }
+
     /// The numbers of the entries that were open when it was opened: the second word of each handle.
     pub fn open_entries(&self) -> Vec<u64> {
         self.handles.found.lock().iter().map(|(_, bytes)| number(&bytes[8..])).collect()

@@ -18,7 +18,8 @@ use std::process::Command;
 
 pub use self::allocator::Allocator;
 pub use self::handover::{
-    give, inherited, keep_only, memory_file, put_in_place, receive_files, send_files, socket_pair, wait_for_any,
+    complain_to, give, inherited, keep_only, memory_file, put_in_place, receive_files, send_files, socket_pair,
+    wait_for_any,
 };
 pub use self::signals::SignalQueue;
 

@@ -385,6 +385,11 @@ impl Tree {
         }
     }
 
+    /// Whether an entry of this number was there and is not any more. A database that was begun anew does not know.
+    pub fn is_removed(&self, ino: Ino) -> Result<bool> {
+        Ok(ino.0 < self.inos.lock().next && self.node(ino)?.is_none())
+    }
+
     /// One number never given before; as [`Self::new_inos`].
     pub fn new_ino(&self) -> Result<Ino> {
         Ok(Ino(self.new_inos(1)?.start))

@@ -272,6 +272,7 @@ impl Writeback {
         let (grow, growing) = mpsc::unbounded_channel();
         // What somebody has open is as it was for the daemon that died.
         let open = book.as_deref().map(Book::open_entries).unwrap_or_default();
+        let takes_over = book.as_deref().is_some_and(Book::is_mounted);
         let stagings =
             stagings::Stagings::open(dir, Arc::clone(&state), content, runtime, remote.largest(), grow, book)?;
         let seqs = journal::Seqs::open(&state)?;
@@ -302,7 +303,7 @@ impl Writeback {
             gave: Notify::new(),
         };
         let kept = open.into_iter().map(Ino).chain(writeback.stagings.unsealed.entries()).collect();
-        writeback.recover(&kept)?;
+        writeback.recover(&kept, takes_over)?;
         Ok(Arc::new(writeback))
     }
 

@@ -73,6 +73,8 @@ mod memory;
 mod outage;
 #[path = "mount/outlives.rs"]
 mod outlives;
+#[path = "mount/outlives_load.rs"]
+mod outlives_load;
 #[path = "mount/passthrough.rs"]
 mod passthrough;
 #[path = "mount/place.rs"]

@@ -12,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, MountConfig};
 use crate::mount::{self, MountError};
+use crate::sys;
 
 /// A log of ours that is longer than this is put aside when a mount starts; one old one is kept.
 const LONG_LOG: u64 = 10 * 1024 * 1024;
@@ -40,6 +41,8 @@ pub(super) fn to_file(config: &MountConfig) -> Result<(), MountError> {
         }
         add_to(&path).map_err(unusable)?
     };
+    // What ends this process without a word of ours, such as a stack that is too small, is told there.
+    sys::complain_to(&file).map_err(|source| MountError::System { what: "the standard error", source })?;
     write_to(file, false, config);
     Ok(())
 }
@@ -64,7 +67,7 @@ fn write_to<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(writer: W, colour
     log_panics();
 }
 
-/// Has panics logged: a daemon has no standard error that anybody reads.
+/// Has panics logged, with the time. They are told on the standard error, too: a thread may have files of its own, and not the log.
 fn log_panics() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |told| {

@@ -443,6 +443,9 @@ impl Fs {
             }
             self.files.forget(handle.file.ino);
             let (ino, removed) = (handle.file.ino, handle.file.unlinked());
+            if self.files.is_stale(ino) {
+                self.is_telling();
+            }
             // With the last user of its content.
             drop(handle);
             if let Some(node) = removed {

@@ -62,6 +62,11 @@ impl Fs {
         }
         // Written, and closed before it could be sealed.
         for ino in self.writeback.left_unsealed() {
+            if self.tree.is_removed(ino)? {
+                // And removed.
+                self.writeback.abandon(ino)?;
+                continue;
+            }
             let sealed = self.node(ino).and_then(|node| {
                 let staging = self.writeback.resume(&node)?;
                 Ok(self.writeback.seal(ino, &staging, node.mtime, Durability::Process)?)
@@ -134,6 +139,10 @@ impl Fs {
             _ => false,
         };
         let dirty = matches!(&bytes, Bytes::Staged(staging) if staging.is_dirty());
+        if matches!(bytes, Bytes::Staged(_)) {
+            // The drive may have told of another content while it was open, which the last daemon knew.
+            self.files.mark_stale(ino);
+        }
         let file = self.files.restore(&node, bytes, passed, record, slot);
         for (slot, handle) in handles {
             self.files.restore_handle(&file, handle, slot);
@@ -219,7 +228,8 @@ impl Fs {
     /// The answer to an `open` that an earlier daemon did and did not answer; `None` if it did not do it.
     pub fn opened_before(&self, number: u64) -> Option<Result<(u64, Caching)>> {
         let (number, handle) = self.files.unanswered(number)?;
-        let caching = handle.file.passed().map_or(Caching::Keep, |passed| Caching::Passthrough(passed.backing.clone()));
+        let caching = handle.file.passed().map(|passed| Caching::Passthrough(passed.backing.clone()));
+        let caching = caching.unwrap_or_else(|| self.caching(handle.file.ino));
         Some(Ok((number, caching)))
     }
 

@@ -59,7 +59,7 @@ impl KeptDevice {
 
     /// Whether another daemon has served it before.
     pub fn is_mounted(&self) -> bool {
-        self.book.get(Page::Answer).is_ok_and(|answer| !answer.is_empty())
+        self.book.is_mounted()
     }
 
     /// Whether the kernel can be asked to repeat requests; known once it is mounted.

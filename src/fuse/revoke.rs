@@ -13,7 +13,8 @@
 //!
 //! Where the mount outlives this process, these threads have nothing open but the device. One that waits in the kernel when the
 //! process is killed goes on waiting, until the next daemon has answered who holds the lock; all that the process had open is closed
-//! meanwhile, and the locks of its database are free.
+//! meanwhile, and the locks of its database are free. So they must not let go of what the process has open, nor wake a task: who waits
+//! for them is told by one more thread.
 //!
 //! A lookup may be part of a rename, and then another folder is locked too. So no name at all is revoked before the lookups are
 //! answered that were under way when it changed; those that come later are not waited for, since there may be no end of them.
@@ -22,6 +23,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -235,6 +237,8 @@ fn start<T: Send + 'static>(
     // Its number stays taken in the rest of the process: a thread that has files of its own closes its own.
     let own = device.map(KeptDevice::try_clone).transpose()?;
     let run = move || {
+        // The device in it is not ours to close.
+        let caches = ManuallyDrop::new(caches);
         let own = own.filter(|device| {
             sys::keep_only(device).inspect_err(|error| tracing::warn!(%error, "no files of its own")).is_ok()
         });
@@ -254,13 +258,16 @@ impl KernelCaches {
         let one = |caches: &Caches, order, own: Option<&Kernel>| caches.revoke(order, own);
         let names = start("revoke names", &caches, device, one)?;
         let rest = start("revoke", &caches, device, one)?;
-        let now = start("revoke now", &caches, device, |caches, (what, done), own| {
+        let told = start("revoked", &caches, None, |_, done: oneshot::Sender<()>, _| {
+            let _nobody_waits = done.send(());
+        })?;
+        let now = start("revoke now", &caches, device, move |caches, (what, done), own| {
             let (what, done): (Vec<Outdated>, oneshot::Sender<()>) = (what, done);
             // After no lookup: that one is a rename out of the very folder is not to be expected.
             for what in what {
                 caches.revoke(Order { what, after: 0 }, own);
             }
-            let _nobody_waits = done.send(());
+            let _gone = told.send(done);
         })?;
         Ok(Self { names, rest, now, caches })
     }

@@ -36,6 +36,16 @@ pub fn put_in_place(old: BorrowedFd<'_>, new: BorrowedFd<'_>) -> io::Result<()> 
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Makes a file the standard error of this process, and of what it starts.
+pub fn complain_to(file: &File) -> io::Result<()> {
+    // SAFETY: the file is open for as long as it is borrowed; standard error stays an open descriptor.
+    if unsafe { libc::dup2(file.as_raw_fd(), libc::STDERR_FILENO) } < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// A descriptor that this process was started with. `number` must be one that whoever started it gave it, and be asked for once.
 pub fn inherited(number: i32) -> io::Result<OwnedFd> {
     if number <= libc::STDERR_FILENO {
@@ -127,8 +137,9 @@ pub fn receive_files(socket: BorrowedFd<'_>) -> io::Result<Option<(u8, Vec<Owned
     }
 }
 
-/// Gives this thread open files of its own, of which only this one stays open: what the rest of the process has open is closed with that,
-/// whatever becomes of this thread.
+/// Gives this thread open files of its own, of which only this one and the standard ones stay open: what the rest of the process has
+/// open is closed with that, whatever becomes of this thread. From then on the thread must not let go of a file that it shares with
+/// others, nor wake a task of a runtime: that writes to a file of the runtime.
 pub fn keep_only(file: &File) -> io::Result<()> {
     let number = libc::c_uint::try_from(file.as_raw_fd()).map_err(io::Error::other)?;
     // SAFETY: no memory is passed. What this thread closes are its own copies of descriptors; by the contract of its callers it owns

@@ -13,8 +13,9 @@ const FACT_BOOT: &str = "boot";
 
 impl Writeback {
     /// Brings tables and folder into agreement, and puts everything that is to be sent into the queue.
-    /// `kept`: what is open, and goes on as it was.
-    pub(super) fn recover(&self, kept: &HashSet<Ino>) -> Result<()> {
+    /// `kept`: what is open, and goes on as it was. `takes_over`: from a daemon of the same mount, so there is nothing else that somebody
+    /// could miss.
+    pub(super) fn recover(&self, kept: &HashSet<Ino>, takes_over: bool) -> Result<()> {
         self.give_up_what_power_took()?;
         let entries = self.state.read(journal::all)?;
         let mut names = Vec::new();
@@ -41,8 +42,9 @@ impl Writeback {
             let name = name.map_or_else(|| self.tree.path(ino), Ok)?;
             // The database that knew it is gone.
             let name = if name.is_empty() { "a file of unknown name".to_owned() } else { name };
+            let is_unwanted = takes_over && self.tree.is_removed(ino)?;
             // Written and neither closed nor synced: not promised, so not sent, for the drive never shows a part of a file.
-            if std::fs::metadata(&path)?.len() == 0 {
+            if is_unwanted || std::fs::metadata(&path)?.len() == 0 {
                 std::fs::remove_file(&path)?;
             } else {
                 self.aside.take(name, &path, "was being written when the last mount was killed")?;

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::layers::{Layer, Layers, hollow};
 use super::pile::Pile;
 use super::staging::{Inner, Sealed, Staging};
-use super::stagings::Stagings;
+use super::stagings::{Stagings, remove_file};
 use super::table;
 use super::{Result, Writeback};
 use crate::book::{self, Book, UNSEALED};
@@ -323,6 +323,11 @@ impl Writeback {
         self.stagings.resume(node)
     }
 
+    /// Forgets what another daemon was writing.
+    pub fn abandon(&self, ino: Ino) -> Result<()> {
+        self.stagings.abandon(ino)
+    }
+
     /// Files of which something was written that is not sealed, and that nobody has resumed.
     pub fn left_unsealed(&self) -> Vec<Ino> {
         self.stagings.unsealed.entries()
@@ -330,6 +335,21 @@ impl Writeback {
 }
 
 impl Stagings {
+    fn abandon(&self, ino: Ino) -> Result<()> {
+        let Some(found) = self.unsealed.found.lock().remove(&ino) else { return Ok(()) };
+        let layers = found.changes.iter().filter_map(|change| match change {
+            Change::Layer(number, _) => Some(*number),
+            _ => None,
+        });
+        for number in layers {
+            remove_file(&self.path(ino, number))?;
+        }
+        let Some(book) = &self.unsealed.book else { return Ok(()) };
+        // The first page first: without it there is no log.
+        found.slots.into_iter().for_each(|slot| book.unsealed.clear(slot));
+        Ok(())
+    }
+
     fn resume(self: &Arc<Self>, node: &Node) -> Result<Arc<Staging>> {
         let ino = node.ino;
         if let Some(staging) = self.in_use(ino) {

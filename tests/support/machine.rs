@@ -36,7 +36,7 @@ impl Machine {
             key: None,
             url: None,
             program: PROGRAM.into(),
-            keeper: "never",
+            keeper: "auto",
             environment: Vec::new(),
         }
     }
