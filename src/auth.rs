@@ -11,7 +11,7 @@
 //!   remote of rclone.
 //!
 //! ```text
-//!   open                                 what a mount is told -> a source
+//!   open  late                           what a mount is told -> a source, now or when that is possible
 //!   static_token  token_file             tokens as they are
 //!   renewed                              tokens that are issued anew before they expire, by:
 //!   authorized_user  credentials_file    what trades something for them: a file,
@@ -37,6 +37,7 @@ mod endpoint;
 mod file;
 mod jwt;
 mod kept;
+mod late;
 mod metadata_server;
 mod open;
 mod rclone;
@@ -61,6 +62,7 @@ use url::Url;
 pub use accounts::{Account, Accounts, AccountsError};
 pub use authorized_user::AuthorizedUser;
 pub use client::SignInClient;
+pub use late::LateTokens;
 pub use open::{Access, open};
 pub use secret::Secret;
 pub use sign_in::{Code, PasteError, SignIn, SignInError, SignedIn};

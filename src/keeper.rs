@@ -33,6 +33,9 @@ pub const ALIVE: u8 = b'b';
 /// What a worker says: it is about to end, and nobody shall follow it.
 pub const ENDING: u8 = b'e';
 
+/// So many of the files that are kept are locks.
+const LOCKS: usize = 2;
+
 /// How long a worker may say nothing.
 pub const SILENCE: Duration = Duration::from_mins(1);
 
@@ -57,6 +60,10 @@ pub struct Keeper {
     pub settings: File,
     /// Where it is mounted, for people who look at the list of processes.
     pub place: PathBuf,
+    /// Somebody watches: the workers say on the terminal what they have to say.
+    pub foreground: bool,
+    /// What the environment has that the workers find in the settings, and that shall not be seen there.
+    pub hidden: &'static [&'static str],
 }
 
 /// What is kept from one worker to the next.
@@ -65,11 +72,13 @@ struct Kept {
     book: File,
     settings: File,
     place: PathBuf,
+    foreground: bool,
+    hidden: &'static [&'static str],
     /// What is started: held open, so that it is the same though it is replaced on the disk.
     program: File,
     /// Its path, which may mean another one by now.
     path: PathBuf,
-    /// The locks of the cache folder; then the log.
+    /// The locks of the cache folder; then the log, if that is a file.
     files: Vec<OwnedFd>,
     /// How ready the kernel is to kill a worker.
     oom: String,
@@ -108,6 +117,8 @@ pub fn keep(keeper: Keeper) -> io::Result<u8> {
         book: sys::memory_file("drivemount-book")?,
         settings: keeper.settings,
         place: keeper.place,
+        foreground: keeper.foreground,
+        hidden: keeper.hidden,
         program: File::open("/proc/self/exe")?,
         path: std::env::current_exe()?,
         files: Vec::new(),
@@ -156,6 +167,10 @@ impl Kept {
         let numbers = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let mut command = Command::new(format!("/proc/self/fd/{}", self.program.as_raw_fd()));
         command.arg0(&self.path).arg("daemon").arg(&self.place).args(["--kept", &numbers]);
+        command.args(self.foreground.then_some("--foreground"));
+        for name in self.hidden {
+            command.env_remove(name);
+        }
         if follows {
             // Whoever started the first one has heard that it is mounted.
             command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -193,10 +208,11 @@ impl Kept {
 
     /// Says something in the log of the mount.
     fn say(&mut self, text: &str) {
-        if let Some(log) = self.files.last() {
-            let log = log.try_clone().map(File::from);
-            let _full = log.and_then(|mut log| writeln!(log, "drivemount keeper {}: {text}", std::process::id()));
-        }
+        let line = format!("drivemount keeper {}: {text}\n", std::process::id());
+        let _full = match self.files.get(LOCKS) {
+            Some(log) => log.try_clone().and_then(|log| File::from(log).write_all(line.as_bytes())),
+            None => io::stderr().write_all(line.as_bytes()),
+        };
     }
 
     /// Takes what is on the disk now for what is started from now on, if it can go on from here.

@@ -329,9 +329,10 @@ pub struct Ready {
 /// folder back.
 pub async fn run(config: MountConfig, kept: Option<Kept>, ready: impl FnOnce(&Ready)) -> Result<Left, MountError> {
     let names = Names { url: config.address(), dir: config.cache_dir.clone(), enable: sign_in::enable(&config) };
+    let main = kept.as_ref().and_then(Kept::main_process);
     let mut mount = start::start(config, kept).await.map_err(|error| error.of(names))?;
     ready(&mount.ready());
-    let supervisor = notify::Supervisor::of_environment();
+    let supervisor = notify::Supervisor::of_environment(main);
     supervisor.ready(&mount.running);
     mount.until_end().await;
     let running = Arc::clone(&mount.running);

@@ -18,8 +18,8 @@ use std::process::Command;
 
 pub use self::allocator::Allocator;
 pub use self::handover::{
-    complain_to, give, inherited, keep_only, memory_file, put_in_place, receive_files, send_files, socket_pair,
-    wait_for_any,
+    complain_to, give, inherited, keep_only, memory_file, put_in_place, receive_files, send_as, send_files,
+    socket_pair, wait_for_any,
 };
 pub use self::signals::SignalQueue;
 
@@ -217,6 +217,12 @@ pub fn is_ignored(signal: i32) -> bool {
         action.assume_init()
     };
     action.sa_sigaction == libc::SIG_IGN
+}
+
+/// Has this process, and what it starts, ignore a signal.
+pub fn ignore(signal: i32) {
+    // SAFETY: no handler of ours is named.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 /// What this process makes from now on is for its user alone.

@@ -120,7 +120,7 @@ def test_a_checkpoint_hides_no_exception(mount):
 
 def test_a_checkpoint_whose_mount_is_killed_is_not_said_to_be_saved(serve, place):
     cloud = serve(*SLOW)
-    options = {"source": cloud.url, "token_file": cloud.token_file, "keeper": "never"}
+    options = {"source": cloud.url, "token_file": cloud.token_file}
     drive.mount(place, **options)
     content = os.urandom(5_000_000)
     pid = pid_of(place)

@@ -54,7 +54,7 @@ pub(super) struct Map {
     segments: BTreeMap<u32, Segment>,
     /// Segments that differ from the index.
     changed: BTreeSet<u32>,
-    /// How many blocks were evicted: a read during which this moves may have seen a hole.
+    /// How many blocks were evicted, or dropped because they were damaged: a read during which this moves may have seen a hole.
     evictions: u64,
     /// For how many it must stay whole.
     pins: usize,
@@ -336,6 +336,8 @@ impl Entry {
             }
             Some(_) => {
                 map.set(block, None);
+                // Who verifies it at the same time finds none, and looks again.
+                map.evictions += 1;
                 false
             }
             // Evicted meanwhile; the caller notices.

@@ -170,6 +170,24 @@ fn a_file_that_is_cut_while_it_is_used_never_shows_what_is_missing_as_zeros() {
 }
 
 #[test]
+fn several_who_find_a_file_cut_at_the_same_time_all_find_it_absent() {
+    let dir = tempfile::tempdir().expect("temporary folder");
+    let cache = open(&dir);
+    let entry = cache.entry(&source("a", 4 * BLOCK));
+    let file = || std::fs::File::options().write(true).open(entry.path()).expect("opens");
+    for round in 0..200 {
+        fill(&cache, &entry, 0..4);
+        file().set_len(0).expect("cuts");
+        let read = |at: u64| cache.read(&entry, at, 10).unwrap_or_else(|error| panic!("{round}: {error}"));
+        let all = std::thread::scope(|scope| {
+            let readers: Vec<_> = [0, 5, 10].map(|at| scope.spawn(move || read(3 * BLOCK + at))).into();
+            readers.into_iter().map(|reader| reader.join().expect("reads")).collect::<Vec<_>>()
+        });
+        assert_eq!(all, [None, None, None], "{round}");
+    }
+}
+
+#[test]
 fn all_damaged_blocks_of_a_read_are_found_at_once_and_take_no_room() {
     let dir = tempfile::tempdir().expect("temporary folder");
     let path = {

@@ -32,6 +32,9 @@ pub(super) struct Args {
     /// Be the worker of a mount that is kept: the descriptors of what was handed over
     #[arg(long, value_name = "NUMBERS", conflicts_with = "keep")]
     kept: Option<String>,
+    /// Log to the terminal, and say there what somebody wants to know who watches
+    #[arg(long, requires = "kept")]
+    foreground: bool,
     /// Only say by the exit code whether a mount can be taken over; the descriptor of its book
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["keep", "kept"])]
     can_take_over: Option<i32>,
@@ -102,11 +105,29 @@ fn to_keep(config: &MountConfig, settings: &[u8]) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Mounts within this process, and logs to the terminal.
+/// Mounts, logs to the terminal, and ends with the mount. This process keeps the mount, or else it is the daemon itself.
 pub(super) fn foreground(config: MountConfig) -> Result<Exit, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(Exit::Failure, format!("settings: {error}"));
+    let settings = serde_json::to_vec(&config).map_err(|error| failed(&error))?;
+    if let Some(settings) = to_keep(&config, &settings).map_err(|error| failed(&error))? {
+        let place = config.mountpoint.clone();
+        let kept = keeper::keep(keeper::Keeper { settings, place, foreground: true, hidden: &SECRET_VARIABLES });
+        let code = kept.map_err(|error| Failure::new(Exit::Failure, format!("the mount cannot be kept: {error}")))?;
+        return Ok(Exit::of_code(code));
+    }
+    in_sight(config, None)
+}
+
+/// A daemon that logs to the terminal.
+fn in_sight(config: MountConfig, kept: Option<Kept>) -> Result<Exit, Failure> {
     let shown = config.clone();
-    let result = log::to_terminal(&config)
-        .and_then(|()| run_to_end(life::run(config, None, |ready| say(&mount::banner(ready, &shown)))));
+    let follows = kept.as_ref().is_some_and(Kept::follows);
+    let ready = |ready: &Ready| {
+        if !follows {
+            say(&mount::banner(ready, &shown));
+        }
+    };
+    let result = log::to_terminal(&config).and_then(|()| run_to_end(life::run(config, kept, ready)));
     let left = result.map_err(|error| Failure::new(error.sort().into(), error.to_string()))?;
     if left.entries == 0 {
         return Ok(Exit::Success);
@@ -135,7 +156,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(number) = args.keep {
         return Ok(keep(args, number));
     }
-    let kept = args.kept.as_deref().map(Kept::of_arguments).transpose();
+    let kept = args.kept.as_deref().map(|numbers| Kept::of_arguments(numbers, args.foreground)).transpose();
     let kept = kept.map_err(|error| Failure::new(Exit::Usage, format!("this is started by a keeper ({error})")))?;
     let settings = if let Some(kept) = &kept {
         kept.settings()
@@ -148,6 +169,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "this is started by `drivemount mount`, which gives it its settings"));
     };
     drop(settings);
+    if args.foreground {
+        // Its signals come by way of the keeper, whose terminal it may write to.
+        sys::ignore(libc::SIGTTOU);
+        return in_sight(config, kept);
+    }
     if let Err(error) = sys::leave_terminal() {
         tracing::debug!(%error, "already its own session");
     }
@@ -183,7 +209,8 @@ fn keep(args: &Args, number: i32) -> Exit {
         tracing::debug!(%error, "already its own session");
     }
     let kept = sys::inherited(number).and_then(|settings| {
-        keeper::keep(keeper::Keeper { settings: settings.into(), place: args.mountpoint.clone() })
+        let (settings, place) = (settings.into(), args.mountpoint.clone());
+        keeper::keep(keeper::Keeper { settings, place, foreground: false, hidden: &[] })
     });
     match kept {
         Ok(code) => Exit::of_code(code),

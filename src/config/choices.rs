@@ -60,9 +60,9 @@ pub enum Passthrough {
 pub enum Keeper {
     /// Where the rights of the mount allow it: a small process keeps it, and when the one that serves it dies, starts another that goes
     /// on where that was
-    Auto,
-    /// Never: it is dead then, and is mounted again by hand
     #[default]
+    Auto,
+    /// Never: the mount is dead then, and is mounted again by hand
     Never,
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::book::{Book, Death, Page};
 use crate::clock::{Instant, Timestamp};
+use crate::config::MountConfig;
 use crate::control::{KeeperStatus, RestartStatus};
 use crate::fuse::{self, KeptDevice};
 use crate::keeper::{ALIVE, ENDING, READY};
@@ -57,6 +58,8 @@ pub struct Kept {
     pub(super) generation: u64,
     /// How the last one ended.
     pub(super) death: Option<Death>,
+    /// Somebody watches the keeper.
+    foreground: bool,
     settings: File,
     channel: Arc<OwnedFd>,
     /// The locks of the cache folder, if another worker took them.
@@ -64,8 +67,9 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// As the keeper wrote it into the arguments: the numbers of the descriptors. To be called once in a process.
-    pub fn of_arguments(numbers: &str) -> io::Result<Self> {
+    /// As the keeper wrote it into the arguments: the numbers of the descriptors, and whether somebody watches. To be called once in a
+    /// process.
+    pub fn of_arguments(numbers: &str, foreground: bool) -> io::Result<Self> {
         let mut files = Vec::new();
         for number in numbers.split(',') {
             files.push(sys::inherited(number.parse().map_err(io::Error::other)?)?);
@@ -81,6 +85,7 @@ impl Kept {
             device: KeptDevice::new(device.into(), Arc::clone(&book)),
             generation,
             death: book.death()?,
+            foreground,
             book,
             settings: settings.into(),
             channel: Arc::new(channel),
@@ -119,6 +124,17 @@ impl Kept {
         }
         let files: Vec<BorrowedFd<'_>> = locks.into_iter().chain(log).collect();
         sys::send_files(self.channel.as_fd(), READY, &files)
+    }
+
+    /// The process that a service manager knows, which keeps this one.
+    pub(super) fn main_process(&self) -> Option<u32> {
+        self.foreground.then(std::os::unix::process::parent_id)
+    }
+
+    /// The log, to be handed on, if it is a file.
+    pub(super) fn log(&self, config: &MountConfig) -> Option<File> {
+        let is_file = config.log.file.is_some() || !self.foreground;
+        is_file.then(|| File::options().append(true).open(config.log_file()).ok()).flatten()
     }
 
     /// How it fares, for people.

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use super::running::Running;
 use crate::config::Bytes;
+use crate::sys;
 
 /// The variable that names the socket.
 pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
@@ -26,16 +28,18 @@ const EXTENSION: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Supervisor {
     socket: Option<(UnixDatagram, SocketAddr)>,
+    /// The process that it started, if that is not this one: it need not listen to others.
+    main: Option<u32>,
 }
 
 impl Supervisor {
-    /// As the environment says.
-    pub(super) fn of_environment() -> Self {
+    /// As the environment says. `main`: the process that it started, if that is not this one.
+    pub(super) fn of_environment(main: Option<u32>) -> Self {
         let socket = std::env::var_os(NOTIFY_SOCKET).filter(|name| !name.is_empty()).and_then(|name| {
             let opened = open(&name);
             opened.inspect_err(|error| tracing::warn!(%error, "the service manager cannot be told anything")).ok()
         });
-        Self { socket }
+        Self { socket, main }
     }
 
     /// The mount can be used.
@@ -63,8 +67,14 @@ impl Supervisor {
 
     fn tell(&self, text: &str) {
         let Some((socket, manager)) = &self.socket else { return };
+        let told = match self.main {
+            Some(process) => {
+                socket.connect_addr(manager).and_then(|()| sys::send_as(socket.as_fd(), text.as_bytes(), process))
+            }
+            None => socket.send_to_addr(text.as_bytes(), manager).map(drop),
+        };
         // It may be gone, or slow: the mount is none the worse.
-        if let Err(error) = socket.send_to_addr(text.as_bytes(), manager) {
+        if let Err(error) = told {
             tracing::debug!(%error, "the service manager does not listen");
         }
     }

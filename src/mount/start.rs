@@ -17,7 +17,7 @@ use super::mountpoint::Mountpoint;
 use super::running::{Mount, Running};
 use super::signals::Signals;
 use super::{Lock, MountError, import, metrics, sign_in as checks, tasks};
-use crate::auth::{self, Access, AuthError, StaticToken, TokenSource, Watched};
+use crate::auth::{self, Access, AuthError, LateTokens, StaticToken, TokenSource, Watched};
 use crate::book::Book;
 use crate::cache::{Cache, CacheError};
 use crate::config::{Docs, GOOGLE, ListAhead, MountConfig, Passthrough, Source, TreeSnapshot};
@@ -86,7 +86,7 @@ pub(super) async fn start(config: MountConfig, mut kept: Option<Kept>) -> Result
     }
     let state = Arc::new(State::open(&config.cache_dir.join("state.db"))?);
     state.keep_reserve();
-    let drive = connect(&config).await?;
+    let drive = connect(&config, facts.is_some()).await?;
     let about = if facts.is_some() {
         // Programs wait. Whose drive it is was found out by the first, and is asked again beside.
         None
@@ -173,7 +173,14 @@ pub(super) async fn start(config: MountConfig, mut kept: Option<Kept>) -> Result
     let socket = config.control_socket();
     let socket = control::listen(&socket).map_err(|source| MountError::CacheDir { dir: socket, source })?;
     let numbers = match config.metrics {
-        Some(address) => Some(metrics::listen(address).await?),
+        Some(address) => match metrics::listen(address).await {
+            // No reason to end a mount that is there.
+            Err(error) if facts.is_some() => {
+                tracing::warn!(%error, "no numbers for Prometheus from now on");
+                None
+            }
+            listening => Some(listening?),
+        },
         None => None,
     };
     let gone = CancellationToken::new();
@@ -185,8 +192,7 @@ pub(super) async fn start(config: MountConfig, mut kept: Option<Kept>) -> Result
     }
     let mounted = mount(&config, &mountpoint, &fs, &caches, gone.clone(), kept.as_ref())?;
     if let Some(kept) = &kept {
-        let log = File::options().append(true).open(config.log_file());
-        let told = kept.ready(lock.files(), log.as_ref().ok().map(AsFd::as_fd));
+        let told = kept.ready(lock.files(), kept.log(&config).as_ref().map(AsFd::as_fd));
         told.map_err(|source| MountError::System { what: "telling the keeper", source })?;
     }
     if let Some(news) = news {
@@ -300,8 +306,9 @@ async fn take_lock(config: &MountConfig, mountpoint: &Mountpoint) -> Result<Lock
     }
 }
 
-/// The drive behind a source, and how to talk to it. Sends nothing yet.
-async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
+/// The drive behind a source, and how to talk to it. Sends nothing yet. `follows`: another daemon, whose mount does not end because
+/// the credentials cannot be opened just now.
+async fn connect(config: &MountConfig, follows: bool) -> Result<Drive, MountError> {
     let mut server = None;
     let (url, tokens): (Url, Arc<dyn TokenSource>) = match (&config.source, &config.credentials) {
         (Source::Local(dir), _) => {
@@ -318,7 +325,13 @@ async fn connect(config: &MountConfig) -> Result<Drive, MountError> {
                 Source::Http(url) => url.clone(),
                 _ => GOOGLE.parse().map_err(|_| bad_address(GOOGLE))?,
             };
-            let tokens = auth::open(credentials, access(config)).await.map_err(|error| cannot_open(config, error))?;
+            let tokens = match auth::open(credentials, access(config)).await {
+                Err(error) if follows => {
+                    tracing::warn!(%error, "no sign-in for now");
+                    Arc::new(LateTokens::new(credentials.clone(), access(config)))
+                }
+                opened => opened.map_err(|error| cannot_open(config, error))?,
+            };
             (config.api_url.clone().unwrap_or(url), tokens)
         }
     };

@@ -106,6 +106,29 @@ pub fn send_files(socket: BorrowedFd<'_>, word: u8, files: &[BorrowedFd<'_>]) ->
     if sent == 1 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sends a message on a connected socket of this machine in the name of another process, which takes the rights of a superuser.
+pub fn send_as(socket: BorrowedFd<'_>, text: &[u8], process: u32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(process).map_err(io::Error::other)?;
+    let mut part = libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() };
+    let mut space = [0_u64; 8];
+    let length = u32::try_from(size_of::<libc::ucred>()).map_err(io::Error::other)?;
+    // SAFETY: as above; a `ucred` and its head take 32 bytes.
+    let sent = unsafe {
+        let who = libc::ucred { pid, uid: libc::getuid(), gid: libc::getgid() };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+        message.msg_control = space.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(length) as _;
+        let head = libc::CMSG_FIRSTHDR(&raw const message);
+        (*head).cmsg_level = libc::SOL_SOCKET;
+        (*head).cmsg_type = libc::SCM_CREDENTIALS;
+        (*head).cmsg_len = libc::CMSG_LEN(length) as _;
+        libc::CMSG_DATA(head).cast::<libc::ucred>().write_unaligned(who);
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT)
+    };
+    if sent >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Takes one message of one byte, with the files that came with it; `None`: there are no more, the other end is gone.
 /// `WouldBlock` if there is none now.
 pub fn receive_files(socket: BorrowedFd<'_>) -> io::Result<Option<(u8, Vec<OwnedFd>)>> {

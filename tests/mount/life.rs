@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cloud::{Cloud, PROGRAM, SOON, eventually};
 use crate::machine::{Machine, bytes, names, read, run, said, sh, signal, wait_for_end, write};
 
-fn is_mounted(machine: &Machine) -> bool {
+pub(crate) fn is_mounted(machine: &Machine) -> bool {
     let table = fs::read_to_string("/proc/self/mountinfo").expect("table of mounts");
     table.contains(machine.drive().to_str().expect("UTF-8"))
 }

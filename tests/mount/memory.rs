@@ -20,12 +20,12 @@ const GROUP: u64 = 256 * MIB;
 const RESIDENT: u64 = 200 * MIB;
 
 /// A control group with a limit for memory.
-struct Group(PathBuf);
+pub(crate) struct Group(PathBuf);
 
 impl Group {
-    /// A new one; `None` where this machine lets us make none.
-    fn new(limit: u64) -> Option<Self> {
-        let name = format!("drivemount-test-{}", std::process::id());
+    /// A new one; `None` where this machine lets us make none. `what`: a word that tells it from those of other tests.
+    pub(crate) fn new(what: &str, limit: u64) -> Option<Self> {
+        let name = format!("drivemount-test-{what}-{}", std::process::id());
         let places = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
         places.iter().find_map(|(root, file)| {
             let dir = Path::new(root).join(&name);
@@ -36,12 +36,13 @@ impl Group {
         })
     }
 
-    fn take(&self, pid: i32) {
+    /// Moves a process there; what it uses from then on counts, and what it starts.
+    pub(crate) fn take(&self, pid: i32) {
         fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("moves the daemon");
     }
 
     /// How many processes were killed because the memory was not enough.
-    fn kills(&self) -> Option<u64> {
+    pub(crate) fn kills(&self) -> Option<u64> {
         let events = ["memory.oom_control", "memory.events"]
             .iter()
             .find_map(|file| fs::read_to_string(self.0.join(file)).ok())?;
@@ -76,7 +77,7 @@ fn many_readers_and_writers_take_little_memory() {
     let sizes: Vec<_> = names.iter().map(|name| (name.as_str(), each)).collect();
     let files = Sparse::make(&mut cloud, &sizes);
     // Before the machine: it goes when nobody is in it any more.
-    let group = Group::new(GROUP);
+    let group = Group::new("many", GROUP);
     let machine = Machine::with_flags(&cloud, &["--cache-size", "512M"]);
     let pid = machine.pid();
     match &group {

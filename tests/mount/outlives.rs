@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
 use crate::machine::{Machine, bytes, keeper_of, names, read, run, said, sh, signal, wait_for_end, write};
+use crate::memory::Group;
 
 /// A machine whose mount outlives its daemon.
 fn kept(cloud: &Cloud) -> Machine {
@@ -211,6 +212,61 @@ fn a_daemon_that_hangs_is_replaced() {
     let status = machine.status();
     assert_ne!(status["pid"], pid);
     assert!(status["keeper"]["last"]["reason"].as_str().expect("a reason").contains("hung"), "{status}");
+}
+
+/// Takes memory until a process is gone that shares it.
+const HOG: &str = r#"
+import sys
+def lives():
+    try:
+        return open(f'/proc/{sys.argv[1]}/stat').read().rsplit(')', 1)[1].split()[0] not in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+sys.stdin.readline()
+memory = []
+while lives():
+    memory.append(bytearray(b'x' * (1 << 20)))
+"#;
+
+#[test]
+fn a_daemon_that_the_kernel_kills_for_memory_is_replaced() {
+    let cloud = Cloud::start();
+    let group = Group::new("hog", 192 << 20).expect("a control group for memory");
+    let machine = kept(&cloud);
+    let mut file = File::create(machine.at("file")).expect("creates");
+    file.write_all(b"before, ").expect("writes");
+    let keeper = keeper(&machine);
+    group.take(keeper);
+    // All of the next one counts in the group.
+    kill_worker(&machine);
+    for number in 0..20 {
+        write(machine.at(&number.to_string()), bytes(number, 1 << 20));
+    }
+    let pid = machine.pid();
+    // Rather than who takes it all.
+    fs::write(format!("/proc/{pid}/oom_score_adj"), "1000").expect("may be raised");
+    let mut hog = Command::new("python3");
+    hog.args(["-c", HOG, &pid.to_string()]).stdin(Stdio::piped());
+    let mut hog = hog.spawn().expect("starts");
+    group.take(i32::try_from(hog.id()).expect("pid"));
+    hog.stdin.take().expect("piped").write_all(b"\n").expect("tells it");
+    // Perhaps it is the next one.
+    hog.wait().expect("ends");
+    file.write_all(b"after").expect("goes on");
+    drop(file);
+    assert_eq!(read(machine.at("file")), b"before, after");
+    for number in 0..20 {
+        assert!(read(machine.at(&number.to_string())) == bytes(number, 1 << 20), "{number}");
+    }
+    assert!(group.kills().is_none_or(|kills| kills > 0));
+    let status = machine.status();
+    assert_eq!(status["keeper"]["pid"], keeper, "the keeper was spared: {status}");
+    assert!(status["keeper"]["restarts"].as_u64() >= Some(2), "{status}");
+    assert!(status["keeper"]["last"]["reason"].as_str().expect("a reason").contains("memory is short"), "{status}");
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("file")), b"before, after");
+    // Before the group.
+    machine.unmount();
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! What a service manager is told, and what the end of a terminal means.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cloud::{Cloud, PROGRAM, SOON, eventually};
+use crate::life::is_mounted;
 use crate::machine::{Machine, bytes, names, signal, wait_for_end, write};
 
 fn arguments(machine: &Machine, cloud: &Cloud) -> Vec<String> {
@@ -126,4 +129,48 @@ fn a_mount_in_the_foreground_of_a_terminal_ends_with_it() {
     terminal.0.kill().expect("the terminal goes away");
     wait_for_end(pid);
     assert_eq!(cloud.content(&cloud.id("file")), b"x");
+}
+
+/// A service manager that listens to the process alone which it started: says its words, each with who sent it.
+const STRICT: &str = r#"
+import socket, struct, sys
+manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+manager.bind(sys.argv[1])
+print("listening", flush=True)
+while True:
+    text, extra, _, _ = manager.recvmsg(4096, 1024)
+    pid = next(struct.unpack("3i", data)[0] for _, kind, data in extra if kind == socket.SCM_CREDENTIALS)
+    print(pid, text.split(b"\n")[0].decode(), flush=True)
+"#;
+
+#[test]
+fn a_service_outlives_its_daemon_and_its_manager_hears_of_the_process_that_it_started() {
+    let cloud = Cloud::start();
+    let machine = Machine::new();
+    let place = machine.cache().with_file_name("notify");
+    let mut manager = Command::new("python3");
+    manager.args(["-c", STRICT]).arg(&place).stdout(Stdio::piped());
+    let mut manager = Service(manager.spawn().expect("starts"));
+    let output = manager.0.stdout.take().expect("piped");
+    let mut told = BufReader::new(output).lines().map_while(Result::ok);
+    assert_eq!(told.next().as_deref(), Some("listening"));
+    let mut service = service(&machine, &cloud, place.to_str());
+    let main = service.0.id();
+    assert_eq!(told.next(), Some(format!("{main} READY=1")));
+    let mut file = std::fs::File::create(machine.at("file")).expect("creates");
+    file.write_all(b"before, ").expect("writes");
+    let pid = machine.pid();
+    assert_ne!(u32::try_from(pid), Ok(main), "the service is the keeper");
+    signal(pid, "KILL");
+    file.write_all(b"after").expect("goes on");
+    drop(file);
+    assert_eq!(told.next(), Some(format!("{main} READY=1")), "of the next one");
+    let status = machine.status();
+    assert_eq!((&status["keeper"]["pid"], &status["keeper"]["restarts"]), (&json!(main), &json!(1)), "{status}");
+    signal(i32::try_from(main).expect("pid"), "TERM");
+    assert_eq!(told.next(), Some(format!("{main} STOPPING=1")));
+    assert!(service.0.wait().expect("ends").success());
+    assert_eq!(cloud.content(&cloud.id("file")), b"before, after");
+    assert!(!is_mounted(&machine));
 }

@@ -162,13 +162,13 @@ pub(crate) fn end_mounts(below: &Path) {
 /// Kills a daemon, and what would start another one, as if both had gone at one moment.
 pub(crate) fn kill_for_good(pid: i32) {
     let keeper = keeper_of(pid);
-    let send = |pid: i32, name: &str| drop(Command::new("kill").args([name, &pid.to_string()]).status());
-    keeper.inspect(|&keeper| send(keeper, "-STOP"));
-    send(pid, "-KILL");
-    if let Some(keeper) = keeper {
-        send(keeper, "-KILL");
-        wait_for_end(keeper);
-    }
+    // By one program: the start of another one closes what is open here, which would wait for the mount as long as nobody serves it.
+    let script = match keeper {
+        Some(keeper) => format!("kill -STOP {keeper}; kill -KILL {pid}; kill -KILL {keeper}"),
+        None => format!("kill -KILL {pid}"),
+    };
+    let _gone = Command::new("bash").args(["-c", &script]).stderr(Stdio::null()).status();
+    keeper.into_iter().for_each(wait_for_end);
     wait_for_end(pid);
 }
 
