@@ -9,8 +9,9 @@
 //! kill it last when memory is short. It promises:
 //!
 //! - **A worker that dies is replaced**, at once; one that dies again and again, more and more slowly; and one that dies
-//!   [`MOST_DEATHS`] times in a row before it has served for [`SOME_TIME`] is the last one. Then the mount is as dead as one without
-//!   a keeper, and the log says so.
+//!   [`MOST_DEATHS`] times in a row before it has served for [`SOME_TIME`] is the last one; if it was killed each time, by the kernel for
+//!   want of memory or by somebody, that may pass, and it is [`MOST_KILLS`]. Then the mount is as dead as one without a keeper, and the
+//!   log says so.
 //! - **A worker that hangs is replaced**: one that does not say for [`SILENCE`] that it is alive.
 //! - **It ends with the worker** that means to end, with the same exit code; signals go to the worker.
 //! - **SIGUSR2 changes the program**: the worker is replaced by what is on the disk now, if that can go on from here.
@@ -44,6 +45,9 @@ const SOME_TIME: Duration = Duration::from_millis(300);
 
 /// So many may die in a row before they have served for some time.
 const MOST_DEATHS: u32 = 10;
+
+/// The same, if all of them were killed. With the pauses between them that takes minutes.
+const MOST_KILLS: u32 = 40;
 
 /// How long the second in a row is waited with; then twice as long each time, and so long at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -130,7 +134,7 @@ pub fn keep(keeper: Keeper) -> io::Result<u8> {
     let _refused = std::fs::write("/proc/self/oom_score_adj", "-1000");
     let mut is_mounted = false;
     let mut is_asked_to_end = None;
-    let mut quick = 0;
+    let (mut quick, mut by_itself) = (0, false);
     loop {
         let mut worker = kept.start(is_mounted)?;
         let status = worker.watch(&signals, &mut kept, &mut is_asked_to_end)?;
@@ -145,14 +149,19 @@ pub fn keep(keeper: Keeper) -> io::Result<u8> {
         if status.is_none() {
             kept.dying.push(worker.process);
         }
-        quick = if served >= SOME_TIME || cause == Cause::Upgrade { 0 } else { quick + 1 };
+        let was_killed = status.is_none_or(|status| status.signal() == Some(libc::SIGKILL));
+        (quick, by_itself) = if served >= SOME_TIME || cause == Cause::Upgrade {
+            (0, false)
+        } else {
+            (quick + 1, by_itself || !was_killed)
+        };
         kept.note(cause, status, quick);
-        if quick >= MOST_DEATHS {
+        if quick >= if by_itself { MOST_DEATHS } else { MOST_KILLS } {
             kept.say(&format!("{quick} workers in a row died at once; there will be no other, and the mount is dead"));
             return Ok(1);
         }
         if quick > 1 {
-            std::thread::sleep((FIRST_PAUSE * 2_u32.pow(quick - 2)).min(LONGEST_PAUSE));
+            std::thread::sleep((FIRST_PAUSE * 2_u32.pow((quick - 2).min(10))).min(LONGEST_PAUSE));
         }
     }
 }

@@ -40,6 +40,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the log waits for readers before it is cut on a full disk: that is tried again.
 const BRIEFLY: Duration = Duration::from_millis(100);
 
+/// A log of more pages than this begins anew. Whoever opens the database after a kill reads all of the log, while programs wait.
+const LONG_LOG: i64 = 4096;
+
+/// Bytes that the file of the log keeps then: with a frame a page that is about what the log has.
+const LOG_FILE: i64 = LONG_LOG * 4096;
+
 /// What leads from each version to the next: the first from nothing to version 1. A change of the tables is one more.
 const STEPS: [&str; 4] = [
     include_str!("state/schema.sql"),
@@ -290,9 +296,11 @@ impl State {
     }
 
     /// Moves what the log holds into the database file, so that the log stays short. Blocks on the disk: not for a thread that
-    /// serves requests. Does not hold up writers.
+    /// serves requests. Does not hold up writers, except for a moment if the log is long.
     pub fn checkpoint(&self) -> Result<()> {
-        self.read(|reader| reader.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())))?;
+        if self.read(move_log)? > LONG_LOG {
+            self.begin_log_anew()?;
+        }
         if self.reserve.was_given() && !self.has_room() {
             // What the log takes of the disk is wanted now, even if writers are held up for it.
             let writer = self.writer.lock();
@@ -302,6 +310,15 @@ impl State {
             cut?;
         }
         Ok(())
+    }
+
+    /// Has the log begin anew, if nobody reads just now what is in it. SQLite does that by itself when a commit finds all of it moved,
+    /// which is never where somebody always writes.
+    fn begin_log_anew(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        // The little that came since it was moved.
+        move_log(&writer)?;
+        self.transact(&mut writer, |tx| Ok(set_fact(tx, "log begun", &clock::now().nanos().to_string())?))
     }
 
     /// A fact by its name.
@@ -333,6 +350,11 @@ fn transact<T, E: From<rusqlite::Error>>(
     Ok(value)
 }
 
+/// Moves what the log holds into the database file, as far as nobody reads it. Says how many pages the log has.
+fn move_log(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
+}
+
 /// A fact by its name, within a transaction.
 pub fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT value FROM fact WHERE name = ?1")?;
@@ -358,6 +380,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // Checkpoints sync the disk; a commit on the way of a request must not. See `State::checkpoint`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.query_row(&format!("PRAGMA journal_size_limit = {LOG_FILE}"), [], |_| Ok(()))?;
     // The pages of the file are in the page cache of the kernel anyway: map them rather than copy them. Not all of a large one:
     // what is mapped counts as memory of this process, once for each connection.
     connection.pragma_update(None, "mmap_size", MAPPED)?;
@@ -553,6 +576,36 @@ mod tests {
         assert!(std::fs::metadata(&path).expect("stat").len() < 50_000);
         state.checkpoint().expect("checkpoints");
         assert!(std::fs::metadata(&path).expect("stat").len() > 100_000);
+    }
+
+    #[test]
+    fn a_long_log_begins_anew_though_somebody_always_writes() {
+        let dir = tempfile::tempdir().expect("temporary folder");
+        let state = open(&dir).expect("opens");
+        let end = std::sync::atomic::AtomicBool::new(false);
+        let length = || std::fs::metadata(dir.path().join("state.db-wal")).expect("stat").len();
+        let limit = u64::try_from(LOG_FILE).expect("positive");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0_u64.. {
+                    if end.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    state.set_fact(&format!("fact {}", number % 1000), &format!("{number:020000}")).expect("writes");
+                }
+            });
+            for _ in 0..3 {
+                while length() < 2 * limit {
+                    std::thread::yield_now();
+                }
+                state.checkpoint().expect("checkpoints");
+                assert!(length() < 2 * limit, "{}", length());
+            }
+            end.store(true, Ordering::Relaxed);
+        });
+        state.checkpoint().expect("checkpoints");
+        state.set_fact("one", "more").expect("writes");
+        assert_eq!(state.fact("one").expect("reads").as_deref(), Some("more"));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod report;
 mod side;
 #[path = "../writes/table.rs"]
 mod table;
+mod takeover;
 #[path = "../../tests/support/tls_front.rs"]
 mod tls_front;
 mod walks;
@@ -55,7 +56,7 @@ struct Args {
     /// Entries of the larger drive; the one of many folders has a fifth of them, the large folder a tenth
     #[arg(long, default_value_t = 1_000_000)]
     entries: usize,
-    /// Only what has this in its name: folders, large
+    /// Only what has this in its name: folders, large, takeover (a tenth of the entries)
     #[arg(long, default_value = "")]
     only: String,
     /// Measure the mount alone
@@ -74,6 +75,9 @@ fn main() -> ExitCode {
     }
     if "large".contains(&args.only) {
         large::run(&args, &mut report);
+    }
+    if "takeover".contains(&args.only) {
+        takeover::run(&args, &mut report);
     }
     if report.print() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -65,7 +65,7 @@ pub(super) fn keeper(has_device: bool) -> Check {
     } else if !is_at_least(&release(), (6, 9)) {
         format!("it takes Linux 6.9 or later, and this is {}", release())
     } else {
-        return Check::ok("keeper", "with `--keeper=auto` a mount goes on when its daemon dies");
+        return Check::ok("keeper", "a mount goes on when its daemon dies: another one follows");
     };
     Check::ok(
         "keeper",

@@ -204,9 +204,10 @@ fn joined(folder: &str, name: &str) -> String {
 /// looked at it.
 pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<Conflict>> {
     let rows: Vec<(Ino, String, String)> = db
+        // CROSS: in this order, and not through all of the tree.
         .prepare_cached(
             "SELECT folder, conflict.copy, conflict.name
-             FROM conflict JOIN node ON node.parent = conflict.folder AND node.name = conflict.copy ORDER BY node.ino",
+             FROM conflict CROSS JOIN node ON node.parent = conflict.folder AND node.name = conflict.copy ORDER BY node.ino",
         )?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;

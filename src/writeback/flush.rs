@@ -104,9 +104,10 @@ impl Writeback {
     /// The entries that are not on the drive as they are here, those with the least left to send first.
     fn smallest_first(&self) -> super::Result<Vec<Unsent>> {
         let mut left: Vec<Unsent> = self.state.read(|db| {
+            // CROSS: in this order. The other way round it would read all of the tree for the few that are left.
             db.prepare_cached(
                 "SELECT journal.ino, journal.seq, iif(content IS NULL, 0, size)
-                 FROM journal JOIN node ON node.ino = journal.ino",
+                 FROM journal CROSS JOIN node ON node.ino = journal.ino",
             )?
             .query_map([], |row| {
                 let size = from_sql(row.get(2)?);

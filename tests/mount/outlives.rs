@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
-use crate::machine::{Machine, bytes, keeper_of, names, read, run, said, sh, signal, wait_for_end, write};
+use crate::machine::{Disk, Machine, bytes, keeper_of, names, read, run, said, sh, signal, wait_for_end, write};
 use crate::memory::Group;
 
 /// A machine whose mount outlives its daemon.
@@ -266,6 +266,38 @@ fn a_daemon_that_the_kernel_kills_for_memory_is_replaced() {
     machine.flush();
     assert_eq!(cloud.content(&cloud.id("file")), b"before, after");
     // Before the group.
+    machine.unmount();
+}
+
+#[test]
+fn a_daemon_follows_on_a_full_disk() {
+    let mut cloud = Cloud::start();
+    cloud.upload("old", &cloud.root(), &bytes(6, 100_000));
+    let mut machine = Machine::new();
+    machine.keeper = "auto";
+    let disk = Disk::ext4(machine.cache(), 24);
+    machine.mount(&cloud);
+    assert!(read(machine.at("old")) == bytes(6, 100_000));
+    let mut file = File::create(machine.at("file")).expect("creates");
+    file.write_all(b"before, ").expect("writes");
+    write(machine.at("closed"), b"closed");
+    cloud.kill();
+    let fill = format!("dd if=/dev/zero of={}/others bs=4k status=none 2>/dev/null || true", disk.path().display());
+    for round in 0..3 {
+        sh(&fill);
+        kill_worker(&machine);
+        assert_eq!(names(machine.drive()), ["closed", "file", "old"], "round {round}");
+        assert!(read(machine.at("old")) == bytes(6, 100_000));
+        assert_eq!(read(machine.at("closed")), b"closed");
+    }
+    fs::remove_file(machine.at("closed")).expect("makes room");
+    sh(&format!("rm {}/others", disk.path().display()));
+    eventually("there is room again", || file.write_all(b"after").ok());
+    drop(file);
+    cloud.restart();
+    machine.flush();
+    assert_eq!(cloud.content(&cloud.id("file")), b"before, after");
+    assert_eq!(machine.status()["keeper"]["restarts"], 3);
     machine.unmount();
 }
 

@@ -292,6 +292,10 @@ fn work_while(how: How, kills: u64) {
         let mut dice = Dice(4711);
         let mut killed = 0;
         while killed < kills && !readers.iter().chain(&writers).any(std::thread::ScopedJoinHandle::is_finished) {
+            if dice.below(3) > 0 {
+                // Else perhaps while it still starts.
+                drop(fs::symlink_metadata(root.join("is it there")));
+            }
             std::thread::sleep(Duration::from_millis(300 + dice.below(1200)));
             let worker = worker_of(keeper).expect("there is always one");
             match how {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cloud::{Cloud, eventually};
 use crate::home::{Home, consent, visit};
-use crate::machine::{bytes, names, read, said, write};
+use crate::machine::{bytes, names, read, said, signal, write};
 
 fn text(path: &std::path::Path) -> &str {
     path.to_str().expect("text")
@@ -74,6 +74,32 @@ fn a_revoked_sign_in_leaves_the_mount_up_and_login_heals_it() {
     assert_eq!((&status["state"], &status["pid"]), (&"mounted".into(), &pid), "no remount");
     assert!(status.get("sign_in").is_none(), "{status}");
     home.ok(&["unmount", text(&place)]);
+}
+
+#[test]
+fn a_daemon_that_follows_another_goes_on_without_a_sign_in_until_there_is_one() {
+    let (cloud, home) = (Cloud::start_with(&["--sign-in"]), Home::new());
+    let place = home.at("drive");
+    cloud.upload("read", &cloud.root(), b"cached");
+    home.sign_in(&cloud, &[]);
+    home.ok(&["mount", text(&place), "--poll-interval", "100ms"]);
+    assert_eq!(read(place.join("read")), b"cached");
+    let (stored, away) = (home.at("config/drivemount/accounts/default.json"), home.at("away"));
+    std::fs::rename(&stored, &away).expect("moves it away");
+    let pid = i32::try_from(home.status("drive")["pid"].as_i64().expect("pid")).expect("pid");
+    signal(pid, "KILL");
+    assert_eq!(names(&place), ["read"]);
+    assert_eq!(read(place.join("read")), b"cached");
+    write(place.join("written"), b"waits");
+    let flush = home.run(&["flush", "--timeout", "2s", text(&place)]);
+    assert_eq!(flush.status.code(), Some(5), "{}", said(&flush));
+    let status = home.status("drive");
+    assert_eq!((&status["state"], &status["keeper"]["restarts"]), (&"sign-in required".into(), &1.into()), "{status}");
+    assert!(status["sign_in"]["reason"].as_str().expect("text").contains("default.json"), "{status}");
+    std::fs::rename(&away, &stored).expect("puts it back");
+    home.ok(&["flush", text(&place)]);
+    assert_eq!(cloud.content(&cloud.id("written")), b"waits");
+    assert_eq!(home.status("drive")["state"], "mounted");
 }
 
 #[test]
