@@ -84,8 +84,9 @@ impl Stragglers {
     /// Those that this start finds.
     pub(super) fn find(db: &Connection) -> rusqlite::Result<Self> {
         let mut items: HashMap<FileId, Sent> = HashMap::new();
+        // CROSS: in this order, and not through all of the tree.
         let mut unanswered = db.prepare(
-            "SELECT node.id, upload.seq, upload.inherited FROM upload JOIN node ON node.ino = upload.ino
+            "SELECT node.id, upload.seq, upload.inherited FROM upload CROSS JOIN node ON node.ino = upload.ino
              WHERE node.id IS NOT NULL",
         )?;
         let mut rows = unanswered.query([])?;
