@@ -215,7 +215,7 @@ fn a_daemon_that_hangs_is_replaced() {
 }
 
 /// Takes memory until a process is gone that shares it.
-const HOG: &str = r#"
+const HOG: &str = r"
 import sys
 def lives():
     try:
@@ -226,7 +226,7 @@ sys.stdin.readline()
 memory = []
 while lives():
     memory.append(bytearray(b'x' * (1 << 20)))
-"#;
+";
 
 #[test]
 fn a_daemon_that_the_kernel_kills_for_memory_is_replaced() {

@@ -124,7 +124,7 @@ fn writer(root: &Path, seed: u64, end: &AtomicBool) -> Done {
         unnamed.read_exact_at(&mut there, 0)?;
         same("without a name", &there, &content);
         assert_eq!(unnamed.metadata()?.nlink(), 0);
-        if round % 10 == 0 {
+        if round.is_multiple_of(10) {
             unnamed.sync_all()?;
             log.sync_all()?;
             same("a log", &fs::read(folder.join("log"))?, &logged);
