@@ -6,7 +6,7 @@
 //!
 //! It is meant to outlive everything, so it does next to nothing: no runtime, no network, one thread, no memory that grows. It
 //! never sees a secret: the settings of the mount are in a file in memory that it hands on unread. The kernel is asked to
-//! kill it last when memory is short. It promises:
+//! kill it last when memory is short. (In the foreground it is the process that made the settings, and has read them.) It promises:
 //!
 //! - **A worker that dies is replaced**, at once; one that dies again and again, more and more slowly; and one that dies
 //!   [`MOST_DEATHS`] times in a row before it has served for [`SOME_TIME`] is the last one; if it was killed each time, by the kernel for
