@@ -118,9 +118,23 @@ def test_a_checkpoint_hides_no_exception(mount):
     drive.flush()
 
 
+def test_a_checkpoint_is_saved_though_the_daemon_is_killed(serve, place):
+    cloud = serve(*SLOW)
+    drive.mount(place, source=cloud.url, token_file=cloud.token_file)
+    content = os.urandom(5_000_000)
+    pid = pid_of(place)
+    with drive.checkpoint(place / "last.pt"):
+        (place / "last.pt").write_bytes(content)
+        threading.Timer(1.0, os.kill, (pid, signal.SIGKILL)).start()
+    assert pid_of(place) != pid
+    assert "last.pt" in names_on(cloud)
+    assert (place / "last.pt").read_bytes() == content
+
+
 def test_a_checkpoint_whose_mount_is_killed_is_not_said_to_be_saved(serve, place):
     cloud = serve(*SLOW)
-    options = {"source": cloud.url, "token_file": cloud.token_file}
+    # No other daemon follows.
+    options = {"source": cloud.url, "token_file": cloud.token_file, "keeper": "never"}
     drive.mount(place, **options)
     content = os.urandom(5_000_000)
     pid = pid_of(place)
