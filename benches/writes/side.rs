@@ -130,6 +130,7 @@ impl Side {
 /// A mount of a drive, as people have it.
 pub(crate) fn mount(cloud: &Cloud) -> Machine {
     let mut machine = Machine::new();
+    machine.keeper = "auto";
     machine.arguments.clear();
     // What tests of other things turn off.
     let usual = [("DRIVEMOUNT_LIST_AHEAD", "all"), ("DRIVEMOUNT_TREE_SNAPSHOT", "keep")];

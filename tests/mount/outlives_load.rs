@@ -252,6 +252,7 @@ fn work_while(how: How, kills: u64) {
     fs::copy(PROGRAM, &program_file).expect("copies");
     let mut machine = Machine::new();
     machine.program.clone_from(&program_file);
+    machine.keeper = "auto";
     machine.arguments.extend(["--sync-interval", "1s"].map(str::to_owned));
     machine.mount(&cloud);
     let root = machine.drive();

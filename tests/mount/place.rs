@@ -150,6 +150,7 @@ fn the_same_mount_again_is_no_error_and_another_one_says_what_differs() {
     let mut command = Command::new(PROGRAM);
     command.args(["mount", &cloud.url]).arg(&link).arg("--token-file").arg(cloud.token_file());
     command.env("DRIVEMOUNT_LIST_AHEAD", "none").env("DRIVEMOUNT_TREE_SNAPSHOT", "none");
+    command.env("DRIVEMOUNT_KEEPER", machine.keeper);
     let again = run(command.arg("--cache-dir").arg(machine.cache()).args(&machine.arguments));
     assert!(again.status.success() && said(&again).contains("already mounted"), "{}", said(&again));
     machine.arguments.extend(["--cache-size".to_owned(), "20G".to_owned(), "--read-only".to_owned()]);

@@ -36,7 +36,7 @@ impl Machine {
             key: None,
             url: None,
             program: PROGRAM.into(),
-            keeper: "auto",
+            keeper: usual_keeper(),
             environment: Vec::new(),
         }
     }
@@ -157,6 +157,12 @@ pub(crate) fn end_mounts(below: &Path) {
         }
         let _gone = Command::new("umount").arg("-l").arg(place).stderr(Stdio::null()).status();
     }
+}
+
+/// Most tests are of what one daemon does and leaves. With `DRIVEMOUNT_TEST_KEEPER=auto` all mounts are kept, as they are by default.
+fn usual_keeper() -> &'static str {
+    let is_kept = std::env::var("DRIVEMOUNT_TEST_KEEPER").is_ok_and(|keeper| keeper == "auto");
+    if is_kept { "auto" } else { "never" }
 }
 
 /// Kills a daemon, and what would start another one, as if both had gone at one moment.
