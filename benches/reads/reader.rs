@@ -40,6 +40,8 @@ impl Reader {
     pub(crate) fn fresh(side: Side, drive: &Drive) -> Self {
         let ours = |arguments: &[&str]| {
             let mut machine = Machine::new();
+            // As people have it.
+            machine.keeper = "auto";
             // Nothing that other tests need; and nothing goes on in the background.
             machine.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
             machine.mount(&drive.cloud);
