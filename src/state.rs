@@ -9,10 +9,10 @@
 //!   survives the loss of power too (about 150 µs and what the disk takes).
 //! - A database of a newer format, or of another account, is refused and left alone.
 
+mod log;
 pub mod request;
 mod reserve;
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,6 +21,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
+use self::log::Log;
 use self::reserve::Reserve;
 use crate::clock;
 use crate::error::Kind;
@@ -40,12 +41,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the log waits for readers before it is cut on a full disk: that is tried again.
 const BRIEFLY: Duration = Duration::from_millis(100);
 
-/// A log of more pages than this begins anew. Whoever opens the database after a kill reads all of the log, while programs wait.
-const LONG_LOG: i64 = 4096;
-
-/// Bytes that the file of the log keeps then: with a frame a page that is about what the log has.
-const LOG_FILE: i64 = LONG_LOG * 4096;
-
 /// What leads from each version to the next: the first from nothing to version 1. A change of the tables is one more.
 const STEPS: [&str; 4] = [
     include_str!("state/schema.sql"),
@@ -62,11 +57,7 @@ pub struct State {
     turn: AtomicUsize,
     /// How many transactions began or ended so far: odd while one is under way.
     steps: AtomicU64,
-    /// The log file of the database.
-    log: PathBuf,
-    /// How often its sync was asked for, and up to which of these it was done.
-    asked: AtomicU64,
-    synced: Mutex<u64>,
+    log: Log,
     reserve: Reserve,
 }
 
@@ -171,9 +162,7 @@ impl State {
             readers: [reader()?, reader()?, reader()?, reader()?],
             turn: AtomicUsize::new(0),
             steps: AtomicU64::new(0),
-            log: path.with_file_name(format!("{}-wal", path.file_name().unwrap_or_default().to_string_lossy())),
-            asked: AtomicU64::new(0),
-            synced: Mutex::new(0),
+            log: Log::of(path),
             reserve: Reserve::beside(path),
         })
     }
@@ -248,8 +237,7 @@ impl State {
         if self.reserve.is_needed() {
             self.reserve.give();
             // The log is used again from its beginning, if all of it could be moved.
-            let moved = writer.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-            if let Err(error) = moved {
+            if let Err(error) = log::move_into_file(writer) {
                 tracing::debug!(%error, "the log of the database could not be shortened on a full disk");
             }
         }
@@ -279,46 +267,22 @@ impl State {
     /// Makes all writes before it survive the loss of power, without holding up other writers. Who comes while others wait is served
     /// with them. Blocks on the disk.
     pub fn sync_log(&self) -> Result<()> {
-        let ticket = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        // No data is behind this lock: it is the turn of who syncs.
-        let mut synced = self.synced.lock();
-        if *synced >= ticket {
-            return Ok(());
-        }
-        let until = self.asked.load(Ordering::Acquire);
-        match File::open(&self.log).and_then(|log| log.sync_data()) {
-            // Nothing was written yet.
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {}
-            other => other.map_err(|source| StateError::Log { path: self.log.clone(), source })?,
-        }
-        *synced = until;
-        Ok(())
+        self.log.sync()
     }
 
     /// Moves what the log holds into the database file, so that the log stays short. Blocks on the disk: not for a thread that
     /// serves requests. Does not hold up writers, except for a moment if the log is long.
     pub fn checkpoint(&self) -> Result<()> {
-        if self.read(move_log)? > LONG_LOG {
-            self.begin_log_anew()?;
+        if self.read(log::move_into_file)? {
+            // Little came since. SQLite would begin it anew by itself when a commit finds all of it moved, which is never where somebody
+            // always writes. Who reads is not waited for: it is tried again soon.
+            log::cut(&self.writer.lock(), Duration::ZERO)?;
         }
         if self.reserve.was_given() && !self.has_room() {
             // What the log takes of the disk is wanted now, even if writers are held up for it.
-            let writer = self.writer.lock();
-            writer.busy_timeout(BRIEFLY)?;
-            let cut = writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            writer.busy_timeout(PATIENCE)?;
-            cut?;
+            log::cut(&self.writer.lock(), BRIEFLY)?;
         }
         Ok(())
-    }
-
-    /// Has the log begin anew, if nobody reads just now what is in it. SQLite does that by itself when a commit finds all of it moved,
-    /// which is never where somebody always writes.
-    fn begin_log_anew(&self) -> Result<()> {
-        let mut writer = self.writer.lock();
-        // The little that came since it was moved.
-        move_log(&writer)?;
-        self.transact(&mut writer, |tx| Ok(set_fact(tx, "log begun", &clock::now().nanos().to_string())?))
     }
 
     /// A fact by its name.
@@ -350,11 +314,6 @@ fn transact<T, E: From<rusqlite::Error>>(
     Ok(value)
 }
 
-/// Moves what the log holds into the database file, as far as nobody reads it. Says how many pages the log has.
-fn move_log(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
-}
-
 /// A fact by its name, within a transaction.
 pub fn fact(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT value FROM fact WHERE name = ?1")?;
@@ -380,7 +339,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // Checkpoints sync the disk; a commit on the way of a request must not. See `State::checkpoint`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.query_row(&format!("PRAGMA journal_size_limit = {LOG_FILE}"), [], |_| Ok(()))?;
     // The pages of the file are in the page cache of the kernel anyway: map them rather than copy them. Not all of a large one:
     // what is mapped counts as memory of this process, once for each connection.
     connection.pragma_update(None, "mmap_size", MAPPED)?;
@@ -562,7 +520,7 @@ mod tests {
                 scope.spawn(|| state.sync_log().expect("syncs"));
             }
         });
-        assert_eq!(*state.synced.lock(), 9);
+        assert_eq!(state.log.synced(), 9);
     }
 
     #[test]
@@ -584,7 +542,6 @@ mod tests {
         let state = open(&dir).expect("opens");
         let end = std::sync::atomic::AtomicBool::new(false);
         let length = || std::fs::metadata(dir.path().join("state.db-wal")).expect("stat").len();
-        let limit = u64::try_from(LOG_FILE).expect("positive");
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 0_u64.. {
@@ -595,11 +552,11 @@ mod tests {
                 }
             });
             for _ in 0..3 {
-                while length() < 2 * limit {
+                while length() < 40 << 20 {
                     std::thread::yield_now();
                 }
                 state.checkpoint().expect("checkpoints");
-                assert!(length() < 2 * limit, "{}", length());
+                assert!(length() < 20 << 20, "{}", length());
             }
             end.store(true, Ordering::Relaxed);
         });
