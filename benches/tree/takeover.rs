@@ -11,7 +11,7 @@ use crate::Args;
 use crate::bound::Bound;
 use crate::cost::find;
 use crate::drives::{self, LARGE, Shape};
-use crate::machine::{Machine, keeper_of, signal};
+use crate::machine::{Machine, keep_asking, keeper_of, signal};
 use crate::place::Place;
 use crate::report::Report;
 use crate::side::Kind;
@@ -71,17 +71,9 @@ fn pauses(machine: &Machine) -> Vec<Duration> {
     let end = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for number in 0_u64.. {
-                if end.load(Ordering::Relaxed) {
-                    break;
-                }
-                let began = Instant::now();
-                // No cache answers for a name that nobody has asked for.
-                let missing = fs::symlink_metadata(root.join(format!("missing {number}")));
-                assert_eq!(missing.expect_err("is not there").raw_os_error(), Some(libc::ENOENT));
-                let _over = calls.send((began, began.elapsed()));
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            keep_asking(&root, &end, |began, took| {
+                let _over = calls.send((began, took));
+            })
         });
         let pauses = (0..KILLS).map(|_| {
             let pid = machine.pid();

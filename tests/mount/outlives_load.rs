@@ -6,12 +6,12 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::cloud::{Cloud, PROGRAM, eventually};
-use crate::machine::{Machine, bytes, names, read, sh, signal, write};
+use crate::machine::{Machine, bytes, keep_asking, names, read, sh, signal, write};
 use crate::outlives::{keeper, worker as worker_of};
 
 /// Files that are only read.
@@ -185,21 +185,10 @@ while not os.path.exists(sys.argv[2]):
     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 EOF"#;
 
-/// Asks what no cache answers, and says how long that took at most, and each time that it took long.
+/// Each time that an answer took long.
 fn prober(root: &Path, end: &AtomicBool) -> Vec<Duration> {
     let mut pauses = Vec::new();
-    for number in 0_u64.. {
-        if end.load(Ordering::Relaxed) {
-            break;
-        }
-        let began = Instant::now();
-        let missing = fs::symlink_metadata(root.join(format!("missing {number}")));
-        assert_eq!(missing.expect_err("is not there").raw_os_error(), Some(libc::ENOENT));
-        if began.elapsed() > Duration::from_millis(20) {
-            pauses.push(began.elapsed());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    keep_asking(root, end, |_, took| pauses.extend((took > Duration::from_millis(20)).then_some(took)));
     pauses
 }
 

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -241,6 +243,21 @@ pub(crate) fn read(path: impl AsRef<Path>) -> Vec<u8> {
 pub(crate) fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
     let path = path.as_ref();
     std::fs::write(path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Asks a mount without a pause what no cache answers, until `end`: names that are not there. Tells when it asked, and how long the answer
+/// took.
+pub(crate) fn keep_asking(root: &Path, end: &AtomicBool, mut heard: impl FnMut(Instant, Duration)) {
+    for number in 0_u64.. {
+        if end.load(Ordering::Relaxed) {
+            break;
+        }
+        let began = Instant::now();
+        let missing = std::fs::symlink_metadata(root.join(format!("missing {number}")));
+        assert_eq!(missing.expect_err("is not there").raw_os_error(), Some(libc::ENOENT));
+        heard(began, began.elapsed());
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The names in a folder, sorted.
