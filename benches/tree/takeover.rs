@@ -73,7 +73,7 @@ fn pauses(machine: &Machine) -> Vec<Duration> {
         scope.spawn(|| {
             keep_asking(&root, &end, |began, took| {
                 let _over = calls.send((began, took));
-            })
+            });
         });
         let pauses = (0..KILLS).map(|_| {
             let pid = machine.pid();
