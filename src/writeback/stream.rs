@@ -65,6 +65,8 @@ enum Streamed {
         hash: Arc<Mutex<Running>>,
         /// Where to go on; `None`: the drive must be asked.
         offset: Option<u64>,
+        /// What it heard that the drive has.
+        heard: u64,
         /// Where the claimed bytes are.
         file: Arc<File>,
     },
@@ -88,6 +90,8 @@ pub(super) struct Begun {
     pub(super) offset: Option<u64>,
     /// Of what was sent.
     pub(super) hash: Arc<Mutex<Running>>,
+    /// What this process heard that the drive has.
+    pub(super) heard: Option<u64>,
 }
 
 /// Takes over what was sent of a file before it was sealed, if `content` begins with it and `write` is what it was sent for. Else
@@ -108,8 +112,8 @@ pub(super) async fn take(writeback: &Writeback, job: &Job, write: &Write, conten
     let Some(row) = writeback.state.read(|db| rows::get(db, ino))? else { return Ok(None) };
     let fits = row.is_for(write) && row.sent <= content.size() && content.size() > writeback.remote.small();
     let begun = match streamed {
-        Some(Streamed::Whole { hash, offset, file }) if fits && content.begins_with(&file, row.sent) => {
-            Some(Begun { session: row.session.clone(), offset, hash })
+        Some(Streamed::Whole { hash, offset, heard, file }) if fits && content.begins_with(&file, row.sent) => {
+            Some(Begun { session: row.session.clone(), offset, hash, heard: Some(heard) })
         }
         None if fits => verified(&row, content).await?,
         _ => None,
@@ -161,7 +165,7 @@ async fn verified(row: &Row, content: &Content) -> Result<Option<Begun>> {
         hash.lock().add(offset, &bytes);
     }
     let same = hash.lock().so_far() == (row.sent, row.md5);
-    Ok(same.then(|| Begun { session: row.session.clone(), offset: None, hash }))
+    Ok(same.then(|| Begun { session: row.session.clone(), offset: None, hash, heard: None }))
 }
 
 impl Writeback {

@@ -267,9 +267,13 @@ async fn resume(
 ) -> Result<Option<(Item, Md5)>> {
     let (ino, total) = (job.node.ino, content.size());
     // Where to go on; no offset: the drive must be asked.
-    let (mut session, mut offset, mut hash) = match begun {
-        Some(Begun { session, offset, hash }) => (Some(session), offset, hash),
-        None => (usable_session(writeback, job, content)?, None, Arc::default()),
+    let (mut session, mut offset, mut hash, mut heard) = match begun {
+        Some(Begun { session, offset, hash, heard }) => (Some(session), offset, hash, heard),
+        None => (usable_session(writeback, job, content)?, None, Arc::default(), None),
+    };
+    // What turns out to have arrived of what was sent without an answer. Of an earlier try it is not known what that counted.
+    let found = |heard: Option<u64>, stored: u64| {
+        metrics::UPLOADED.add(heard.map_or(0, |heard| stored.saturating_sub(heard)));
     };
     let (mut reached, mut fruitless) = (0, 0);
     loop {
@@ -283,10 +287,10 @@ async fn resume(
             }
             writeback.remember().await?;
             crash::point("session-stored");
-            (offset, reached, hash) = (Some(0), 0, Arc::default());
+            (offset, reached, hash, heard) = (Some(0), 0, Arc::default(), Some(0));
             session.insert(begun).clone()
         };
-        let progress = match offset.filter(|&offset| offset < total) {
+        let (progress, is_asked) = match offset.filter(|&offset| offset < total) {
             Some(offset) => {
                 let last = LastPiece::default();
                 let body = body(content, &hash, offset..total, writeback, ino, &last);
@@ -298,6 +302,7 @@ async fn resume(
                         () = cancel.cancelled() => if last.hold_back() { None } else { Some(sending.await) },
                     }
                 };
+                let is_asked = sent.is_none();
                 let sent = match sent {
                     Some(sent) => sent,
                     // What came of it is asked for.
@@ -307,10 +312,21 @@ async fn resume(
                 if let Some(error) = hash.lock().unreadable.take() {
                     return Err(error);
                 }
-                sent
+                (sent, is_asked)
             }
-            None => writeback.remote.progress(&current, Some(total)).await,
+            None => (writeback.remote.progress(&current, Some(total)).await, true),
         };
+        let stored = match &progress {
+            Ok(Progress::Done(_)) => Some(total),
+            Ok(Progress::Stored(stored) | Progress::Moved(stored, _)) => Some(*stored),
+            Err(_) => None,
+        };
+        if let Some(stored) = stored {
+            if is_asked {
+                found(heard, stored);
+            }
+            heard = Some(stored);
+        }
         if let Ok(Progress::Moved(_, to)) = &progress {
             // If it is something else by now: what was sent at the old address is known all the same.
             begin(writeback, job, write, content, None, Some(to))?;

@@ -111,6 +111,22 @@ fn a_file_that_is_emptied_and_written_again_is_what_it_is_then() {
 }
 
 #[test]
+fn what_arrived_without_an_answer_counts_as_sent() {
+    let cloud = Cloud::start();
+    let machine = machine(&cloud);
+    cloud.make_trouble(&["uploads.send:lose-answer,nth=2", "uploads.send:lose-answer,nth=6"]);
+    let content = bytes(3, 60 * MIB + 77);
+    let mut file = File::create(machine.at("model.bin")).expect("creates");
+    file.write_all(&content[..30 * MIB]).expect("writes");
+    sent_ahead(&machine);
+    file.write_all(&content[30 * MIB..]).expect("writes");
+    drop(file);
+    machine.flush();
+    assert!(cloud.content(&cloud.id("model.bin")) == content);
+    assert_eq!(uploaded(&machine), content.len() as u64);
+}
+
+#[test]
 fn a_save_by_rename_is_sent_ahead_as_what_it_is_to_be() {
     let cloud = Cloud::start();
     let machine = machine(&cloud);

@@ -65,8 +65,8 @@ pub(in crate::writeback) async fn run(writeback: Arc<Writeback>, ino: Ino) {
         () = pieces.followed.broken.cancelled() => Ok(None),
     };
     let streamed = match sent {
-        Ok(Some(offset)) if !pieces.followed.broken.is_cancelled() => {
-            Streamed::Whole { hash: Arc::clone(&pieces.hash), offset, file: Arc::clone(&pieces.followed.file) }
+        Ok(Some((offset, heard))) if !pieces.followed.broken.is_cancelled() => {
+            Streamed::Whole { hash: Arc::clone(&pieces.hash), offset, heard, file: Arc::clone(&pieces.followed.file) }
         }
         Ok(_) => Streamed::Broken,
         Err(error) => {
@@ -107,17 +107,18 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// Sends until it is told to stop. Says where to go on, if that is known; `None` if nothing was begun.
-    async fn send_all(&self) -> Result<Option<Option<u64>>> {
+    /// Sends until it is told to stop. Says where to go on, if that is known, and what it heard that the drive has; `None` if nothing was
+    /// begun.
+    async fn send_all(&self) -> Result<Option<(Option<u64>, u64)>> {
         let Some(mut session) = self.begin().await? else { return Ok(None) };
         let (mut offset, mut reached, mut fruitless) = (Some(0), 0, 0);
         let mut shortest = *SHORTEST.start();
         loop {
             let at = offset.unwrap_or(reached);
-            let Some(end) = self.grown(at, shortest).await else { return Ok(Some(offset)) };
+            let Some(end) = self.grown(at, shortest).await else { return Ok(Some((offset, reached))) };
             let turn = tokio::select! {
                 turn = self.turn() => turn,
-                () = self.handle.stop.cancelled() => return Ok(Some(offset)),
+                () = self.handle.stop.cancelled() => return Ok(Some((offset, reached))),
             };
             let since = Instant::now();
             let sent = async {
@@ -132,7 +133,7 @@ impl Stream<'_> {
             let progress = tokio::select! {
                 progress = sent => progress,
                 // What arrived of the piece is asked for.
-                () = self.handle.stop.cancelled() => return Ok(Some(None)),
+                () = self.handle.stop.cancelled() => return Ok(Some((None, reached))),
             };
             drop(turn);
             crash::point("stream-piece-answered");
@@ -151,6 +152,9 @@ impl Stream<'_> {
                         shortest = worth_a_request(stored - at, since.elapsed());
                     }
                     if stored > reached {
+                        if offset.is_none() {
+                            metrics::UPLOADED.add(stored - reached);
+                        }
                         (reached, fruitless) = (stored, 0);
                         self.writeback.queue.moved_on();
                     } else if offset.is_some() {
@@ -168,7 +172,7 @@ impl Stream<'_> {
                         .min(RETRY_AFTER_MOST);
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
-                        () = self.handle.stop.cancelled() => return Ok(Some(None)),
+                        () = self.handle.stop.cancelled() => return Ok(Some((None, reached))),
                     }
                     offset = None;
                 }
